@@ -1,0 +1,72 @@
+/* command.h - the table of commands (commands.def) as data: names, arity,
+ * keys, documentation. Handlers are the server's; it finds them by id. */
+#ifndef PANNIER_PROTO_COMMAND_H
+#define PANNIER_PROTO_COMMAND_H
+
+#include <stdint.h>
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+/* Flags as COMMAND INFO shows them, and ours. */
+enum command_flag {
+	CMD_WRITE = 1 << 0,
+	CMD_READONLY = 1 << 1,
+	CMD_DENYOOM = 1 << 2,
+	CMD_ADMIN = 1 << 3,
+	CMD_FAST = 1 << 4,
+	CMD_LOADING = 1 << 5,
+	CMD_STALE = 1 << 6,
+	CMD_NO_AUTH = 1 << 7,
+	CMD_NOSCRIPT = 1 << 8,
+	CMD_SKIP_SLOWLOG = 1 << 9,
+	CMD_PUBSUB = 1 << 10,
+	CMD_BLOCKING = 1 << 11,
+	/* May run before earlier requests of its connection are answered: it
+	 * only reads, so the order cannot be told (replies stay in order). */
+	CMD_OVERTAKES = 1 << 16,
+};
+
+/* CMD_GET ... for every row, subcommands as CMD_CLIENT_ID. */
+enum command_id {
+#define COMMAND(id, ...) CMD_ID_##id,
+#define SUBCOMMAND(parent, id, ...) CMD_ID_##parent##_##id,
+#include "proto/commands.def"
+#undef COMMAND
+#undef SUBCOMMAND
+	CMD_COUNT
+};
+
+struct command {
+	enum command_id id;
+	enum command_id parent; /* itself, where it is no subcommand */
+	const char *name;       /* lower case; "client|id" for subcommands */
+	int arity;              /* as Redis: negative is "at least" */
+	uint32_t flags;
+	int8_t first_key, last_key, key_step;
+	bool container;         /* has subcommands */
+	const char *group;      /* "string", "generic", "connection", "server" */
+	const char *since;
+	const char *complexity;
+	const char *summary;
+	/* Arguments as Redis's documentation writes them: "key value [NX | XX]
+	 * [GET] [EX seconds | PX milliseconds]". COMMAND DOCS is made of it. */
+	const char *syntax;
+};
+
+extern const struct command command_table[CMD_COUNT];
+
+enum command_lookup {
+	COMMAND_FOUND,
+	COMMAND_UNKNOWN,            /* argv[0] is no command */
+	COMMAND_UNKNOWN_SUBCOMMAND, /* *out is the container */
+	COMMAND_WRONG_ARITY,        /* *out is the command */
+};
+
+/* Finds the row for a request; case does not matter. A container called
+ * without a subcommand has the wrong arity. Pure; some tens of instructions. */
+enum command_lookup command_find(const struct slice *argv, uint32_t argc,
+    const struct command **out);
+
+#endif

@@ -1,0 +1,3 @@
+#include "config.h"
+
+#include "proto/msg.h"

@@ -1,0 +1,75 @@
+/* resp.h - RESP2 and RESP3 requests, found in place. Bytes in, requests out.
+ * https://redis.io/docs/reference/protocol-spec/ and the behaviour of Redis
+ * 7.0's networking.c, whose error texts it gives. */
+#ifndef PANNIER_PROTO_RESP_H
+#define PANNIER_PROTO_RESP_H
+
+#include "proto/msg.h"
+
+struct resp_limits {
+	uint32_t max_args;   /* 1,048,576, as Redis; 10 before AUTH */
+	uint64_t max_bulk;   /* bytes of one argument; 16 KiB before AUTH */
+	uint32_t max_inline; /* 64 KiB: an inline request or a count line */
+};
+
+/* What is known of a request that is not complete yet, one for each
+ * connection. Holds heap memory only while a request is cut in two. */
+struct resp_parser {
+	const struct resp_limits *limits; /* the caller's, may be exchanged */
+	size_t pos;          /* bytes of the open request looked at so far */
+	uint32_t args_want;  /* of the open request; 0: its head is not read */
+	uint32_t args_have;
+	uint64_t bulk_left;  /* length of the argument that is open */
+	bool bulk_open;
+	struct resp_span *spans; /* offsets of the arguments found so far, owned */
+	uint32_t spans_cap;
+	size_t need;         /* after PARSE_MORE: bytes in all, from the start of
+	                      * the open request, without which nothing goes on */
+	const char *error;   /* after PARSE_ERROR: text behind "ERR " */
+	char error_buf[64];
+};
+
+enum parse_status {
+	PARSE_DONE,  /* all input is used, or the batch is full (used < len) */
+	PARSE_MORE,  /* the rest behind `used` is the start of a request */
+	PARSE_ERROR, /* answer "-ERR <error>", close after the batch is served */
+	PARSE_NOMEM,
+};
+
+void resp_parser_init(struct resp_parser *p, const struct resp_limits *limits);
+void resp_parser_fini(struct resp_parser *p);
+
+/* Finds whole requests in data and puts them into the emptied batch; *used
+ * is where the first request begins that is not in it. The next call gets the
+ * same bytes from there on, with more behind. Empty requests (*0, *-1, a bare
+ * CR LF) are passed over, as Redis does. Requests found before an error are in
+ * the batch and must be served. */
+enum parse_status resp_parse(struct resp_parser *p, const char *data, size_t len,
+    struct batch *batch, size_t *used) MUST_CHECK;
+
+/* --- replies, read by clients: the command line, bench, Redis origins ---- */
+
+enum resp_type {
+	RESP_STATUS, RESP_ERROR, RESP_INT, RESP_BULK, RESP_NIL, RESP_ARRAY,
+	RESP_MAP, RESP_SET, RESP_PUSH, RESP_BOOL, RESP_DOUBLE, RESP_VERBATIM, RESP_BIGNUM,
+};
+
+/* One element of a reply; aggregates are followed by their elements, depth
+ * first. */
+struct resp_value {
+	enum resp_type type;
+	struct slice text; /* bytes of everything but aggregates */
+	int64_t n;         /* the integer, the bool, or how many elements (of a
+	                    * map: pairs) follow */
+};
+
+/* Length of the whole reply at the start of data, 0 where it is not complete,
+ * -EPROTO where it is none. Elements and depth are capped. */
+int64_t resp_reply_len(const char *data, size_t len, uint64_t max_bulk);
+/* The element at *pos of a complete reply, and moves on; false at its end. */
+bool resp_reply_next(struct slice reply, size_t *pos, struct resp_value *out);
+
+/* Appends a request as clients send it. 0 or -ENOMEM. */
+int resp_request(struct buf *b, const struct slice *argv, uint32_t argc) MUST_CHECK;
+
+#endif

@@ -1,0 +1,109 @@
+#include "config.h"
+
+#include "base/mem.h"
+#include "base/util.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#ifdef HAVE_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#endif
+
+/* fail_armed is the only word that the normal path reads. */
+static atomic_bool fail_armed;
+static atomic_ulong fail_seen;
+static atomic_ulong fail_at;
+static atomic_int fail_onwards;
+
+static bool
+must_fail(void)
+{
+	unsigned long n, at;
+
+	if (!atomic_load_explicit(&fail_armed, memory_order_relaxed))
+		return false;
+	n = atomic_fetch_add(&fail_seen, 1) + 1;
+	at = atomic_load(&fail_at);
+	if (at == 0)
+		return false;
+	return n == at || (n > at && atomic_load(&fail_onwards));
+}
+
+void
+mem_fail_nth(unsigned long n, int onwards)
+{
+	atomic_store(&fail_seen, 0);
+	atomic_store(&fail_at, n);
+	atomic_store(&fail_onwards, onwards);
+	/* Stays armed once used, so that mem_fail_seen() can count a dry run. */
+	atomic_store(&fail_armed, true);
+}
+
+unsigned long
+mem_fail_seen(void)
+{
+	return atomic_load(&fail_seen);
+}
+
+void *
+mem_alloc(size_t size)
+{
+	return must_fail() ? NULL : malloc(size ? size : 1);
+}
+
+void *
+mem_zalloc(size_t size)
+{
+	return must_fail() ? NULL : calloc(1, size ? size : 1);
+}
+
+void *
+mem_calloc(size_t n, size_t size)
+{
+	if (n != 0 && size > SIZE_MAX / n)
+		return NULL;
+	return mem_zalloc(n * size);
+}
+
+void *
+mem_realloc(void *ptr, size_t size)
+{
+	return must_fail() ? NULL : realloc(ptr, size ? size : 1);
+}
+
+char *
+mem_slicedup(struct slice s)
+{
+	char *copy = mem_alloc(s.len + 1);
+
+	if (copy == NULL)
+		return NULL;
+	if (s.len != 0)
+		memcpy(copy, s.ptr, s.len);
+	copy[s.len] = '\0';
+	return copy;
+}
+
+char *
+mem_strdup(const char *s)
+{
+	return mem_slicedup(slice_str(s));
+}
+
+void
+mem_free(void *ptr)
+{
+	free(ptr);
+}
+
+void
+mem_purge(void)
+{
+#ifdef HAVE_JEMALLOC
+	mallctl("arena." STRINGIFY(MALLCTL_ARENAS_ALL) ".purge", NULL, NULL, NULL, 0);
+#endif
+}

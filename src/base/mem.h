@@ -1,0 +1,36 @@
+/* mem.h - the heap that everything but the store's arena uses.
+ *
+ * Every allocation of the daemon's own code goes through here, so that tests
+ * can fail the N-th one. Thread-safe. Memory is freed with mem_free() alone.
+ * Behind it lies malloc (jemalloc, where configure found it). */
+#ifndef PANNIER_BASE_MEM_H
+#define PANNIER_BASE_MEM_H
+
+#include <stddef.h>
+
+#include "base/slice.h"
+
+/* NULL: no memory. Size 0 gives a pointer that mem_free() takes. */
+void *mem_alloc(size_t size) __attribute__((malloc, warn_unused_result));
+void *mem_zalloc(size_t size) __attribute__((malloc, warn_unused_result));
+/* n * size, zeroed; NULL also where the product overflows. */
+void *mem_calloc(size_t n, size_t size) __attribute__((malloc, warn_unused_result));
+/* On NULL the old block is untouched and still the caller's. */
+void *mem_realloc(void *ptr, size_t size) __attribute__((warn_unused_result));
+char *mem_strdup(const char *s) __attribute__((malloc, warn_unused_result));
+/* A NUL-terminated copy. */
+char *mem_slicedup(struct slice s) __attribute__((malloc, warn_unused_result));
+void mem_free(void *ptr);
+
+/* Tests only: allocation number n from now (1 is the next one) answers NULL;
+ * with `onwards`, so does every later one. n == 0 switches it off. Counts
+ * over all threads. */
+void mem_fail_nth(unsigned long n, int onwards);
+/* Allocations asked for since the last mem_fail_nth(). */
+unsigned long mem_fail_seen(void);
+
+/* Returns unused heap pages to the system (jemalloc's purge); a no-op with
+ * other allocators. May take milliseconds: never from a request. */
+void mem_purge(void);
+
+#endif

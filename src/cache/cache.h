@@ -1,0 +1,163 @@
+/* cache.h - the sharded store. Knows no sockets, protocols or libev.
+ *
+ * Everything that is kept, entries and tables, lies in one arena of a fixed
+ * budget (shared/STORE.md), so memory in use cannot exceed it: what does not
+ * fit makes room by evicting. Keys and values are any bytes.
+ *
+ * Threads: any thread may call, each with a cache_thread of its own. A cursor
+ * holds its shard's lock from cache_open() to cache_close(): copy what is
+ * needed and close at once; never call out, block, or open a second cursor in
+ * between. All other calls lock what they need and return holding nothing.
+ *
+ * Times are milliseconds on the monotonic clock, passed in by now_ms. An
+ * entry whose time has come is never seen again, even before its bytes are
+ * back. */
+#ifndef PANNIER_CACHE_CACHE_H
+#define PANNIER_CACHE_CACHE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/out.h"
+#include "base/slice.h"
+#include "base/util.h"
+#include "stats/counter.h"
+
+/* Classes that tallies are kept for (the store maps namespaces to them). */
+#define CACHE_CLASSES 256
+#define CACHE_NEVER 0 /* expires_ms of an entry that does not expire */
+
+/* What happened to entries of one class, by one thread's doing. Written by
+ * that thread, read by any. Entries and bytes are signed: one thread may
+ * remove what another stored; only their sums over threads mean something.
+ * Bytes are keys, values and all overhead of an entry. */
+struct cache_tally {
+	struct counter stored;   /* entries put, replacements included */
+	struct counter evicted;  /* to make room */
+	struct counter expired;  /* their time had come */
+	struct counter entries;
+	struct counter bytes;
+};
+
+/* One for each thread that calls in; zeroed, then the two fields are set. */
+struct cache_thread {
+	int64_t now_ms;            /* the caller keeps it current */
+	struct cache_tally *tally; /* [CACHE_CLASSES], the caller's */
+};
+
+enum cache_policy { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
+
+struct cache_opts {
+	uint64_t budget_bytes;  /* of the arena; at least CACHE_BUDGET_MIN */
+	uint64_t reserve_bytes; /* address space, the most cache_resize() can
+	                         * ever give; 0: what 32-bit references reach */
+	unsigned shards;        /* a power of two; 0: by the budget */
+	enum cache_policy policy;
+	uint64_t seed;          /* of XXH3, from getrandom() */
+	/* Which class a key's tally is; pure, fast, may run under a shard's
+	 * lock. NULL: class 0. */
+	uint16_t (*classify)(void *arg, struct slice key);
+	void *classify_arg;
+};
+
+#define CACHE_BUDGET_MIN (4u << 20)
+
+struct cache;
+
+/* 0, -ENOMEM, -EINVAL (budget or shards out of range). */
+int cache_new(const struct cache_opts *o, struct cache **out) MUST_CHECK;
+void cache_free(struct cache *c); /* NULL is fine; no pins may be left */
+
+/* --- one key ----------------------------------------------------------- */
+
+uint64_t cache_hash(const struct cache *c, struct slice key);
+/* Brings the first lines of the key's bucket near, before a cache_open(). */
+void cache_prefetch(const struct cache *c, uint64_t hash);
+
+enum cache_result { CACHE_MISS, CACHE_HIT };
+
+enum {
+	CACHE_TOUCH = 1 << 0, /* a use, for the eviction policy */
+};
+
+struct cache_cursor {
+	/* On a hit, good until the next call on this cursor. */
+	struct slice value;
+	int64_t expires_ms; /* CACHE_NEVER, or later than now */
+	/* The rest is the cache's own. */
+	struct cache *cache;
+	struct cache_thread *thread;
+	struct shard *shard;
+	struct slice key; /* the caller's bytes, good until cache_close() */
+	uint64_t hash;
+	uint32_t ref;
+	uint32_t link;
+};
+
+/* Locks the key's shard and looks. On a miss too the cursor is open, for
+ * cache_put(). Borrows key until cache_close(). */
+enum cache_result cache_open(struct cache *c, struct cache_thread *t, struct slice key,
+    uint64_t hash, unsigned flags, struct cache_cursor *cur);
+/* Replaces or inserts; the value is the parts one behind the other, which may
+ * lie in cur->value itself. Counts as a use. Afterwards the cursor stands on
+ * the new entry. 0; -E2BIG: larger than cache_max_entry(); -ENOMEM: no room
+ * could be made. On failure the old entry stands untouched. An expiry that is
+ * not in the future removes. */
+int cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
+    int64_t expires_ms) MUST_CHECK;
+/* A hit's entry gets another expiry. 0, or -ENOMEM as above. */
+int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
+/* Removes a hit's entry; on a miss does nothing. */
+void cache_remove(struct cache_cursor *cur);
+void cache_close(struct cache_cursor *cur);
+
+/* A large value can be sent from where it lies: on true, *ref holds the value
+ * past cache_close(), until its release() is called (on any thread). False
+ * where it is small, or too many bytes are pinned already: copy it then. */
+bool cache_pin(struct cache_cursor *cur, struct out_ref *ref);
+
+/* --- all of it --------------------------------------------------------- */
+
+/* Key and value of the largest entry that fits, at the present budget. */
+uint64_t cache_max_entry(const struct cache *c);
+/* Entries, expired ones that are not yet back included. */
+uint64_t cache_count(const struct cache *c);
+
+/* Removes everything: entries that stood before the call are not seen after
+ * it. Bounded work here; the memory comes back by cache_tick(). */
+void cache_flush(struct cache *c, struct cache_thread *t);
+
+/* Walks: appends at least one and about `count` keys to `keys`, each as a
+ * uint32_t length (host order) and its bytes, and moves *cursor on; 0 starts,
+ * and 0 comes back at the end. A key that is there from start to end is met
+ * at least once, while tables grow and shrink too. 0 or -ENOMEM. */
+int cache_scan(struct cache *c, struct cache_thread *t, uint64_t *cursor, size_t count,
+    struct buf *keys) MUST_CHECK;
+
+/* Another budget, from now on; down, it is reached by steps of cache_tick().
+ * 0 or -EINVAL. Thread-safe. */
+int cache_resize(struct cache *c, uint64_t budget_bytes) MUST_CHECK;
+
+/* Does work in the background for about `budget_us` (expiry, cleaning,
+ * shrinking, flushed memory). True: more is waiting, call again soon. Every
+ * loop calls it when idle, and one of them at least every 100 ms. */
+bool cache_tick(struct cache *c, struct cache_thread *t, int64_t budget_us);
+
+/* Sums, each read without stopping the others. */
+struct cache_stats {
+	uint64_t budget_bytes;   /* as set */
+	uint64_t used_bytes;     /* pages of the arena that are resident */
+	uint64_t live_bytes;     /* entries, overhead included */
+	uint64_t user_bytes;     /* keys and values */
+	uint64_t table_bytes;
+	uint64_t dead_bytes;     /* freed, not yet cleaned */
+	uint64_t free_bytes;
+	uint64_t pinned_bytes;
+	uint64_t entries;
+	uint64_t evicted, expired;
+	uint64_t cleaned_bytes;  /* moved by the cleaner so far */
+	unsigned shards;
+};
+void cache_stats(const struct cache *c, struct cache_stats *out);
+
+#endif

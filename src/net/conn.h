@@ -1,0 +1,91 @@
+/* conn.h - a client's connection: bytes in, bytes out. Knows no protocol.
+ * Belongs to one loop for all its life.
+ *
+ * Reading: a readable socket is read into the loop's common buffer and handed
+ * to on_input() in place; what is not used is kept in a buffer of the
+ * connection's own, which exists only while something is left over. So an
+ * idle connection holds no buffer at all.
+ * Writing: on_input() and others append to conn_out(); everything appended in
+ * one turn goes out by one writev(), and only what the socket does not take
+ * stays behind. */
+#ifndef PANNIER_NET_CONN_H
+#define PANNIER_NET_CONN_H
+
+#include "base/out.h"
+#include "net/loop.h"
+
+struct conn;
+
+enum conn_end {
+	CONN_EOF,          /* the peer closed, or half-closed and got all */
+	CONN_ERROR,        /* a socket error */
+	CONN_OUTPUT_LIMIT, /* did not read its replies */
+	CONN_INPUT_LIMIT,  /* one request larger than allowed */
+	CONN_NOMEM,
+	CONN_CLOSED,       /* conn_close() */
+};
+
+struct conn_handler {
+	/* New input: answers how many of the n bytes at data are used up. What
+	 * is left comes again, with more behind it, once at least *need bytes
+	 * in all are there (set by the handler, 0: any more) or after
+	 * conn_kick(). Must not close. */
+	size_t (*on_input)(struct conn *c, const char *data, size_t n, size_t *need);
+	/* The last call: the connection is gone, free what hangs on it. Never
+	 * called from within another call of conn.h but conn_close(). */
+	void (*on_end)(struct conn *c, enum conn_end why);
+};
+
+struct conn_limits {
+	size_t input_bytes;       /* of one connection, kept between reads */
+	size_t output_hard_bytes; /* unsent: beyond, the connection is closed */
+	size_t output_soft_bytes; /* unsent for longer than soft_ms: likewise */
+	int64_t output_soft_ms;
+	size_t output_pause_bytes;/* unsent: beyond, no more input is read */
+};
+
+/* Shared by all connections of a loop: the common read buffer, totals. */
+struct conn_pool;
+int conn_pool_new(struct loop *l, const struct conn_limits *limits, struct conn_pool **out)
+    MUST_CHECK;
+void conn_pool_free(struct conn_pool *p); /* closes what is open */
+/* Bytes held in buffers of all connections of this pool; any thread. */
+size_t conn_pool_bytes(const struct conn_pool *p);
+void conn_pool_set_limits(struct conn_pool *p, const struct conn_limits *limits);
+unsigned conn_pool_count(const struct conn_pool *p); /* any thread */
+
+/* Takes fd over, also on failure. `data` is for the handler. */
+int conn_new(struct conn_pool *p, int fd, const struct conn_handler *h, void *data,
+    struct conn **out) MUST_CHECK;
+
+void *conn_data(const struct conn *c);
+int conn_fd(const struct conn *c);
+struct loop *conn_loop(const struct conn *c);
+struct list *conn_pool_list(struct conn_pool *p); /* of conn_link(), oldest first */
+struct conn *conn_of_link(struct list *link);
+
+/* Where replies are appended. They are sent when this turn ends. */
+struct out *conn_out(struct conn *c);
+/* Call after appending outside of on_input(). */
+void conn_flush(struct conn *c);
+/* Bytes of input kept, bytes of output unsent. */
+size_t conn_in_bytes(const struct conn *c);
+size_t conn_out_bytes(const struct conn *c);
+
+/* Stops and resumes reading; while stopped, the peer's close is still seen. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+/* Hands input that is kept to on_input() again, when this turn ends. */
+void conn_kick(struct conn *c);
+
+/* Sends what is appended, then closes (QUIT, protocol error). No more input
+ * is handed on. */
+void conn_finish(struct conn *c);
+/* At once; calls on_end(CONN_CLOSED). */
+void conn_close(struct conn *c);
+
+/* Totals for statistics, since the start of the pool; any thread. */
+uint64_t conn_pool_bytes_in(const struct conn_pool *p);
+uint64_t conn_pool_bytes_out(const struct conn_pool *p);
+
+#endif

@@ -1,0 +1,43 @@
+/* listener.h - a listening socket: Unix or TCP on loopback.
+ *
+ * Belongs to one loop. Accepted descriptors are non-blocking and
+ * close-on-exec. When descriptors run out (EMFILE) the pending client is
+ * turned away with the spare one, and accepting pauses without spinning. */
+#ifndef PANNIER_NET_LISTENER_H
+#define PANNIER_NET_LISTENER_H
+
+#include <sys/types.h>
+
+#include "net/loop.h"
+
+enum listen_kind { LISTEN_UNIX, LISTEN_TCP };
+
+struct listen_opts {
+	enum listen_kind kind;
+	const char *path; /* LISTEN_UNIX, at most 107 bytes */
+	const char *host; /* LISTEN_TCP: 127.0.0.1, ::1 or localhost only */
+	uint16_t port;    /* 0: any; see listener_name() */
+	mode_t mode;      /* of the Unix socket, set before listen() */
+	uid_t uid;        /* likewise; (uid_t)-1: as it is */
+	gid_t gid;
+	int backlog;      /* 0: SOMAXCONN */
+};
+
+struct listener;
+
+/* Binds and listens. 0 or -errno; err gets a sentence: what, where and what
+ * would be right. -EADDRINUSE where a live daemon answers on the path; a
+ * socket file that nobody answers on is replaced, any other file is not. */
+int listener_open(const struct listen_opts *o, struct listener **out, char *err, size_t err_size)
+    MUST_CHECK;
+/* on_accept gets each new descriptor and owns it. */
+void listener_start(struct listener *l, struct loop *loop, void (*on_accept)(void *arg, int fd),
+    void *arg);
+void listener_stop(struct listener *l);
+/* Stops, closes, removes the socket file if it is still its own. */
+void listener_close(struct listener *l);
+/* "unix:/run/x.sock" or "tcp:127.0.0.1:6380", with the port really taken. */
+const char *listener_name(const struct listener *l);
+const struct listen_opts *listener_opts(const struct listener *l);
+
+#endif

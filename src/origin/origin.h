@@ -1,0 +1,56 @@
+/* origin.h - where values come from. One fetch of one key, asynchronously,
+ * on the caller's loop, always answered by its deadline.
+ *
+ * struct origin is shared and immutable; struct origin_client is what a loop
+ * keeps for it (connections kept alive, libcurl's multi handle) and belongs
+ * to that loop. Knows nothing of the cache. */
+#ifndef PANNIER_ORIGIN_ORIGIN_H
+#define PANNIER_ORIGIN_ORIGIN_H
+
+#include "base/blob.h"
+#include "base/slice.h"
+#include "config/config.h"
+#include "net/loop.h"
+#include "stats/stats.h"
+
+enum origin_status {
+	ORIGIN_OK,        /* body holds the value */
+	ORIGIN_NOT_FOUND, /* it says that there is none (404, 410) */
+	ORIGIN_FAILED,    /* refused, broken, bad answer, too large; see error */
+	ORIGIN_TIMEOUT,   /* no answer by the deadline */
+};
+
+#define ORIGIN_TTL_UNSAID (-1) /* the answer says nothing: take the namespace's */
+
+struct origin_result {
+	enum origin_status status;
+	int http_status;     /* 0: none came */
+	struct blob *body;   /* ORIGIN_OK: a reference that the callee must take
+	                      * with blob_ref() to keep; else NULL */
+	int64_t ttl_ms;      /* from Cache-Control; 0: must not be stored */
+	const char *error;   /* one line, no control characters; else NULL */
+};
+
+typedef void origin_done(void *arg, const struct origin_result *r);
+
+struct origin_client;
+
+/* 0 or -ENOMEM, or -ENOTSUP where libcurl cannot be loaded. `cfg` must live
+ * as long as the client. Counters go to `stats`. */
+int origin_client_new(struct loop *l, const struct config_origin *cfg,
+    struct stats_origin *stats, struct origin_client **out) MUST_CHECK;
+/* Every fetch still open is answered with ORIGIN_FAILED first. */
+void origin_client_free(struct origin_client *oc);
+
+struct origin_fetch;
+
+/* Fetches `key` in namespace `ns` of the configuration (its path template).
+ * done() is called exactly once, later, from the loop, at the latest at
+ * deadline_ms (monotonic). 0, or -ENOMEM without a call of done(). */
+int origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns,
+    struct slice key, int64_t deadline_ms, origin_done *done, void *arg,
+    struct origin_fetch **out) MUST_CHECK;
+/* Nobody wants it any more: done() is not called. */
+void origin_fetch_cancel(struct origin_fetch *f);
+
+#endif

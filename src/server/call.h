@@ -1,0 +1,72 @@
+/* call.h - what a command's handler sees. A handler reads c->argv, uses the
+ * store, and writes one reply to c->reply. It knows no wire and no socket.
+ *
+ * Runs on the session's loop; must not block. A handler that cannot answer at
+ * once parks the call (call_park) and its reply is written later; replies of
+ * one connection stay in order, whatever finishes first. */
+#ifndef PANNIER_SERVER_CALL_H
+#define PANNIER_SERVER_CALL_H
+
+#include "proto/command.h"
+#include "proto/msg.h"
+#include "store/store.h"
+
+struct server;
+struct server_loop;
+struct session;
+
+struct call {
+	const struct command *cmd;
+	const struct slice *argv; /* good until the handler returns */
+	uint32_t argc;
+	struct reply *reply;
+	int64_t now_ms;           /* monotonic */
+	struct store_loop *store;
+	struct session *session;
+	struct server_loop *sl;
+};
+
+/* One for each row of commands.def that is no bare container. */
+typedef void cmd_handler(struct call *c);
+#define COMMAND(id, ...) cmd_handler cmd_##id;
+#define SUBCOMMAND(parent, id, ...) cmd_handler cmd_##parent##_##id;
+#include "proto/commands.def"
+#undef COMMAND
+#undef SUBCOMMAND
+
+/* The usual errors, in Redis's words. */
+void call_wrong_args(struct call *c);  /* ERR wrong number of arguments for 'x' command */
+void call_syntax_error(struct call *c);
+void call_not_integer(struct call *c); /* ERR value is not an integer or out of range */
+/* What cache_put() answered, where it is not 0: -E2BIG, -ENOMEM. */
+void call_put_failed(struct call *c, int rc);
+/* "ERR invalid expire time in 'x' command" */
+void call_invalid_expire(struct call *c);
+
+/* Wall-clock and monotonic milliseconds of one moment. */
+int64_t mono_of_unix_ms(int64_t unix_ms);
+int64_t unix_of_mono_ms(int64_t mono_ms);
+
+/* --- replies that come later ------------------------------------------------ */
+
+/* A reply that is owed. Requests of the connection that may overtake it
+ * (CMD_OVERTAKES) run on; others wait until it is answered. */
+struct parked;
+
+/* The handler writes nothing to c->reply after this. `on_drop` is called
+ * instead of an answer when the client leaves first. NULL: no memory, the
+ * error reply is written already. */
+struct parked *call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *arg);
+/* Where to write the late reply, on the session's loop; then parked_done().
+ * The same wire as the call had. */
+struct reply *parked_reply(struct parked *p);
+void parked_done(struct parked *p);
+struct session *parked_session(struct parked *p);
+
+/* Runs fn on every loop, this one included, each appending to its own buffer;
+ * when all have, finish() runs here with the buffers joined in the order of
+ * loops. The call is parked meanwhile. fn must not call out. */
+void call_gather(struct call *c, void (*fn)(struct server_loop *sl, struct buf *to, void *arg),
+    void (*finish)(struct reply *r, struct slice joined, void *arg), void *arg);
+
+#endif

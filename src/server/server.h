@@ -1,0 +1,67 @@
+/* server.h - the daemon: loops, listeners, sessions, one store. */
+#ifndef PANNIER_SERVER_SERVER_H
+#define PANNIER_SERVER_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "config/config.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "proto/resp.h"
+#include "stats/stats.h"
+#include "store/store.h"
+
+/* What a loop has for its sessions. */
+struct server_loop {
+	struct server *server;
+	struct loop *loop;
+	struct conn_pool *pool;
+	struct store_loop *store;
+	struct stats_loop stats;
+	struct batch batch;
+	struct list sessions;  /* by session.link, oldest first */
+	struct resp_limits limits;
+	pthread_t thread;
+	struct counter clients; /* sessions now; any thread reads */
+	struct counter parked;  /* replies owed now */
+};
+
+struct server {
+	struct server_loop *loops;
+	unsigned n_loops;
+	struct stats_loop **stats; /* [n_loops], for stats_sum_*() */
+	struct store *store;
+	struct stats_names *names;
+	struct routes *routes;     /* loop 0's; others have references of their own */
+	struct listener **listeners;
+	unsigned n_listeners;
+	int64_t started_ms;        /* monotonic */
+	int64_t started_unix_ms;
+	char run_id[41];
+	char *config_path;         /* NULL: none */
+	_Atomic(uint64_t) next_session_id;
+};
+
+/* Everything that can fail at start fails here, with err set: 0 or -errno.
+ * Takes cfg over, also on failure. `reload` builds a new configuration for
+ * SIGHUP; NULL: none. */
+int server_new(struct config *cfg, const char *config_path, struct server **out, char *err,
+    size_t err_size) MUST_CHECK;
+/* Runs until a signal or server_stop() and drains; 0 or -errno. Blocks SIGPIPE,
+ * handles SIGTERM, SIGINT (drain; the second time at once) and SIGHUP. */
+int server_run(struct server *s, int (*reload)(void *arg, struct config **out, char *err, size_t n),
+    void *arg) MUST_CHECK;
+/* From any thread. */
+void server_stop(struct server *s);
+void server_free(struct server *s);
+
+/* CONFIG SET of one option on all loops. On loop 0 or with the loops stopped;
+ * any thread may ask, it is posted. 0, -EINVAL with err. */
+int server_config_set(struct server *s, unsigned row, struct slice value, struct config_error *err)
+    MUST_CHECK;
+const struct config *server_config(const struct server_loop *sl);
+
+#endif

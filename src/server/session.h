@@ -1,0 +1,36 @@
+/* session.h - a client: its connection, codec, name and open replies.
+ * Belongs to one loop. Fields are the session's; handlers read them and set
+ * the ones that are marked. */
+#ifndef PANNIER_SERVER_SESSION_H
+#define PANNIER_SERVER_SESSION_H
+
+#include "base/list.h"
+#include "net/conn.h"
+#include "proto/resp.h"
+#include "server/call.h"
+
+struct session {
+	struct conn *conn;
+	struct server_loop *sl;
+	struct list link;        /* in server_loop.sessions, oldest first */
+	uint64_t id;
+	int64_t created_ms, last_ms; /* monotonic */
+	const struct command *last_cmd;
+	char *name;              /* set by CLIENT SETNAME; mem_free; NULL: none */
+	char *lib_name, *lib_ver; /* set by CLIENT SETINFO */
+	const char *addr;        /* of the listener, as CLIENT LIST shows it */
+	const char *peer;
+	enum wire wire;          /* set by HELLO, RESET */
+	bool closing;            /* set by QUIT: close when all is answered */
+	bool want_kick;
+	struct resp_parser parser;
+	struct list parked;      /* replies owed, oldest first */
+	unsigned n_parked;
+	bool stalled;            /* a request waits until all parked are done */
+	bool ended;              /* the connection is gone */
+};
+
+/* For the listener: a new descriptor, handed to this loop. Owns fd. */
+void session_new(struct server_loop *sl, int fd, const char *listener_name);
+
+#endif

@@ -1,0 +1,96 @@
+/* stats.h - the counters of stats.def, by loop, namespace and origin.
+ *
+ * A loop writes its own struct stats_loop; anybody sums over loops when
+ * asked. Namespaces and origins are numbered for the life of the process:
+ * a reload that brings a name back finds its number, and its counts, again. */
+#ifndef PANNIER_STATS_STATS_H
+#define PANNIER_STATS_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/util.h"
+#include "cache/cache.h"
+#include "stats/counter.h"
+#include "stats/histogram.h"
+
+#define STATS_NAMESPACES CACHE_CLASSES
+#define STATS_ORIGINS 64
+#define STATS_COMMANDS 256 /* at least CMD_COUNT; asserted by the server */
+
+struct stats_ns {
+#define NS_STAT(name, help) struct counter name;
+#include "stats/stats.def"
+};
+
+struct stats_origin {
+#define ORIGIN_STAT(name, help) struct counter name;
+#include "stats/stats.def"
+	struct histogram latency_us; /* of requests that were answered */
+};
+
+struct stats_command {
+	struct counter calls, usec, rejected, failed;
+};
+
+struct stats_loop {
+#define LOOP_STAT(name, help) struct counter name;
+#include "stats/stats.def"
+	/* Heap tables, zero pages until touched. */
+	struct stats_ns *ns;            /* [STATS_NAMESPACES] */
+	struct stats_origin *origins;   /* [STATS_ORIGINS] */
+	struct stats_command *commands; /* [STATS_COMMANDS] */
+	struct cache_tally *tally;      /* [CACHE_CLASSES] */
+};
+
+/* 0 or -ENOMEM. */
+int stats_loop_init(struct stats_loop *s) MUST_CHECK;
+void stats_loop_fini(struct stats_loop *s);
+
+/* Names of namespaces and origins by number; number 0 of namespaces is
+ * "default". Thread-safe (a lock of its own; only at start and reload).
+ * The number, or -ENOSPC where the table is full. */
+struct stats_names;
+struct stats_names *stats_names_new(void);
+void stats_names_free(struct stats_names *n);
+int stats_ns_id(struct stats_names *n, const char *name) MUST_CHECK;
+int stats_origin_id(struct stats_names *n, const char *name) MUST_CHECK;
+unsigned stats_ns_count(const struct stats_names *n);
+unsigned stats_origin_count(const struct stats_names *n);
+const char *stats_ns_name(const struct stats_names *n, unsigned id);
+const char *stats_origin_name(const struct stats_names *n, unsigned id);
+
+/* Sums over loops, in numbers that nobody writes any more. */
+struct stats_sum_loop {
+#define LOOP_STAT(name, help) int64_t name;
+#include "stats/stats.def"
+};
+struct stats_sum_ns {
+#define NS_STAT(name, help) int64_t name;
+#include "stats/stats.def"
+	int64_t stored, evicted, expired, entries, bytes; /* cache_tally */
+};
+struct stats_sum_origin {
+#define ORIGIN_STAT(name, help) int64_t name;
+#include "stats/stats.def"
+	struct histogram_sum latency_us;
+};
+struct stats_sum_command {
+	int64_t calls, usec, rejected, failed;
+};
+
+void stats_sum_loop(struct stats_loop *const *loops, unsigned n, struct stats_sum_loop *out);
+void stats_sum_ns(struct stats_loop *const *loops, unsigned n, unsigned id,
+    struct stats_sum_ns *out);
+void stats_sum_origin(struct stats_loop *const *loops, unsigned n, unsigned id,
+    struct stats_sum_origin *out);
+void stats_sum_command(struct stats_loop *const *loops, unsigned n, unsigned id,
+    struct stats_sum_command *out);
+/* CONFIG RESETSTAT: what was counted so far is subtracted from now on. The
+ * gauges (entries, bytes) are left alone. Thread-safe against the loops. */
+void stats_reset(struct stats_loop *const *loops, unsigned n);
+
+/* hits / (hits + misses), or 0 where there were none. */
+double stats_hit_rate(int64_t hits, int64_t misses);
+
+#endif

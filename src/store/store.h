@@ -1,0 +1,129 @@
+/* store.h - the only door for get, set, delete and invalidate: the cache, with
+ * the flights that fill it in front.
+ *
+ * One struct store for the process, one struct store_loop for each loop, used
+ * on that loop's thread alone.
+ *
+ * The three rules (doc/threads.md): a finished fetch stores while it holds
+ * its flight's stripe; a write detaches the key's flight, whose waiters still
+ * get their answer, and keeps the stripe until the shard is written; a new
+ * leader looks into the cache once more before it fetches. Keys in namespaces
+ * without an origin have no flights and pay for none of this. */
+#ifndef PANNIER_STORE_STORE_H
+#define PANNIER_STORE_STORE_H
+
+#include "base/blob.h"
+#include "base/list.h"
+#include "cache/cache.h"
+#include "config/config.h"
+#include "net/loop.h"
+#include "stats/stats.h"
+
+struct store;
+struct store_loop;
+struct flight;
+struct stripe;
+
+/* What routes keys: immutable, counted, exchanged as a whole at a reload. */
+struct routes;
+struct routes *routes_new(struct config *cfg); /* takes cfg over; NULL: no memory */
+struct routes *routes_ref(struct routes *r);
+void routes_unref(struct routes *r);
+const struct config *routes_config(const struct routes *r);
+const struct config_namespace *routes_find(const struct routes *r, struct slice key);
+
+/* `routes` is referenced. Namespaces are classified for the cache's tallies
+ * by their stats_id. 0, -ENOMEM, -EINVAL. */
+int store_new(struct routes *routes, uint64_t cache_budget, struct store **out) MUST_CHECK;
+void store_free(struct store *s); /* after all of its loops */
+struct cache *store_cache(struct store *s);
+
+int store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats,
+    struct store_loop **out) MUST_CHECK;
+/* Fetches of this loop fail, their waiters on any loop are told. */
+void store_loop_free(struct store_loop *sl);
+/* Another configuration from now on: flights under way end by the old one. */
+void store_loop_set_routes(struct store_loop *sl, struct routes *r);
+void store_set_routes(struct store *s, struct routes *r);
+const struct routes *store_loop_routes(const struct store_loop *sl);
+
+/* --- one key, in the cache only ------------------------------------------- */
+
+struct store_cursor {
+	struct cache_cursor c; /* value, expires_ms: see cache.h */
+	struct store_loop *sl;
+	struct stripe *stripe; /* held by a writer of a routed key, else NULL */
+};
+
+enum {
+	STORE_TOUCH = CACHE_TOUCH,
+	STORE_COUNT = 1 << 8, /* count a hit or a miss for the namespace */
+	STORE_WRITE = 1 << 9, /* a put, remove or expiry is to follow: detaches
+	                       * the key's flight first */
+};
+
+/* Between open and close the cursor holds locks: the rules of cache_open().
+ * For writes use the cache_* calls on &cur->c. */
+enum cache_result store_open(struct store_loop *sl, struct slice key, unsigned flags,
+    struct store_cursor *cur);
+void store_close(struct store_cursor *cur);
+
+/* A short form of open, put, close. Results of cache_put(). */
+int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
+    MUST_CHECK;
+/* Whether it was there. */
+bool store_delete(struct store_loop *sl, struct slice key);
+/* Detaches all flights, then empties the cache. */
+void store_flush(struct store_loop *sl);
+
+/* --- reading through ------------------------------------------------------ */
+
+enum store_answer {
+	STORE_HIT,      /* the cursor is open: copy, then store_close() */
+	STORE_MISS,     /* not there, and no origin for this key */
+	STORE_WAITING,  /* done() of the waiter will be called */
+	STORE_REFUSED,  /* too many wait already, or no memory: w->error says so */
+};
+
+enum fill_status {
+	FILL_VALUE,     /* value holds it */
+	FILL_NOT_FOUND, /* the origin has none */
+	FILL_FAILED,    /* error says why */
+	FILL_TIMEOUT,   /* the waiter's own deadline passed */
+};
+
+/* A request that waits for a flight; the caller's, untouched by the caller
+ * between STORE_WAITING and done() or store_leave(). */
+struct store_waiter {
+	/* Set by the caller. Called once, on the waiter's loop, never from
+	 * within store_get(). The waiter may be freed in it. */
+	void (*done)(struct store_waiter *w);
+	int64_t deadline_ms; /* 0: the origin's */
+	/* For done(): */
+	enum fill_status status;
+	struct blob *value;  /* FILL_VALUE: a reference, unref'd after done() */
+	const char *error;   /* FILL_FAILED and STORE_REFUSED: good until done()
+	                      * returns; one line */
+	/* The rest is the store's own. */
+	struct list link;          /* in the flight, under its stripe */
+	struct flight *flight;     /* NULL: detached, the answer is on its way */
+	struct store_loop *sl;
+	struct loop_task task;
+	struct timer timer;
+	struct blob *error_text;
+	bool abandoned;
+};
+
+/* `key` is borrowed for the call. */
+enum store_answer store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
+    struct store_waiter *w);
+/* The caller no longer waits (its client left). `free_fn(w)` is called when
+ * nothing refers to the waiter any more: at once, or after the answer that was
+ * already on its way. done() is not called. */
+void store_leave(struct store_waiter *w, void (*free_fn)(struct store_waiter *w));
+
+/* Waiters and flights under way, over all loops. */
+uint64_t store_waiting(const struct store *s);
+uint64_t store_flights(const struct store *s);
+
+#endif
