@@ -28,12 +28,14 @@ enum command_flag {
 	CMD_OVERTAKES = 1 << 16,
 };
 
-/* CMD_GET ... for every row, subcommands as CMD_CLIENT_ID. */
+/* CMD_ID_get ... for every row, subcommands as CMD_ID_client_id. */
 enum command_id {
 #define COMMAND(id, ...) CMD_ID_##id,
+#define CONTAINER(id, ...) CMD_ID_##id,
 #define SUBCOMMAND(parent, id, ...) CMD_ID_##parent##_##id,
 #include "proto/commands.def"
 #undef COMMAND
+#undef CONTAINER
 #undef SUBCOMMAND
 	CMD_COUNT
 };

@@ -26,12 +26,14 @@ struct call {
 	struct server_loop *sl;
 };
 
-/* One for each row of commands.def that is no bare container. */
+/* One for each row of commands.def that is no CONTAINER. */
 typedef void cmd_handler(struct call *c);
 #define COMMAND(id, ...) cmd_handler cmd_##id;
+#define CONTAINER(id, ...)
 #define SUBCOMMAND(parent, id, ...) cmd_handler cmd_##parent##_##id;
 #include "proto/commands.def"
 #undef COMMAND
+#undef CONTAINER
 #undef SUBCOMMAND
 
 /* The usual errors, in Redis's words. */
