@@ -21,23 +21,9 @@
 #include "base/out.h"
 #include "base/slice.h"
 #include "base/util.h"
-#include "stats/counter.h"
+#include "stats/tally.h"
 
-/* Classes that tallies are kept for (the store maps namespaces to them). */
-#define CACHE_CLASSES 256
 #define CACHE_NEVER 0 /* expires_ms of an entry that does not expire */
-
-/* What happened to entries of one class, by one thread's doing. Written by
- * that thread, read by any. Entries and bytes are signed: one thread may
- * remove what another stored; only their sums over threads mean something.
- * Bytes are keys, values and all overhead of an entry. */
-struct cache_tally {
-	struct counter stored;   /* entries put, replacements included */
-	struct counter evicted;  /* to make room */
-	struct counter expired;  /* their time had come */
-	struct counter entries;
-	struct counter bytes;
-};
 
 /* One for each thread that calls in; zeroed, then the two fields are set. */
 struct cache_thread {

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 #include "base/util.h"
-#include "cache/cache.h"
 #include "stats/counter.h"
 #include "stats/histogram.h"
+#include "stats/tally.h"
 
 #define STATS_NAMESPACES CACHE_CLASSES
 #define STATS_ORIGINS 64
