@@ -1,22 +1,27 @@
 /* histogram.h - log-linear counts of durations: each power of two is cut into
- * 64 equal steps, so that a percentile is off by at most 1 %. One writer, any
- * reader. (The idea of HdrHistogram, http://hdrhistogram.org.) */
+ * 64 equal steps, so that a percentile, given as the middle of its step, is
+ * off by at most 1 %. (The idea of HdrHistogram, http://hdrhistogram.org.)
+ *
+ * One thread adds to a histogram; any thread may sum or reset it. */
 #ifndef PANNIER_STATS_HISTOGRAM_H
 #define PANNIER_STATS_HISTOGRAM_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/util.h"
 #include "stats/counter.h"
 
 #define HISTOGRAM_SUB_BITS 6
-#define HISTOGRAM_MAX_BITS 36 /* values from 2^36 (19 hours in us) on are counted as that */
+#define HISTOGRAM_MAX_BITS 36 /* values from 2^36 (19 hours in us) on are counted as the last */
 #define HISTOGRAM_BUCKETS (((HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS))
 
+/* Zeroed is empty. */
 struct histogram {
-	_Atomic(uint32_t) *buckets; /* [HISTOGRAM_BUCKETS], made at the first value */
-	struct counter count, sum;
-	struct counter max;
+	_Atomic(struct counter *) buckets; /* [HISTOGRAM_BUCKETS], made at the first value */
+	struct counter count, sum, max;
+	/* Resets asked for, and how many of them the writer has carried out. */
+	atomic_uint resets_wanted, resets_done;
 };
 
 /* A sum over several writers. */
@@ -25,11 +30,15 @@ struct histogram_sum {
 	int64_t count, sum, max;
 };
 
-/* A value for which there is no memory is only counted and summed. */
+/* Values below 0 count as 0. A value for which there is no memory is only
+ * counted and summed. */
 void histogram_add(struct histogram *h, int64_t value);
-void histogram_fini(struct histogram *h);
+/* Any thread: empty from now on. The writer clears at its next value. */
+void histogram_reset(struct histogram *h);
+void histogram_fini(struct histogram *h); /* the writer's; empty afterwards */
 
 void histogram_sum_init(struct histogram_sum *s);
+/* Without memory for buckets, only count, sum and max are added. */
 void histogram_sum_add(struct histogram_sum *s, const struct histogram *h);
 void histogram_sum_fini(struct histogram_sum *s);
 /* The value that a share q (0 to 1) of all values does not exceed; 0: none. */

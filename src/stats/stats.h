@@ -33,6 +33,8 @@ struct stats_command {
 	struct counter calls, usec, rejected, failed;
 };
 
+struct stats_base;
+
 struct stats_loop {
 #define LOOP_STAT(name, help) struct counter name;
 #include "stats/stats.def"
@@ -41,6 +43,7 @@ struct stats_loop {
 	struct stats_origin *origins;   /* [STATS_ORIGINS] */
 	struct stats_command *commands; /* [STATS_COMMANDS] */
 	struct cache_tally *tally;      /* [CACHE_CLASSES] */
+	struct stats_base *base;        /* what the last reset found, under its lock */
 };
 
 /* 0 or -ENOMEM. */
@@ -48,15 +51,17 @@ int stats_loop_init(struct stats_loop *s) MUST_CHECK;
 void stats_loop_fini(struct stats_loop *s);
 
 /* Names of namespaces and origins by number; number 0 of namespaces is
- * "default". Thread-safe (a lock of its own; only at start and reload).
- * The number, or -ENOSPC where the table is full. */
+ * "default". Thread-safe (a lock of its own for the *_id() calls, which come
+ * at start and reload only; counts and names are read without it).
+ * The number, or -ENOSPC where the table is full, or -ENOMEM. */
 struct stats_names;
-struct stats_names *stats_names_new(void);
+struct stats_names *stats_names_new(void); /* NULL: no memory */
 void stats_names_free(struct stats_names *n);
 int stats_ns_id(struct stats_names *n, const char *name) MUST_CHECK;
 int stats_origin_id(struct stats_names *n, const char *name) MUST_CHECK;
 unsigned stats_ns_count(const struct stats_names *n);
 unsigned stats_origin_count(const struct stats_names *n);
+/* Good as long as n; id is below the count. */
 const char *stats_ns_name(const struct stats_names *n, unsigned id);
 const char *stats_origin_name(const struct stats_names *n, unsigned id);
 
@@ -79,6 +84,8 @@ struct stats_sum_command {
 	int64_t calls, usec, rejected, failed;
 };
 
+/* Each sets all of *out. The one of an origin holds memory afterwards: the
+ * caller owes histogram_sum_fini(&out->latency_us). */
 void stats_sum_loop(struct stats_loop *const *loops, unsigned n, struct stats_sum_loop *out);
 void stats_sum_ns(struct stats_loop *const *loops, unsigned n, unsigned id,
     struct stats_sum_ns *out);

@@ -1,0 +1,184 @@
+#include "config.h"
+
+#include "stats/histogram.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/mem.h"
+
+#define SUBS (1 << HISTOGRAM_SUB_BITS)
+#define VALUE_MAX (((int64_t)1 << HISTOGRAM_MAX_BITS) - 1)
+
+/* Below SUBS each value has a bucket of its own; from there on, a value's
+ * bucket is its power of two and the six bits behind its leading one. */
+static unsigned
+bucket_of(int64_t value)
+{
+	unsigned power;
+
+	if (value < SUBS)
+		return (unsigned)value;
+	power = 63 - (unsigned)__builtin_clzll((unsigned long long)value) - HISTOGRAM_SUB_BITS;
+	return (power << HISTOGRAM_SUB_BITS) + (unsigned)(value >> power);
+}
+
+/* The middle of a bucket. */
+static int64_t
+bucket_value(unsigned bucket)
+{
+	unsigned power;
+	int64_t low;
+
+	if (bucket < 2 * SUBS)
+		return bucket;
+	power = (bucket >> HISTOGRAM_SUB_BITS) - 1;
+	low = (int64_t)(SUBS + (bucket & (SUBS - 1))) << power;
+	return low + ((int64_t)1 << power) / 2;
+}
+
+static bool
+reset_pending(const struct histogram *h)
+{
+	return atomic_load_explicit(&h->resets_done, memory_order_acquire) !=
+	    atomic_load_explicit(&h->resets_wanted, memory_order_relaxed);
+}
+
+static void
+counter_set(struct counter *c, int64_t n)
+{
+	atomic_store_explicit(&c->n, n, memory_order_relaxed);
+}
+
+static void
+clear(struct histogram *h)
+{
+	unsigned wanted = atomic_load_explicit(&h->resets_wanted, memory_order_relaxed);
+	struct counter *buckets = atomic_load_explicit(&h->buckets, memory_order_relaxed);
+
+	for (unsigned i = 0; buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
+		counter_set(&buckets[i], 0);
+	counter_set(&h->count, 0);
+	counter_set(&h->sum, 0);
+	counter_set(&h->max, 0);
+	/* Behind the zeroes: who sees this sees no old value any more. */
+	atomic_store_explicit(&h->resets_done, wanted, memory_order_release);
+}
+
+static struct counter *
+own_buckets(struct histogram *h)
+{
+	struct counter *b = atomic_load_explicit(&h->buckets, memory_order_relaxed);
+
+	if (unlikely(b == NULL)) {
+		b = mem_calloc(HISTOGRAM_BUCKETS, sizeof *b);
+		atomic_store_explicit(&h->buckets, b, memory_order_release);
+	}
+	return b;
+}
+
+void
+histogram_add(struct histogram *h, int64_t value)
+{
+	struct counter *buckets;
+
+	if (unlikely(reset_pending(h)))
+		clear(h);
+	value = MAX(value, 0);
+	counter_inc(&h->count);
+	counter_add(&h->sum, value);
+	if (value > counter_get(&h->max))
+		counter_set(&h->max, value);
+	buckets = own_buckets(h);
+	if (buckets != NULL)
+		counter_inc(&buckets[bucket_of(MIN(value, VALUE_MAX))]);
+}
+
+void
+histogram_reset(struct histogram *h)
+{
+	atomic_fetch_add(&h->resets_wanted, 1);
+}
+
+void
+histogram_fini(struct histogram *h)
+{
+	mem_free(atomic_load(&h->buckets));
+	atomic_store(&h->buckets, NULL);
+	clear(h);
+}
+
+void
+histogram_sum_init(struct histogram_sum *s)
+{
+	*s = (struct histogram_sum){ 0 };
+}
+
+void
+histogram_sum_add(struct histogram_sum *s, const struct histogram *h)
+{
+	const struct counter *from;
+
+	if (reset_pending(h))
+		return;
+	s->count += counter_get(&h->count);
+	s->sum += counter_get(&h->sum);
+	s->max = MAX(s->max, counter_get(&h->max));
+	from = atomic_load_explicit(&h->buckets, memory_order_acquire);
+	if (from == NULL)
+		return;
+	if (s->buckets == NULL)
+		s->buckets = mem_calloc(HISTOGRAM_BUCKETS, sizeof *s->buckets);
+	for (unsigned i = 0; s->buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
+		s->buckets[i] += (uint64_t)counter_get(&from[i]);
+}
+
+void
+histogram_sum_fini(struct histogram_sum *s)
+{
+	mem_free(s->buckets);
+	histogram_sum_init(s);
+}
+
+/* Of the values in buckets: s->count may be ahead of them, for want of memory
+ * or because a writer was between the two. */
+static uint64_t
+bucketed(const struct histogram_sum *s)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; s->buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
+		n += s->buckets[i];
+	return n;
+}
+
+int64_t
+histogram_quantile(const struct histogram_sum *s, double q)
+{
+	uint64_t n = bucketed(s), rank, seen = 0;
+	double share = MIN(MAX(q, 0.0), 1.0) * (double)n;
+
+	if (n == 0)
+		return 0;
+	rank = (uint64_t)share;
+	if ((double)rank < share || rank == 0)
+		rank++;
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		seen += s->buckets[i];
+		if (seen >= rank)
+			return MIN(bucket_value(i), s->max);
+	}
+	return s->max;
+}
+
+int64_t
+histogram_max(const struct histogram_sum *s)
+{
+	return s->max;
+}
+
+double
+histogram_mean(const struct histogram_sum *s)
+{
+	return s->count == 0 ? 0 : (double)s->sum / (double)s->count;
+}
