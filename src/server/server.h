@@ -11,6 +11,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "proto/resp.h"
+#include "server/info.h"
 #include "stats/stats.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ struct server {
 	int64_t started_unix_ms;
 	char run_id[41];
 	char *config_path;         /* NULL: none */
+	struct info_sampler info;  /* loop 0 calls info_sample() once a second */
 	_Atomic(uint64_t) next_session_id;
 };
 

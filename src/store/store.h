@@ -75,6 +75,8 @@ int store_set(struct store_loop *sl, struct slice key, struct slice value, int64
 bool store_delete(struct store_loop *sl, struct slice key);
 /* Detaches all flights, then empties the cache. */
 void store_flush(struct store_loop *sl);
+/* cache_scan() with this loop's thread. */
+int store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *keys) MUST_CHECK;
 
 /* --- reading through ------------------------------------------------------ */
 
