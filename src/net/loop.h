@@ -29,7 +29,8 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
 unsigned loop_index(const struct loop *l);
-/* Whether the caller is the loop's thread. */
+/* Whether the caller is the loop's thread; true for all while it does not run,
+ * so that it can be set up and taken down from outside. */
 bool loop_here(const struct loop *l);
 /* Milliseconds, monotonic, read once for each turn of the loop. */
 int64_t loop_now_ms(const struct loop *l);
@@ -41,10 +42,13 @@ int64_t loop_take_max_lag_us(struct loop *l);
  * the order of one sender's posts. Never fails and never allocates. Posting
  * a task again before it ran is a bug. */
 void loop_post(struct loop *l, struct loop_task *t);
-/* From the loop's own thread: runs when this turn's events are all served. */
+/* From the loop's own thread: runs when this turn's events are all served;
+ * so does what a deferred task defers. */
 void loop_defer(struct loop *l, struct loop_task *t);
 /* `fn` is called when a turn found nothing to do and would sleep; it answers
- * whether it wants to be called again before the loop sleeps. One only. */
+ * whether it wants to be called again before the loop sleeps. One only. After
+ * it answered no, it is asked again 10 ms later at the earliest, and only by a
+ * loop that is awake: what must happen in any case needs a timer. */
 void loop_set_idle(struct loop *l, bool (*fn)(void *arg), void *arg);
 
 /* --- timers: one shot ---------------------------------------------------- */
@@ -53,17 +57,21 @@ struct timer {
 	struct ev_timer ev;
 	struct loop *loop;
 	void (*fire)(struct timer *t);
+	int64_t due_us;
 };
 
 void timer_init(struct timer *t, struct loop *l, void (*fire)(struct timer *t));
-/* (Re)arms: fires once, delay_ms from now (not below 0). */
+/* (Re)arms: fires once, delay_ms from loop_now_ms() (below 0 is 0), and never
+ * before that clock shows it. */
 void timer_start(struct timer *t, int64_t delay_ms);
 void timer_stop(struct timer *t); /* also if it does not run */
 bool timer_armed(const struct timer *t);
 
 /* --- descriptors --------------------------------------------------------- */
 
-enum { WATCH_READ = 1, WATCH_WRITE = 2 };
+/* WATCH_FAILED comes alone, instead of the others: the kernel refuses to watch
+ * the descriptor (no memory, too many watches), and nothing more will come. */
+enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_FAILED = 4 };
 
 struct watch {
 	struct ev_io ev;
@@ -72,7 +80,7 @@ struct watch {
 };
 
 void watch_init(struct watch *w, struct loop *l, int fd, void (*ready)(struct watch *, int));
-void watch_set(struct watch *w, int events); /* 0 stops */
+void watch_set(struct watch *w, int events); /* 0 stops; before close(fd) */
 int watch_events(const struct watch *w);
 
 /* --- signals: on one loop only -------------------------------------------- */
