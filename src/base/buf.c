@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ buf_grow(struct buf *b, size_t n)
 	size_t len = buf_len(b), want, cap;
 	char *mem;
 
+	assert(b->mem != NULL || len == 0);
 	if (n > SIZE_MAX / 4 - len)
 		return -ENOMEM;
 	want = len + n;

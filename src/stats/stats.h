@@ -56,14 +56,14 @@ void stats_loop_fini(struct stats_loop *s);
  * The number, or -ENOSPC where the table is full, or -ENOMEM. */
 struct stats_names;
 struct stats_names *stats_names_new(void); /* NULL: no memory */
-void stats_names_free(struct stats_names *n);
-int stats_ns_id(struct stats_names *n, const char *name) MUST_CHECK;
-int stats_origin_id(struct stats_names *n, const char *name) MUST_CHECK;
-unsigned stats_ns_count(const struct stats_names *n);
-unsigned stats_origin_count(const struct stats_names *n);
-/* Good as long as n; id is below the count. */
-const char *stats_ns_name(const struct stats_names *n, unsigned id);
-const char *stats_origin_name(const struct stats_names *n, unsigned id);
+void stats_names_free(struct stats_names *s);
+int stats_ns_id(struct stats_names *s, const char *name) MUST_CHECK;
+int stats_origin_id(struct stats_names *s, const char *name) MUST_CHECK;
+unsigned stats_ns_count(const struct stats_names *s);
+unsigned stats_origin_count(const struct stats_names *s);
+/* Good as long as s; id is below the count. */
+const char *stats_ns_name(const struct stats_names *s, unsigned id);
+const char *stats_origin_name(const struct stats_names *s, unsigned id);
 
 /* Sums over loops, in numbers that nobody writes any more. */
 struct stats_sum_loop {
