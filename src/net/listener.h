@@ -15,12 +15,13 @@ enum listen_kind { LISTEN_UNIX, LISTEN_TCP };
 struct listen_opts {
 	enum listen_kind kind;
 	const char *path; /* LISTEN_UNIX, at most 107 bytes */
-	const char *host; /* LISTEN_TCP: 127.0.0.1, ::1 or localhost only */
+	const char *host; /* LISTEN_TCP: 127.0.0.1 (127/8), ::1 or localhost only */
 	uint16_t port;    /* 0: any; see listener_name() */
 	mode_t mode;      /* of the Unix socket, set before listen() */
 	uid_t uid;        /* likewise; (uid_t)-1: as it is */
 	gid_t gid;
 	int backlog;      /* 0: SOMAXCONN */
+	const char *refusal; /* told to who is turned away; NULL: nothing */
 };
 
 struct listener;
@@ -30,11 +31,13 @@ struct listener;
  * socket file that nobody answers on is replaced, any other file is not. */
 int listener_open(const struct listen_opts *o, struct listener **out, char *err, size_t err_size)
     MUST_CHECK;
-/* on_accept gets each new descriptor and owns it. */
+/* on_accept gets each new descriptor and owns it; it may stop the listener, but
+ * not close it. */
 void listener_start(struct listener *l, struct loop *loop, void (*on_accept)(void *arg, int fd),
     void *arg);
+/* Accepts no more; who connects waits in the backlog. May be started again. */
 void listener_stop(struct listener *l);
-/* Stops, closes, removes the socket file if it is still its own. */
+/* Stops, closes, removes the socket file if it is still its own. NULL is fine. */
 void listener_close(struct listener *l);
 /* "unix:/run/x.sock" or "tcp:127.0.0.1:6380", with the port really taken. */
 const char *listener_name(const struct listener *l);
