@@ -1,3 +1,164 @@
 #include "config.h"
 
 #include "proto/command.h"
+
+#include <assert.h>
+
+#include "base/util.h"
+
+/* Names are found through their first and last eight bytes, taken as numbers:
+ * with the length these are the whole name, up to NAME_MAX_LEN bytes. */
+#define NAME_MAX_LEN 16
+#define SLOT_BITS 9
+#define SLOTS (1u << SLOT_BITS)
+#define NO_PARENT CMD_COUNT
+
+#define COMMAND(row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, tip) \
+	[CMD_ID_##row] = { .id = CMD_ID_##row, .parent = CMD_ID_##row, .name = text, \
+		.arity = ari, .flags = flg, .first_key = first, .last_key = last, \
+		.key_step = step, .container = ((flg) & CMD_CONTAINER) != 0, .group = grp, \
+		.since = snc, .complexity = cplx, .summary = summ, .syntax = syn, \
+		.access = acc, .tips = tip },
+#define CONTAINER(row, text, ari, flg, ...) \
+	COMMAND(row, text, ari, (flg) | CMD_CONTAINER, __VA_ARGS__)
+#define SUBCOMMAND(of, row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, tip) \
+	[CMD_ID_##of##_##row] = { .id = CMD_ID_##of##_##row, .parent = CMD_ID_##of, \
+		.name = #of "|" text, .arity = ari, .flags = flg, .first_key = first, \
+		.last_key = last, .key_step = step, .group = grp, .since = snc, \
+		.complexity = cplx, .summary = summ, .syntax = syn, .access = acc, .tips = tip },
+
+const struct command command_table[CMD_COUNT] = {
+#include "proto/commands.def"
+};
+#undef COMMAND
+#undef CONTAINER
+#undef SUBCOMMAND
+
+/* The hash must stay sparse, and its slots are bytes. */
+static_assert(CMD_COUNT <= SLOTS / 2 && CMD_COUNT < 255, "enlarge the index");
+
+#define COMMAND(row, text, ...) static_assert(sizeof(text) - 1 <= NAME_MAX_LEN, text);
+#define CONTAINER(row, text, ...) COMMAND(row, text)
+#define SUBCOMMAND(of, row, text, ...) COMMAND(row, text)
+#include "proto/commands.def"
+#undef COMMAND
+#undef CONTAINER
+#undef SUBCOMMAND
+
+struct name_key {
+	uint64_t a, b;
+	uint32_t len;
+	uint32_t parent; /* NO_PARENT for top-level names */
+};
+
+static struct name_key keys[CMD_COUNT];
+static uint8_t slots[SLOTS]; /* 1 + id, 0: free; probed upwards */
+
+static inline uint64_t
+load(const char *p, size_t n)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, n);
+	return v;
+}
+
+/* A-Z of all eight bytes to a-z, other bytes as they are. */
+static inline uint64_t
+fold(uint64_t v)
+{
+	uint64_t low = v & 0x7f7f7f7f7f7f7f7full;
+	uint64_t from_a = low + 0x3f3f3f3f3f3f3f3full;    /* bit 7: >= 'A' */
+	uint64_t behind_z = low + 0x2525252525252525ull; /* bit 7: > 'Z' */
+
+	return v | ((from_a & ~behind_z & ~v & 0x8080808080808080ull) >> 2);
+}
+
+static inline struct name_key
+key_of(struct slice name, uint32_t parent)
+{
+	struct name_key k = { .len = (uint32_t)name.len, .parent = parent };
+	const char *end = name.ptr + name.len;
+
+	if (name.len >= 8) {
+		k.a = load(name.ptr, 8);
+		k.b = load(end - 8, 8);
+	} else if (name.len >= 4) {
+		k.a = load(name.ptr, 4);
+		k.b = load(end - 4, 4);
+	} else if (name.len > 0) {
+		k.a = load(name.ptr, 1) | load(name.ptr + name.len / 2, 1) << 8;
+		k.b = load(end - 1, 1);
+	}
+	k.a = fold(k.a);
+	k.b = fold(k.b);
+	return k;
+}
+
+static inline uint32_t
+key_slot(const struct name_key *k)
+{
+	uint64_t h = k->a * 0x9e3779b97f4a7c15ull ^ (k->b + k->parent) * 0xc2b2ae3d27d4eb4full;
+
+	h ^= h >> 32;
+	return (uint32_t)((h * 0x9e3779b97f4a7c15ull) >> (64 - SLOT_BITS));
+}
+
+static inline bool
+key_eq(const struct name_key *x, const struct name_key *y)
+{
+	return x->a == y->a && x->b == y->b && x->len == y->len && x->parent == y->parent;
+}
+
+static const struct command *
+lookup(struct slice name, uint32_t parent)
+{
+	struct name_key k;
+
+	if (unlikely(name.len > NAME_MAX_LEN))
+		return NULL;
+	k = key_of(name, parent);
+	for (uint32_t i = key_slot(&k); slots[i] != 0; i = (i + 1) % SLOTS)
+		if (likely(key_eq(&keys[slots[i] - 1], &k)))
+			return &command_table[slots[i] - 1];
+	return NULL;
+}
+
+/* Before main(), so that no thread can see it half made. */
+__attribute__((constructor)) static void
+index_build(void)
+{
+	for (unsigned id = 0; id < CMD_COUNT; id++) {
+		const struct command *cmd = &command_table[id];
+		const char *bar = strchr(cmd->name, '|');
+		uint32_t i;
+
+		keys[id] = key_of(slice_str(bar ? bar + 1 : cmd->name), bar ? cmd->parent : NO_PARENT);
+		for (i = key_slot(&keys[id]); slots[i] != 0; i = (i + 1) % SLOTS)
+			;
+		slots[i] = (uint8_t)(id + 1);
+	}
+}
+
+static bool
+arity_fits(const struct command *cmd, uint32_t argc)
+{
+	return cmd->arity >= 0 ? argc == (uint32_t)cmd->arity : argc >= (uint32_t)-cmd->arity;
+}
+
+enum command_lookup
+command_find(const struct slice *argv, uint32_t argc, const struct command **out)
+{
+	const struct command *cmd = lookup(argv[0], NO_PARENT), *sub;
+
+	*out = cmd;
+	if (unlikely(cmd == NULL))
+		return COMMAND_UNKNOWN;
+	if (cmd->container && argc > 1) {
+		sub = lookup(argv[1], cmd->id);
+		if (sub == NULL)
+			return COMMAND_UNKNOWN_SUBCOMMAND;
+		*out = cmd = sub;
+	}
+	return likely(arity_fits(cmd, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
+}

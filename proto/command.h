@@ -3,9 +3,8 @@
 #ifndef PANNIER_PROTO_COMMAND_H
 #define PANNIER_PROTO_COMMAND_H
 
-#include <stdint.h>
-
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 
@@ -23,9 +22,15 @@ enum command_flag {
 	CMD_SKIP_SLOWLOG = 1 << 9,
 	CMD_PUBSUB = 1 << 10,
 	CMD_BLOCKING = 1 << 11,
+	CMD_ALLOW_BUSY = 1 << 12,
+	/* Categories of COMMAND INFO that neither group nor flags tell. */
+	CMD_ACL_KEYSPACE = 1 << 13,
+	CMD_ACL_CONNECTION = 1 << 14,
+	CMD_ACL_DANGEROUS = 1 << 15,
 	/* May run before earlier requests of its connection are answered: it
 	 * only reads, so the order cannot be told (replies stay in order). */
 	CMD_OVERTAKES = 1 << 16,
+	CMD_CONTAINER = 1 << 17, /* has subcommands; CONTAINER rows imply it */
 };
 
 /* CMD_ID_get ... for every row, subcommands as CMD_ID_client_id. */
@@ -47,7 +52,7 @@ struct command {
 	int arity;              /* as Redis: negative is "at least" */
 	uint32_t flags;
 	int8_t first_key, last_key, key_step;
-	bool container;         /* has subcommands */
+	bool container;         /* has subcommands; may have a handler as well */
 	const char *group;      /* "string", "generic", "connection", "server" */
 	const char *since;
 	const char *complexity;
@@ -55,13 +60,15 @@ struct command {
 	/* Arguments as Redis's documentation writes them: "key value [NX | XX]
 	 * [GET] [EX seconds | PX milliseconds]". COMMAND DOCS is made of it. */
 	const char *syntax;
+	const char *access;     /* of its keys: "RW access update" */
+	const char *tips;       /* "request_policy:all_shards ..." */
 };
 
 extern const struct command command_table[CMD_COUNT];
 
 enum command_lookup {
 	COMMAND_FOUND,
-	COMMAND_UNKNOWN,            /* argv[0] is no command */
+	COMMAND_UNKNOWN,            /* argv[0] is no command; *out is NULL */
 	COMMAND_UNKNOWN_SUBCOMMAND, /* *out is the container */
 	COMMAND_WRONG_ARITY,        /* *out is the command */
 };
