@@ -32,9 +32,9 @@ struct store {
 /* The origins of one configuration, on one loop. Outlives a reload until its
  * last fetch is done. */
 struct origin_set {
+	struct list link; /* in store_loop.retired, or in no list */
 	struct routes *routes;
 	unsigned fetches; /* under way */
-	bool retired;
 	struct origin_client *clients[]; /* [n_origins], made at first use */
 };
 
@@ -43,6 +43,7 @@ struct store_loop {
 	struct loop *loop;
 	struct stats_loop *stats;
 	struct origin_set *origins; /* of the present configuration */
+	struct list retired;        /* of earlier ones, with fetches under way */
 	struct cache_thread thread;
 };
 
@@ -56,7 +57,9 @@ void flight_detach_all(struct store *s);
 
 /* store.c */
 int origin_set_new(struct routes *r, struct origin_set **out) MUST_CHECK;
-void origin_set_free(struct origin_set *os);
+/* Frees those of earlier configurations whose last fetch is done. Not from
+ * within a client's callback: it is still at work then. */
+void origin_sets_sweep(struct store_loop *sl);
 /* The client for an origin of os, made now if need be; NULL: it can't be. */
 struct origin_client *origin_set_client(struct origin_set *os, struct store_loop *sl,
     const struct config_origin *cfg);

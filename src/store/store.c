@@ -100,19 +100,35 @@ origin_set_new(struct routes *r, struct origin_set **out)
 
 	if (os == NULL)
 		return -ENOMEM;
+	list_init(&os->link);
 	os->routes = routes_ref(r);
 	*out = os;
 	return 0;
 }
 
-void
+/* Fetches that are still under way fail now, and look at the set while they
+ * do: it counts as one of them, so as not to vanish under itself. */
+static void
 origin_set_free(struct origin_set *os)
 {
+	os->fetches++;
 	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++)
 		if (os->clients[i] != NULL)
 			origin_client_free(os->clients[i]);
+	list_del(&os->link);
 	routes_unref(os->routes);
 	mem_free(os);
+}
+
+void
+origin_sets_sweep(struct store_loop *sl)
+{
+	list_foreach_safe(it, &sl->retired) {
+		struct origin_set *os = list_entry(it, struct origin_set, link);
+
+		if (os->fetches == 0)
+			origin_set_free(os);
+	}
 }
 
 struct origin_client *
@@ -140,6 +156,7 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 	sl->loop = l;
 	sl->stats = stats;
 	sl->thread.tally = stats->tally;
+	list_init(&sl->retired);
 	rc = origin_set_new(atomic_load(&s->routes), &sl->origins);
 	if (rc != 0) {
 		mem_free(sl);
@@ -152,20 +169,11 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 void
 store_loop_free(struct store_loop *sl)
 {
-	struct origin_set *os;
-
 	if (sl == NULL)
 		return;
-	/* Freeing the clients fails their fetches, which still look at the set:
-	 * it must not free itself meanwhile. */
-	os = sl->origins;
-	os->fetches++;
-	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++) {
-		if (os->clients[i] != NULL)
-			origin_client_free(os->clients[i]);
-		os->clients[i] = NULL;
-	}
-	origin_set_free(os);
+	list_foreach_safe(it, &sl->retired)
+		origin_set_free(list_entry(it, struct origin_set, link));
+	origin_set_free(sl->origins);
 	mem_free(sl);
 }
 
@@ -177,9 +185,8 @@ store_loop_set_routes(struct store_loop *sl, struct routes *r)
 	if (old->routes == r || origin_set_new(r, &os) != 0)
 		return; /* without memory the old one goes on, which is sound */
 	sl->origins = os;
-	old->retired = true;
-	if (old->fetches == 0)
-		origin_set_free(old);
+	list_push_tail(&sl->retired, &old->link);
+	origin_sets_sweep(sl);
 }
 
 const struct routes *
