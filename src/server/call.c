@@ -22,19 +22,6 @@ cmd_handler *const command_handlers[CMD_COUNT] = {
 /* --- errors --------------------------------------------------------------------- */
 
 void
-call_error(struct call *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	counter_inc(&c->sl->stats.error_replies);
-	if (c->cmd != NULL)
-		counter_inc(&c->sl->stats.commands[c->cmd->id].failed);
-	va_start(ap, fmt);
-	reply_verror(c->reply, fmt, ap);
-	va_end(ap);
-}
-
-void
 call_wrong_args(struct call *c)
 {
 	reply_error(c->reply, "ERR wrong number of arguments for '%s' command", c->cmd->name);
@@ -43,31 +30,31 @@ call_wrong_args(struct call *c)
 void
 call_syntax_error(struct call *c)
 {
-	call_error(c, "ERR syntax error");
+	reply_error(c->reply, "ERR syntax error");
 }
 
 void
 call_not_integer(struct call *c)
 {
-	call_error(c, "ERR value is not an integer or out of range");
+	reply_error(c->reply, "ERR value is not an integer or out of range");
 }
 
 void
 call_put_failed(struct call *c, int rc)
 {
 	if (rc == -E2BIG) {
-		call_error(c, "ERR value too large for this cache: key and value may have at most %llu bytes",
+		reply_error(c->reply, "ERR value too large for this cache: key and value may have at most %llu bytes",
 		    (unsigned long long)cache_max_entry(store_cache(c->sl->server->store)));
 		return;
 	}
 	counter_inc(&c->sl->stats.oom_errors);
-	call_error(c, "OOM command not allowed: out of memory");
+	reply_error(c->reply, "OOM command not allowed: out of memory");
 }
 
 void
 call_invalid_expire(struct call *c)
 {
-	call_error(c, "ERR invalid expire time in '%s' command", c->cmd->name);
+	reply_error(c->reply, "ERR invalid expire time in '%s' command", c->cmd->name);
 }
 
 /* --- time ------------------------------------------------------------------------- */

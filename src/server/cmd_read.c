@@ -34,7 +34,6 @@ fill_failed(const struct store_waiter *w)
 struct get_wait {
 	struct store_waiter waiter;
 	struct parked *parked;
-	struct server_loop *sl;
 };
 
 static void
@@ -49,8 +48,6 @@ get_filled(struct store_waiter *w)
 	struct get_wait *g = container_of(w, struct get_wait, waiter);
 	struct parked *p = g->parked;
 
-	if (fill_failed(w))
-		counter_inc(&g->sl->stats.error_replies);
 	reply_filled(parked_reply(p), w);
 	mem_free(g);
 	parked_done(p);
@@ -73,10 +70,8 @@ spare_waiter(struct server_loop *sl)
 	if (unlikely(sl->spare_wait == NULL)) {
 		struct get_wait *g = mem_zalloc(sizeof *g);
 
-		if (g != NULL) {
+		if (g != NULL)
 			g->waiter.done = get_filled;
-			g->sl = sl;
-		}
 		sl->spare_wait = g;
 	}
 	return sl->spare_wait;
@@ -89,6 +84,13 @@ get_park(struct call *c, struct get_wait *g)
 	g->parked = call_park(c, get_dropped, g);
 	if (g->parked == NULL)
 		store_leave(&g->waiter, get_free);
+}
+
+void
+read_spare_free(struct server_loop *sl)
+{
+	mem_free(sl->spare_wait);
+	sl->spare_wait = NULL;
 }
 
 void
@@ -113,12 +115,14 @@ cmd_get(struct call *c)
 		get_park(c, g);
 		break;
 	case STORE_REFUSED:
-		call_error(c, "OVERLOAD %s", g->waiter.error);
+		reply_error(c->reply, "OVERLOAD %s", g->waiter.error);
 		break;
 	}
 }
 
 /* --- MGET ------------------------------------------------------------------------ */
+
+#define MGET_ROUTED_MAX 16384
 
 /* All fetches of one MGET run at the same time. One that fails fails the
  * request: clients do not expect an error among the values. */
@@ -130,7 +134,6 @@ struct mget_item {
 };
 
 struct mget {
-	struct server_loop *sl;
 	struct parked *parked; /* NULL while not parked, and after a drop */
 	uint32_t n, pending;
 	bool dropped;
@@ -150,7 +153,6 @@ static void
 mget_reply(struct mget *m, struct reply *r)
 {
 	if (m->error[0] != '\0') {
-		counter_inc(&m->sl->stats.error_replies);
 		reply_error(r, "%s", m->error);
 		return;
 	}
@@ -172,7 +174,7 @@ mget_filled(struct store_waiter *w)
 	struct mget_item *item = container_of(w, struct mget_item, waiter);
 	struct mget *m = item->all;
 	struct parked *p = m->parked;
-	struct reply r = { &item->bytes, parked_reply(p)->wire };
+	struct reply r = { .out = &item->bytes, .wire = parked_reply(p)->wire };
 
 	if (fill_failed(w))
 		mget_note_error(m, "ORIGIN", w->error);
@@ -217,7 +219,7 @@ static void
 mget_ask(struct call *c, struct mget *m, uint32_t i)
 {
 	struct mget_item *item = &m->items[i];
-	struct reply r = { &item->bytes, c->reply->wire };
+	struct reply r = { .out = &item->bytes, .wire = c->reply->wire };
 	struct store_cursor cur;
 
 	switch (store_get(c->store, c->argv[i + 1], &cur, &item->waiter)) {
@@ -242,13 +244,18 @@ static void
 mget_through(struct call *c)
 {
 	uint32_t n = c->argc - 1;
-	struct mget *m = mem_zalloc(sizeof *m + n * sizeof m->items[0]);
+	struct mget *m;
 
+	if (n > MGET_ROUTED_MAX) {
+		reply_error(c->reply, "ERR at most %d keys in one MGET of keys that an origin serves",
+		    MGET_ROUTED_MAX);
+		return;
+	}
+	m = mem_zalloc(sizeof *m + n * sizeof m->items[0]);
 	if (m == NULL) {
 		call_put_failed(c, -ENOMEM);
 		return;
 	}
-	m->sl = c->sl;
 	m->n = n;
 	for (uint32_t i = 0; i < n; i++) {
 		m->items[i].all = m;

@@ -7,6 +7,7 @@
 struct parked {
 	struct list link; /* in session.parked */
 	struct session *session;
+	const struct command *cmd;
 	bool done;
 	struct out own;    /* the late reply itself */
 	struct out behind; /* replies of requests that overtook it */

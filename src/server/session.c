@@ -58,6 +58,14 @@ reply_unknown_subcommand(struct call *c)
 }
 
 static void
+count_error(struct server_loop *sl, const struct command *cmd)
+{
+	counter_inc(&sl->stats.error_replies);
+	if (cmd != NULL)
+		counter_inc(&sl->stats.commands[cmd->id].failed);
+}
+
+static void
 run_timed(struct call *c, struct stats_command *st)
 {
 	int64_t begun_us;
@@ -83,6 +91,8 @@ run_found(struct session *s, struct call *c)
 	counter_inc(&st->calls);
 	counter_inc(&s->sl->stats.commands_processed);
 	run_timed(c, st);
+	if (unlikely(c->reply->failed))
+		count_error(s->sl, c->cmd);
 }
 
 /* Where the next reply belongs: behind the last one that is owed. */
@@ -98,7 +108,7 @@ session_out(struct session *s)
 static bool
 session_serve(struct session *s, const struct request *req)
 {
-	struct reply reply = { session_out(s), s->wire };
+	struct reply reply = { .out = session_out(s), .wire = s->wire };
 	struct call c = {
 		.argv = req->argv,
 		.argc = req->argc,
@@ -176,7 +186,7 @@ parser_restart(struct session *s)
 static void
 session_fail(struct session *s, const char *error)
 {
-	struct reply reply = { session_out(s), s->wire };
+	struct reply reply = { .out = session_out(s), .wire = s->wire };
 
 	counter_inc(&s->sl->stats.protocol_errors);
 	counter_inc(&s->sl->stats.error_replies);
@@ -273,11 +283,12 @@ call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *ar
 		return NULL;
 	}
 	p->session = s;
+	p->cmd = c->cmd;
 	p->on_drop = on_drop;
 	p->arg = arg;
 	out_init(&p->own);
 	out_init(&p->behind);
-	p->reply = (struct reply){ &p->own, c->reply->wire };
+	p->reply = (struct reply){ .out = &p->own, .wire = c->reply->wire };
 	list_push_tail(&s->parked, &p->link);
 	s->n_parked++;
 	counter_inc(&s->sl->parked);
@@ -300,6 +311,8 @@ void
 parked_done(struct parked *p)
 {
 	p->done = true;
+	if (p->reply.failed)
+		count_error(p->session->sl, p->cmd);
 	session_release(p->session);
 }
 

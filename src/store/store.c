@@ -195,10 +195,10 @@ store_loop_routes(const struct store_loop *sl)
 	return sl->origins->routes;
 }
 
-struct cache_thread *
-store_loop_thread(struct store_loop *sl)
+bool
+store_tick(struct store_loop *sl, int64_t budget_us)
 {
-	return &sl->thread;
+	return cache_tick(sl->store->cache, &sl->thread, budget_us);
 }
 
 void
@@ -288,6 +288,12 @@ store_flush(struct store_loop *sl)
 {
 	flight_detach_all(sl->store);
 	cache_flush(sl->store->cache, &sl->thread);
+}
+
+int
+store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *keys)
+{
+	return cache_scan(sl->store->cache, &sl->thread, cursor, count, keys);
 }
 
 enum store_answer

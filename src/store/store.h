@@ -46,8 +46,8 @@ void store_loop_free(struct store_loop *sl);
 void store_loop_set_routes(struct store_loop *sl, struct routes *r);
 void store_set_routes(struct store *s, struct routes *r);
 const struct routes *store_loop_routes(const struct store_loop *sl);
-/* For calls into the cache that are not about one key (scan, tick). */
-struct cache_thread *store_loop_thread(struct store_loop *sl);
+/* cache_tick() with this loop's thread. */
+bool store_tick(struct store_loop *sl, int64_t budget_us);
 /* The time by which entries expire; the caller sets it at each turn. */
 void store_loop_set_now(struct store_loop *sl, int64_t now_ms);
 
