@@ -1,8 +1,11 @@
 /* cmd_read.c - GET and MGET: reads that go through to an origin. */
 #include "config.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 #include "base/mem.h"
-#include "server/server.h"
+#include "server/internal.h"
 #include "server/session.h"
 
 /* The answer to a request that waited, in its own words. */

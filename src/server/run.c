@@ -131,6 +131,9 @@ stop_loops(struct server *s)
 static void
 loop_drained(struct server_loop *sl)
 {
+	if (sl->drained)
+		return;
+	sl->drained = true;
 	if (atomic_fetch_sub(&sl->server->undrained, 1) == 1)
 		stop_loops(sl->server);
 }
@@ -150,14 +153,11 @@ drain_loop(struct loop *l, struct loop_task *t)
 	struct server_loop *sl = container_of(t, struct server_loop, drain);
 
 	(void)l;
-	if (list_empty(&sl->sessions)) {
-		sl->draining = true;
-		loop_drained(sl);
-		return;
-	}
 	sl->draining = true;
 	list_foreach_safe(it, &sl->sessions)
 		session_drain(list_entry(it, struct session, link));
+	if (list_empty(&sl->sessions))
+		loop_drained(sl);
 }
 
 static void

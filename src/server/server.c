@@ -150,18 +150,28 @@ server_loop_init(struct server *s, unsigned i)
 	return 0;
 }
 
-/* Sessions go first: what they wait for refers to them. */
+/* In passes over all loops, since requests wait across them: first all clients
+ * go, then answers that were already on their way arrive, and then nothing
+ * refers to another loop's part any more. */
 static void
-server_loop_fini(struct server_loop *sl)
+server_free_loops(struct server *s)
 {
-	if (sl->pool != NULL)
-		conn_pool_free(sl->pool);
-	store_loop_free(sl->store);
-	read_spare_free(sl);
-	batch_fini(&sl->batch);
-	if (sl->loop != NULL)
+	struct server_loop *end = s->loops + (s->loops != NULL ? s->n_loops : 0);
+
+	for (struct server_loop *sl = s->loops; sl < end; sl++)
+		if (sl->pool != NULL)
+			conn_pool_free(sl->pool);
+	for (struct server_loop *sl = s->loops; sl < end; sl++)
+		if (sl->loop != NULL)
+			loop_run_tasks(sl->loop);
+	for (struct server_loop *sl = s->loops; sl < end; sl++) {
+		store_loop_free(sl->store);
+		read_spare_free(sl);
+		batch_fini(&sl->batch);
 		loop_free(sl->loop);
-	stats_loop_fini(&sl->stats);
+		stats_loop_fini(&sl->stats);
+	}
+	mem_free(s->loops);
 }
 
 static int
@@ -295,9 +305,7 @@ server_free(struct server *s)
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_close(s->listeners[i]);
 	mem_free(s->listeners);
-	for (unsigned i = 0; s->loops != NULL && i < s->n_loops; i++)
-		server_loop_fini(&s->loops[i]);
-	mem_free(s->loops);
+	server_free_loops(s);
 	mem_free(s->stats);
 	store_free(s->store);
 	routes_unref(s->routes);

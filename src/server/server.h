@@ -29,7 +29,7 @@ struct server_loop {
 	pthread_t thread;
 	struct get_wait *spare_wait; /* see cmd_read.c */
 	unsigned untimed;      /* fast commands since the last that was timed */
-	bool draining;
+	bool draining, drained;
 	struct loop_task drain;
 	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
