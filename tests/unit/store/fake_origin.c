@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/list.h"
@@ -25,7 +24,8 @@ struct origin_fetch {
 static struct list open_fetches = { &open_fetches, &open_fetches };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned begun, n_open;
-static bool refusing, automatic;
+static bool refusing;
+static void (*automatic)(struct slice key, char out[64]);
 
 unsigned
 fake_begun(void)
@@ -43,7 +43,8 @@ void
 fake_reset(void)
 {
 	begun = 0;
-	refusing = automatic = false;
+	refusing = false;
+	automatic = NULL;
 }
 
 void
@@ -53,9 +54,9 @@ fake_refuse(bool yes)
 }
 
 void
-fake_auto(bool yes)
+fake_auto(void (*fn)(struct slice key, char out[64]))
 {
-	automatic = yes;
+	automatic = fn;
 }
 
 int
@@ -120,11 +121,12 @@ origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns U
 	begun++;
 	n_open++;
 	list_push_tail(&open_fetches, &f->link);
-	snprintf(f->value, sizeof f->value, "%.*s#%u", (int)key.len, key.ptr, begun);
 	pthread_mutex_unlock(&lock);
 	*out = f;
-	if (automatic)
-		loop_defer(oc->loop, &f->task);
+	if (automatic == NULL)
+		return 0;
+	automatic(key, f->value);
+	loop_defer(oc->loop, &f->task);
 	return 0;
 }
 

@@ -11,9 +11,9 @@ unsigned fake_open(void);
 void fake_reset(void);
 /* From now on origin_fetch_start() answers -ENOMEM. */
 void fake_refuse(bool yes);
-/* Each fetch is answered by a task of its own loop, with its key and a serial
- * number as value. For tests with threads. */
-void fake_auto(bool yes);
+/* Each fetch is answered by a task of its own loop, with what fn said when it
+ * began; NULL ends that. For tests with threads. */
+void fake_auto(void (*fn)(struct slice key, char out[64]));
 
 /* Answer the oldest open fetch; from the thread of its loop. */
 void fake_answer(const char *value, int64_t ttl_ms);
