@@ -43,16 +43,18 @@ server_number_names(struct server *s, struct config *cfg, char *err, size_t err_
 
 		ns->stats_id = stats_ns_id(s->names, ns->name);
 		if (ns->stats_id < 0)
-			return fail(err, err_size, -ENOSPC, "namespace %s: at most %d namespaces may be used "
-			    "in the life of a process", ns->name, STATS_NAMESPACES);
+			return fail(err, err_size, -ENOSPC,
+			    "namespace %s: at most %d may be used in the life of a process",
+			    ns->name, STATS_NAMESPACES);
 	}
 	for (unsigned i = 0; i < cfg->n_origins; i++) {
 		struct config_origin *o = &cfg->origins[i];
 
 		o->stats_id = stats_origin_id(s->names, o->name);
 		if (o->stats_id < 0)
-			return fail(err, err_size, -ENOSPC, "origin %s: at most %d origins may be used "
-			    "in the life of a process", o->name, STATS_ORIGINS);
+			return fail(err, err_size, -ENOSPC,
+			    "origin %s: at most %d may be used in the life of a process",
+			    o->name, STATS_ORIGINS);
 	}
 	return 0;
 }
@@ -278,7 +280,8 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	s->started_unix_ms = clock_wall_ms();
 	make_run_id(s->run_id);
 	atomic_init(&s->next_session_id, 1);
-	s->n_loops = cfg->threads != CONFIG_AUTO ? (unsigned)cfg->threads : machine_threads_auto("/");
+	s->n_loops = (unsigned)(cfg->threads != CONFIG_AUTO ? cfg->threads
+	                                                    : machine_threads_auto("/"));
 	log_set_level((enum log_level)cfg->log_level);
 	if ((rc = server_make_routes(s, cfg, err, err_size)) != 0)
 		goto broken;

@@ -363,12 +363,12 @@ flight_start(struct flight *f)
 	struct store_loop *sl = f->sl;
 	const struct config_origin *cfg = f->ns->origin_cfg;
 	struct origin_client *client = origin_set_client(f->origins, sl, cfg);
+	int64_t deadline_ms = loop_now_ms(sl->loop) + cfg->deadline_ms;
 	struct origin_fetch *fetch;
 
 	counter_inc(&store_ns_stats(sl, f->ns)->fetches);
 	if (client == NULL ||
-	    origin_fetch_start(client, f->ns, flight_key(f), loop_now_ms(sl->loop) + cfg->deadline_ms,
-	        flight_done, f, &fetch) != 0)
+	    origin_fetch_start(client, f->ns, flight_key(f), deadline_ms, flight_done, f, &fetch) != 0)
 		loop_defer(sl->loop, &f->failed);
 }
 
@@ -392,7 +392,8 @@ board_locked(struct store_loop *sl, const struct config_namespace *ns, struct sl
 		return *link;
 	}
 	/* Rule three: between the miss and the stripe a flight may have landed. */
-	if (cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) == CACHE_HIT) {
+	if (cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) ==
+	    CACHE_HIT) {
 		counter_inc(&stats->hits);
 		*answer = STORE_HIT;
 		return NULL;
