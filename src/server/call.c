@@ -43,7 +43,8 @@ void
 call_put_failed(struct call *c, int rc)
 {
 	if (rc == -E2BIG) {
-		reply_error(c->reply, "ERR value too large for this cache: key and value may have at most %llu bytes",
+		reply_error(c->reply,
+		    "ERR value too large for this cache: key and value may have at most %llu bytes",
 		    (unsigned long long)cache_max_entry(store_cache(c->sl->server->store)));
 		return;
 	}

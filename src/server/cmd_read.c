@@ -250,7 +250,8 @@ mget_through(struct call *c)
 	struct mget *m;
 
 	if (n > MGET_ROUTED_MAX) {
-		reply_error(c->reply, "ERR at most %d keys in one MGET of keys that an origin serves",
+		reply_error(c->reply,
+		    "ERR at most %d keys in one MGET of keys that an origin serves",
 		    MGET_ROUTED_MAX);
 		return;
 	}

@@ -86,7 +86,10 @@ on_accept(void *arg, int fd)
 	atomic_fetch_add(&s->clients, 1);
 	atomic_fetch_add(&sl->assigned, 1);
 	*h = (struct handoff){
-		.task.run = handoff_run, .sl = sl, .fd = fd, .listener = listener_name(ctx->listener),
+		.task.run = handoff_run,
+		.sl = sl,
+		.fd = fd,
+		.listener = listener_name(ctx->listener),
 	};
 	if (sl == &s->loops[0])
 		handoff_run(sl->loop, &h->task);

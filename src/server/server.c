@@ -16,7 +16,9 @@
 
 _Static_assert(CMD_COUNT <= STATS_COMMANDS, "stats.h must have room for every command");
 
-static int PRINTF(4, 5)
+static int fail(char *err, size_t size, int rc, const char *fmt, ...) PRINTF(4, 5);
+
+static int
 fail(char *err, size_t size, int rc, const char *fmt, ...)
 {
 	va_list ap;

@@ -365,10 +365,13 @@ flight_start(struct flight *f)
 	struct origin_client *client = origin_set_client(f->origins, sl, cfg);
 	int64_t deadline_ms = loop_now_ms(sl->loop) + cfg->deadline_ms;
 	struct origin_fetch *fetch;
+	int rc = -ENOTSUP;
 
 	counter_inc(&store_ns_stats(sl, f->ns)->fetches);
-	if (client == NULL ||
-	    origin_fetch_start(client, f->ns, flight_key(f), deadline_ms, flight_done, f, &fetch) != 0)
+	if (client != NULL)
+		rc = origin_fetch_start(client, f->ns, flight_key(f), deadline_ms, flight_done, f,
+		    &fetch);
+	if (rc != 0)
 		loop_defer(sl->loop, &f->failed);
 }
 
