@@ -145,16 +145,22 @@ session_serve(struct session *s, const struct request *req)
 
 /* --- batches ------------------------------------------------------------------- */
 
-/* The misses of memory of a pipeline's keys overlap, instead of following one
- * another. A single request gains nothing from it. */
+/* The cache misses of a pipeline's keys overlap, instead of following one
+ * another: first all buckets, then all entries. A single request gains nothing
+ * from it. */
 static void
 prefetch_keys(struct session *s, const struct batch *b)
 {
+	uint64_t hashes[BATCH_MAX];
+	unsigned n = 0;
+
 	if (b->n < 2)
 		return;
 	for (unsigned i = 0; i < b->n; i++)
 		if (b->req[i].argc > 1)
-			store_prefetch(s->sl->store, b->req[i].argv[1]);
+			hashes[n++] = store_prefetch(s->sl->store, b->req[i].argv[1]);
+	for (unsigned i = 0; i < n; i++)
+		store_prefetch_entry(s->sl->store, hashes[i]);
 }
 
 /* Serves the batch; answers how many bytes of input its served requests had. */

@@ -223,10 +223,19 @@ count_read(struct store_loop *sl, const struct config_namespace *ns, enum cache_
 	counter_inc(res == CACHE_HIT ? &st->hits : &st->misses);
 }
 
-void
+uint64_t
 store_prefetch(struct store_loop *sl, struct slice key)
 {
-	cache_prefetch(sl->store->cache, cache_hash(sl->store->cache, key));
+	uint64_t hash = cache_hash(sl->store->cache, key);
+
+	cache_prefetch(sl->store->cache, hash);
+	return hash;
+}
+
+void
+store_prefetch_entry(struct store_loop *sl, uint64_t hash)
+{
+	cache_prefetch_entry(sl->store->cache, hash);
 }
 
 enum cache_result

@@ -72,8 +72,10 @@ enum cache_result store_open(struct store_loop *sl, struct slice key, unsigned f
     struct store_cursor *cur);
 void store_close(struct store_cursor *cur);
 
-/* Brings the key's bucket near; some requests ahead of its store_open(). */
-void store_prefetch(struct store_loop *sl, struct slice key);
+/* For pipelines: bring near first the buckets of all their keys, then the
+ * entries, by the number that the first call gave. */
+uint64_t store_prefetch(struct store_loop *sl, struct slice key);
+void store_prefetch_entry(struct store_loop *sl, uint64_t hash);
 
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
