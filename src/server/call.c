@@ -108,6 +108,8 @@ gather_finish(struct gather *g)
 	if (g->parked != NULL) {
 		g->finish(parked_reply(g->parked), buf_slice(&g->joined), g->arg);
 		parked_done(g->parked);
+	} else {
+		g->finish(NULL, SLICE(""), g->arg);
 	}
 	buf_fini(&g->joined);
 	mem_free(g);
@@ -143,6 +145,7 @@ call_gather(struct call *c, void (*fn)(struct server_loop *sl, struct buf *to, v
 
 	if (g == NULL) {
 		call_put_failed(c, -ENOMEM);
+		finish(NULL, SLICE(""), arg);
 		return;
 	}
 	*g = (struct gather){
@@ -157,6 +160,7 @@ call_gather(struct call *c, void (*fn)(struct server_loop *sl, struct buf *to, v
 	buf_init(&g->joined);
 	g->parked = call_park(c, gather_dropped, g);
 	if (g->parked == NULL) {
+		finish(NULL, SLICE(""), arg);
 		mem_free(g);
 		return;
 	}

@@ -73,7 +73,10 @@ struct session *parked_session(struct parked *p);
 
 /* Runs fn on every loop, this one included, each appending to its own buffer;
  * when all have, finish() runs here with the buffers joined in the order of
- * loops. The call is parked meanwhile. fn must not call out. */
+ * loops. The call is parked meanwhile. fn must not call out.
+ * finish() is called exactly once, so that it can free arg: with r NULL where
+ * there is no one to answer (the client left) or the error is written already
+ * (no memory; then from within call_gather()). */
 void call_gather(struct call *c, void (*fn)(struct server_loop *sl, struct buf *to, void *arg),
     void (*finish)(struct reply *r, struct slice joined, void *arg), void *arg);
 
