@@ -147,6 +147,7 @@ struct cache_stats {
 	uint64_t free_bytes;
 	uint64_t pinned_bytes;
 	uint64_t entries;
+	uint64_t expiring;       /* entries that have an expiry */
 	uint64_t evicted, expired;
 	uint64_t cleaned_bytes;  /* moved by the cleaner so far */
 	unsigned shards;
