@@ -251,13 +251,9 @@ store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store
 	cur->sl = sl;
 	cur->stripe = NULL;
 	if ((flags & STORE_WRITE) && ns->origin_cfg != NULL) {
-		struct pending **link;
-
-		cur->stripe = pending_stripe(sl->store, hash);
+		cur->stripe = flight_stripe(sl->store, hash);
 		lock_acquire(&cur->stripe->lock);
-		link = pending_find_locked(cur->stripe, hash, key);
-		if (*link != NULL)
-			pending_unlink_locked(link);
+		flight_detach_locked(cur->stripe, hash, key);
 	}
 	res = cache_open(cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
 	if (flags & STORE_COUNT)
