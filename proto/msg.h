@@ -37,6 +37,7 @@ enum wire { WIRE_RESP2, WIRE_RESP3 };
 struct reply {
 	struct out *out;
 	enum wire wire;
+	bool failed; /* an error was written; for statistics */
 };
 
 void reply_ok(struct reply *r);                        /* +OK */

@@ -11,6 +11,8 @@
 
 #ifdef HAVE_JEMALLOC
 #include <jemalloc/jemalloc.h>
+#else
+#include <malloc.h>
 #endif
 
 /* fail_armed is the only word that the normal path reads. */
@@ -98,6 +100,23 @@ void
 mem_free(void *ptr)
 {
 	free(ptr);
+}
+
+size_t
+mem_used(void)
+{
+#ifdef HAVE_JEMALLOC
+	uint64_t epoch = 1; /* any: the counts are taken anew */
+	size_t used = 0, size = sizeof used;
+
+	mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
+	mallctl("stats.allocated", &used, &size, NULL, 0);
+	return used;
+#else
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+#endif
 }
 
 void

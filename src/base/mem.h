@@ -29,6 +29,10 @@ void mem_fail_nth(unsigned long n, int onwards);
 /* Allocations asked for since the last mem_fail_nth(). */
 unsigned long mem_fail_seen(void);
 
+/* Bytes that are allocated now. Sums up counts of all threads: not for hot
+ * paths. */
+size_t mem_used(void);
+
 /* Returns unused heap pages to the system (jemalloc's purge); a no-op with
  * other allocators. May take milliseconds: never from a request. */
 void mem_purge(void);

@@ -57,8 +57,15 @@ void cache_free(struct cache *c); /* NULL is fine; no pins may be left */
 /* --- one key ----------------------------------------------------------- */
 
 uint64_t cache_hash(const struct cache *c, struct slice key);
-/* Brings the first lines of the key's bucket near, before a cache_open(). */
+/* For pipelines: the first brings the key's bucket near; the second, once the
+ * first has had time (call it for all keys, then the other for all keys), the
+ * entry. Neither locks; then come the cache_open() calls. */
 void cache_prefetch(const struct cache *c, uint64_t hash);
+void cache_prefetch_entry(const struct cache *c, uint64_t hash);
+/* Optional, before a cache_open() that a cache_put() of about so many bytes is
+ * to follow: makes room while nobody waits behind a lock. Only worth it for
+ * values over 64 KiB; small ones find room kept for them. */
+void cache_make_room(struct cache *c, struct cache_thread *t, uint64_t bytes);
 
 enum cache_result { CACHE_MISS, CACHE_HIT };
 
@@ -77,7 +84,7 @@ struct cache_cursor {
 	struct slice key; /* the caller's bytes, good until cache_close() */
 	uint64_t hash;
 	uint32_t ref;
-	uint32_t link;
+	uint32_t changed;
 };
 
 /* Locks the key's shard and looks. On a miss too the cursor is open, for
@@ -140,6 +147,7 @@ struct cache_stats {
 	uint64_t free_bytes;
 	uint64_t pinned_bytes;
 	uint64_t entries;
+	uint64_t expiring;       /* entries that have an expiry */
 	uint64_t evicted, expired;
 	uint64_t cleaned_bytes;  /* moved by the cleaner so far */
 	unsigned shards;

@@ -42,6 +42,8 @@ struct conn_limits {
 	size_t output_soft_bytes; /* unsent for longer than soft_ms: likewise */
 	int64_t output_soft_ms;
 	size_t output_pause_bytes;/* unsent: beyond, no more input is read */
+	size_t total_bytes;       /* of the pool's buffers: beyond, the connection
+	                           * that holds the most is closed; 0: no limit */
 };
 
 /* Shared by all connections of a loop: the common read buffer, totals. */

@@ -220,12 +220,19 @@ loop_new(unsigned index, struct loop **out)
 }
 
 void
+loop_run_tasks(struct loop *l)
+{
+	assert(loop_here(l));
+	while (tasks_left(l))
+		run_tasks(l);
+}
+
+void
 loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
-	while (tasks_left(l))
-		run_tasks(l);
+	loop_run_tasks(l);
 	ev_loop_destroy(l->ev);
 	mem_free(l);
 }

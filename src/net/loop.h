@@ -28,6 +28,9 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
+/* Only when it does not run: what is posted and deferred is done now. */
+void loop_run_tasks(struct loop *l);
+
 unsigned loop_index(const struct loop *l);
 /* Whether the caller is the loop's thread; true for all while it does not run,
  * so that it can be set up and taken down from outside. */

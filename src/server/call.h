@@ -36,6 +36,9 @@ typedef void cmd_handler(struct call *c);
 #undef CONTAINER
 #undef SUBCOMMAND
 
+/* By id; NULL for containers. */
+extern cmd_handler *const command_handlers[CMD_COUNT];
+
 /* The usual errors, in Redis's words. */
 void call_wrong_args(struct call *c);  /* ERR wrong number of arguments for 'x' command */
 void call_syntax_error(struct call *c);
@@ -44,6 +47,9 @@ void call_not_integer(struct call *c); /* ERR value is not an integer or out of 
 void call_put_failed(struct call *c, int rc);
 /* "ERR invalid expire time in 'x' command" */
 void call_invalid_expire(struct call *c);
+
+/* The value that an open cursor stands on: copied, or sent from where it lies. */
+void reply_value(struct reply *r, struct store_cursor *cur);
 
 /* Wall-clock and monotonic milliseconds of one moment. */
 int64_t mono_of_unix_ms(int64_t unix_ms);
@@ -67,7 +73,10 @@ struct session *parked_session(struct parked *p);
 
 /* Runs fn on every loop, this one included, each appending to its own buffer;
  * when all have, finish() runs here with the buffers joined in the order of
- * loops. The call is parked meanwhile. fn must not call out. */
+ * loops. The call is parked meanwhile. fn must not call out.
+ * finish() is called exactly once, so that it can free arg: with r NULL where
+ * there is no one to answer (the client left) or the error is written already
+ * (no memory; then from within call_gather()). */
 void call_gather(struct call *c, void (*fn)(struct server_loop *sl, struct buf *to, void *arg),
     void (*finish)(struct reply *r, struct slice joined, void *arg), void *arg);
 

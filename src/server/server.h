@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "proto/resp.h"
 #include "server/info.h"
+#include "server/memory.h"
 #include "stats/stats.h"
 #include "store/store.h"
 
@@ -26,6 +27,11 @@ struct server_loop {
 	struct list sessions;  /* by session.link, oldest first */
 	struct resp_limits limits;
 	pthread_t thread;
+	struct get_wait *spare_wait; /* see cmd_read.c */
+	unsigned untimed;      /* fast commands since the last that was timed */
+	bool draining, drained;
+	struct loop_task drain;
+	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
 	struct counter parked;  /* replies owed now */
 };
@@ -45,6 +51,17 @@ struct server {
 	char *config_path;         /* NULL: none */
 	struct info_sampler info;  /* loop 0 calls info_sample() once a second */
 	_Atomic(uint64_t) next_session_id;
+	_Atomic(unsigned) clients; /* of all loops, those on their way included */
+	pthread_mutex_t config_lock; /* config is changed by one at a time */
+	struct memory_watch memory;
+	struct timer tick, second, drain_timer;
+	struct signal_watch sigterm, sigint, sighup;
+	int (*reload)(void *arg, struct config **out, char *err, size_t n);
+	void *reload_arg;
+	struct loop_task stop;
+	atomic_bool stop_asked;
+	_Atomic(unsigned) undrained; /* loops that still have sessions */
+	bool draining;
 };
 
 /* Everything that can fail at start fails here, with err set: 0 or -errno.
@@ -64,6 +81,8 @@ void server_free(struct server *s);
  * any thread may ask, it is posted. 0, -EINVAL with err. */
 int server_config_set(struct server *s, unsigned row, struct slice value, struct config_error *err)
     MUST_CHECK;
+/* For sessions: one is gone. On its loop. */
+void server_client_gone(struct server_loop *sl);
 const struct config *server_config(const struct server_loop *sl);
 
 #endif

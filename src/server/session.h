@@ -22,15 +22,15 @@ struct session {
 	const char *peer;
 	enum wire wire;          /* set by HELLO, RESET */
 	bool closing;            /* set by QUIT: close when all is answered */
-	bool want_kick;
 	struct resp_parser parser;
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */
-	bool ended;              /* the connection is gone */
 };
 
 /* For the listener: a new descriptor, handed to this loop. Owns fd. */
 void session_new(struct server_loop *sl, int fd, const char *listener_name);
+/* Answers what is owed, then closes. */
+void session_drain(struct session *s);
 
 #endif

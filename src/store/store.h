@@ -46,6 +46,10 @@ void store_loop_free(struct store_loop *sl);
 void store_loop_set_routes(struct store_loop *sl, struct routes *r);
 void store_set_routes(struct store *s, struct routes *r);
 const struct routes *store_loop_routes(const struct store_loop *sl);
+/* cache_tick() with this loop's thread. */
+bool store_tick(struct store_loop *sl, int64_t budget_us);
+/* The time by which entries expire; the caller sets it at each turn. */
+void store_loop_set_now(struct store_loop *sl, int64_t now_ms);
 
 /* --- one key, in the cache only ------------------------------------------- */
 
@@ -67,6 +71,11 @@ enum {
 enum cache_result store_open(struct store_loop *sl, struct slice key, unsigned flags,
     struct store_cursor *cur);
 void store_close(struct store_cursor *cur);
+
+/* For pipelines: bring near first the buckets of all their keys, then the
+ * entries, by the number that the first call gave. */
+uint64_t store_prefetch(struct store_loop *sl, struct slice key);
+void store_prefetch_entry(struct store_loop *sl, uint64_t hash);
 
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
@@ -107,13 +116,16 @@ struct store_waiter {
 	const char *error;   /* FILL_FAILED and STORE_REFUSED: good until done()
 	                      * returns; one line */
 	/* The rest is the store's own. */
-	struct list link;          /* in the flight, under its stripe */
-	struct flight *flight;     /* NULL: detached, the answer is on its way */
+	struct list link;        /* in the flight, under its stripe */
+	struct stripe *stripe;
+	struct flight *flight;   /* under the stripe; NULL: the answer is on its way */
 	struct store_loop *sl;
+	const struct config_namespace *ns;
+	struct routes *routes;   /* holds ns */
 	struct loop_task task;
 	struct timer timer;
 	struct blob *error_text;
-	bool abandoned;
+	void (*left)(struct store_waiter *w); /* set by store_leave() */
 };
 
 /* `key` is borrowed for the call. */

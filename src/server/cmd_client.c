@@ -1,0 +1,335 @@
+/* CLIENT: who is connected. CLIENT LIST asks every loop for its sessions; the
+ * lines are put in the order of their ids when all have answered. */
+#include "config.h"
+
+#include "server/call.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "server/client_name.h"
+#include "server/help.h"
+#include "server/server.h"
+#include "server/session.h"
+
+#define OUT_OF_MEMORY "OOM command not allowed: out of memory" /* as call_put_failed() */
+
+void
+cmd_client_id(struct call *c)
+{
+	reply_int(c->reply, (int64_t)c->session->id);
+}
+
+/* Replies too. `what` is for the error. */
+static void
+set_name(struct call *c, char **to, struct slice value, const char *what)
+{
+	if (!client_name_valid(value))
+		reply_error(c->reply, "ERR " CLIENT_NAME_INVALID, what);
+	else if (client_name_set(to, value) != 0)
+		call_put_failed(c, -ENOMEM);
+	else
+		reply_ok(c->reply);
+}
+
+void
+cmd_client_setname(struct call *c)
+{
+	set_name(c, &c->session->name, c->argv[2], "Client names");
+}
+
+void
+cmd_client_getname(struct call *c)
+{
+	if (c->session->name != NULL)
+		reply_bulk_str(c->reply, c->session->name);
+	else
+		reply_nil(c->reply);
+}
+
+/* Of Redis 7.2, but clients send it to every server. */
+void
+cmd_client_setinfo(struct call *c)
+{
+	if (slice_caseeq(c->argv[2], SLICE("lib-name")))
+		set_name(c, &c->session->lib_name, c->argv[3], "lib-name");
+	else if (slice_caseeq(c->argv[2], SLICE("lib-ver")))
+		set_name(c, &c->session->lib_ver, c->argv[3], "lib-ver");
+	else
+		reply_error(c->reply, "ERR Unrecognized option '%.*s'",
+		    (int)MIN(c->argv[2].len, 512), c->argv[2].ptr);
+}
+
+/* --- lines ------------------------------------------------------------------ */
+
+static const char *
+or_none(const char *s)
+{
+	return s != NULL ? s : "";
+}
+
+/* As Redis writes them: N stands alone. */
+static void
+flags_of(const struct session *s, char *out)
+{
+	size_t n = 0;
+
+	if (s->n_parked > 0)
+		out[n++] = 'b';
+	if (s->closing)
+		out[n++] = 'c';
+	if (s->peer[0] == '/')
+		out[n++] = 'U';
+	if (n == 0)
+		out[n++] = 'N';
+	out[n] = '\0';
+}
+
+/* The fields of Redis 7.0 in its order, then the two of 7.2. What this daemon
+ * has not (replication, transactions, tracking) says so as Redis would. */
+static int
+print_session(struct buf *to, const struct session *s, int64_t now_ms)
+{
+	size_t in = conn_in_bytes(s->conn), out = conn_out_bytes(s->conn);
+	char flags[4];
+
+	flags_of(s, flags);
+	return buf_printf(to,
+	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
+	    " flags=%s db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=0"
+	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
+	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+	    s->id, s->peer, s->addr, conn_fd(s->conn), or_none(s->name),
+	    (now_ms - s->created_ms) / 1000, (now_ms - s->last_ms) / 1000, flags, in, out,
+	    sizeof *s + in + out, out > 0 ? "rw" : "r",
+	    s->last_cmd != NULL ? s->last_cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
+	    or_none(s->lib_name), or_none(s->lib_ver));
+}
+
+void
+cmd_client_info(struct call *c)
+{
+	struct buf line;
+
+	buf_init(&line);
+	if (print_session(&line, c->session, c->now_ms) == 0)
+		reply_verbatim(c->reply, buf_slice(&line));
+	else
+		call_put_failed(c, -ENOMEM);
+	buf_fini(&line);
+}
+
+/* --- LIST -------------------------------------------------------------------- */
+
+/* What CLIENT LIST ID asked for, in its order; n 0: everybody. */
+struct wanted {
+	size_t n;
+	uint64_t ids[];
+};
+
+struct line {
+	uint64_t id;
+	struct slice text; /* with its end of line */
+};
+
+/* Runs on each loop. A line for which there is no memory is left out. */
+static void
+print_loop(struct server_loop *sl, struct buf *to, void *arg)
+{
+	int64_t now_ms = loop_now_ms(sl->loop);
+
+	(void)arg;
+	list_foreach(it, &sl->sessions) {
+		const struct session *s = list_entry(it, struct session, link);
+
+		if (print_session(to, s, now_ms) != 0)
+			return;
+	}
+}
+
+static int
+line_cmp(const void *a, const void *b)
+{
+	uint64_t x = ((const struct line *)a)->id, y = ((const struct line *)b)->id;
+
+	return (x > y) - (x < y);
+}
+
+static struct slice
+take_line(struct slice *text)
+{
+	const char *end = memchr(text->ptr, '\n', text->len);
+	size_t len = end != NULL ? (size_t)(end - text->ptr) + 1 : text->len;
+	struct slice line = slice_of(text->ptr, len);
+
+	*text = slice_skip(*text, len);
+	return line;
+}
+
+static size_t
+count_lines(struct slice text)
+{
+	size_t n = 0;
+
+	while (text.len > 0) {
+		take_line(&text);
+		n++;
+	}
+	return n;
+}
+
+/* Sorted by id; NULL: no memory. */
+static struct line *
+lines_of(struct slice text, size_t n)
+{
+	struct line *lines = mem_calloc(n, sizeof *lines);
+
+	if (lines == NULL)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		lines[i].text = take_line(&text);
+		lines[i].id = strtoull(lines[i].text.ptr + strlen("id="), NULL, 10);
+	}
+	if (n > 0)
+		qsort(lines, n, sizeof *lines, line_cmp);
+	return lines;
+}
+
+/* A client that is named again is not printed again, so that a request
+ * cannot ask for more than there is. */
+static int
+append_wanted(struct buf *to, struct line *lines, size_t n, const struct wanted *w)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < w->n; i++) {
+		struct line key = { .id = w->ids[i] };
+		struct line *hit = bsearch(&key, lines, n, sizeof *lines, line_cmp);
+
+		if (hit != NULL) {
+			rc = buf_append(to, hit->text.ptr, hit->text.len);
+			hit->text.len = 0;
+		}
+	}
+	return rc;
+}
+
+static int
+append_all(struct buf *to, const struct line *lines, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = buf_append(to, lines[i].text.ptr, lines[i].text.len);
+	return rc;
+}
+
+static void
+reply_lines(struct reply *r, struct slice joined, const struct wanted *w)
+{
+	size_t n = count_lines(joined);
+	struct line *lines = lines_of(joined, n);
+	struct buf text;
+	int rc = -ENOMEM;
+
+	buf_init(&text);
+	if (lines != NULL)
+		rc = w != NULL ? append_wanted(&text, lines, n, w) : append_all(&text, lines, n);
+	if (rc == 0)
+		reply_verbatim(r, buf_slice(&text));
+	else
+		reply_error(r, OUT_OF_MEMORY);
+	buf_fini(&text);
+	mem_free(lines);
+}
+
+static void
+finish_list(struct reply *r, struct slice joined, void *arg)
+{
+	if (r != NULL)
+		reply_lines(r, joined, arg);
+	mem_free(arg);
+}
+
+static void
+list_by_id(struct call *c)
+{
+	size_t n = c->argc - 3;
+	struct wanted *w = mem_alloc(sizeof *w + n * sizeof w->ids[0]);
+
+	if (w == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return;
+	}
+	w->n = n;
+	for (size_t i = 0; i < n; i++) {
+		int64_t id;
+
+		if (parse_i64(c->argv[3 + i], &id) != 0) {
+			reply_error(c->reply, "ERR Invalid client ID");
+			mem_free(w);
+			return;
+		}
+		w->ids[i] = (uint64_t)id;
+	}
+	call_gather(c, print_loop, finish_list, w);
+}
+
+/* Every client is a normal one; the other types that Redis knows are empty. */
+static void
+list_by_type(struct call *c, struct slice type)
+{
+	static const char *const none[] = { "slave", "replica", "pubsub", "master" };
+
+	if (slice_caseeq(type, SLICE("normal"))) {
+		call_gather(c, print_loop, finish_list, NULL);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		if (slice_caseeq(type, slice_str(none[i]))) {
+			reply_verbatim(c->reply, SLICE(""));
+			return;
+		}
+	reply_error(c->reply, "ERR Unknown client type '%.*s'", (int)MIN(type.len, 512), type.ptr);
+}
+
+void
+cmd_client_list(struct call *c)
+{
+	if (c->argc == 2)
+		call_gather(c, print_loop, finish_list, NULL);
+	else if (c->argc == 4 && slice_caseeq(c->argv[2], SLICE("type")))
+		list_by_type(c, c->argv[3]);
+	else if (c->argc > 3 && slice_caseeq(c->argv[2], SLICE("id")))
+		list_by_id(c);
+	else
+		call_syntax_error(c);
+}
+
+void
+cmd_client_help(struct call *c)
+{
+	static const char *const lines[] = {
+		"GETNAME",
+		"    Return the name of the current connection.",
+		"ID",
+		"    Return the ID of the current connection.",
+		"INFO",
+		"    Return information about the current client connection.",
+		"LIST [options ...]",
+		"    Return information about client connections. Options:",
+		"    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+		"      Return clients of specified type.",
+		"    * ID <client-id> [<client-id> [...]]",
+		"      Return clients of these ids.",
+		"SETNAME <name>",
+		"    Assign the name <name> to the current connection.",
+		"SETINFO (LIB-NAME|LIB-VER) <value>",
+		"    Say which client library speaks, and its version.",
+	};
+
+	help_reply(c, lines, ARRAY_LEN(lines));
+}

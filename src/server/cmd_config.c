@@ -1,0 +1,325 @@
+/* CONFIG: options of config.def, by their own names and by Redis's, and what
+ * clients ask of a Redis that this daemon has no option for. */
+#include "config.h"
+
+#include "server/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/glob.h"
+#include "base/mem.h"
+#include "server/address.h"
+#include "server/help.h"
+#include "server/server.h"
+
+enum option_type { TYPE_BYTES, TYPE_COUNT, TYPE_DURATION, TYPE_LEVEL, TYPE_ENUM };
+
+enum {
+#define OPTION(name, ...) ROW_##name,
+#include "config/config.def"
+#undef OPTION
+	ROW_COUNT
+};
+
+static const enum option_type row_types[ROW_COUNT] = {
+#define OPTION(name, type, ...) [ROW_##name] = TYPE_##type,
+#include "config/config.def"
+#undef OPTION
+};
+
+/* --- what cannot be set ------------------------------------------------------ */
+
+static void
+print_tcp_port(const struct server_loop *sl, char *out, size_t size)
+{
+	snprintf(out, size, "%u", server_tcp_port(sl->server));
+}
+
+static void
+print_unix_path(const struct server_loop *sl, char *out, size_t size)
+{
+	snprintf(out, size, "%s", server_unix_path(sl->server));
+}
+
+/* Setting one to what it is already is fine: programs do so at their start. */
+static const struct fixed {
+	const char *name, *value;
+	void (*print)(const struct server_loop *sl, char *out, size_t size); /* instead */
+} fixed_options[] = {
+	{ "appendfsync", "no", NULL },
+	{ "appendonly", "no", NULL },
+	{ "cluster-enabled", "no", NULL },
+	{ "databases", "1", NULL },
+	{ "hz", "10", NULL }, /* cache_tick() comes at least so often */
+	{ "latency-monitor-threshold", "0", NULL },
+	{ "maxmemory-samples", "0", NULL }, /* the LRU is exact */
+	{ "notify-keyspace-events", "", NULL },
+	{ "port", NULL, print_tcp_port },
+	{ "replica-read-only", "yes", NULL },
+	{ "save", "", NULL },
+	{ "slave-read-only", "yes", NULL },
+	{ "slowlog-log-slower-than", "-1", NULL },
+	{ "slowlog-max-len", "0", NULL },
+	{ "unixsocket", NULL, print_unix_path },
+};
+
+/* --- names ------------------------------------------------------------------- */
+
+/* Every name that CONFIG GET knows: rows by their own names, rows by Redis's
+ * names, then the fixed ones. */
+#define NAME_COUNT (2 * ROW_COUNT + ARRAY_LEN(fixed_options))
+
+static unsigned
+name_row(unsigned i)
+{
+	return i % ROW_COUNT;
+}
+
+static bool
+name_is_redis(unsigned i)
+{
+	return i >= ROW_COUNT;
+}
+
+static const struct fixed *
+name_fixed(unsigned i)
+{
+	return i < 2 * ROW_COUNT ? NULL : &fixed_options[i - 2 * ROW_COUNT];
+}
+
+/* NULL: the row has no second name. */
+static const char *
+name_text(unsigned i)
+{
+	if (name_fixed(i) != NULL)
+		return name_fixed(i)->name;
+	return name_is_redis(i) ? config_option_redis_name(name_row(i)) :
+	                          config_option_name(name_row(i));
+}
+
+static unsigned
+name_find(struct slice name)
+{
+	unsigned i = 0;
+
+	while (i < NAME_COUNT &&
+	    (name_text(i) == NULL || !slice_caseeq(name, slice_str(name_text(i)))))
+		i++;
+	return i;
+}
+
+/* Redis's clients take numbers for what they are: where an option is `auto`
+ * they are told what came of it. */
+static bool
+print_effective(const struct server_loop *sl, unsigned row, char *out, size_t size)
+{
+	unsigned long long n;
+
+	if (row == ROW_memory)
+		n = sl->server->memory.plan.limit_bytes;
+	else if (row == ROW_threads)
+		n = sl->server->n_loops;
+	else if (row == ROW_max_value)
+		n = sl->limits.max_bulk;
+	else
+		return false;
+	snprintf(out, size, "%llu", n);
+	return true;
+}
+
+static void
+name_value(const struct server_loop *sl, unsigned i, char *out, size_t size)
+{
+	const struct fixed *f = name_fixed(i);
+
+	if (f != NULL && f->print != NULL)
+		f->print(sl, out, size);
+	else if (f != NULL)
+		snprintf(out, size, "%s", f->value);
+	else if (!name_is_redis(i) || !print_effective(sl, name_row(i), out, size))
+		config_option_get(server_config(sl), name_row(i), name_is_redis(i), out, size);
+}
+
+/* --- GET --------------------------------------------------------------------- */
+
+#define GET_STEPS (1u << 20)
+
+/* Which names some pattern matches; their number, or SIZE_MAX where the
+ * patterns are too much work. */
+static size_t
+names_matching(const struct slice *patterns, uint32_t n, bool *chosen)
+{
+	uint64_t steps = GET_STEPS;
+	size_t found = 0;
+
+	for (unsigned i = 0; i < NAME_COUNT; i++)
+		for (uint32_t j = 0; name_text(i) != NULL && !chosen[i] && j < n; j++) {
+			enum glob_result r =
+			    glob_match(patterns[j], slice_str(name_text(i)), true, &steps);
+
+			if (r == GLOB_SPENT)
+				return SIZE_MAX;
+			chosen[i] = r == GLOB_YES;
+			found += chosen[i];
+		}
+	return found;
+}
+
+void
+cmd_config_get(struct call *c)
+{
+	bool chosen[NAME_COUNT] = { false };
+	size_t n = names_matching(c->argv + 2, c->argc - 2, chosen);
+	char value[512];
+
+	if (n == SIZE_MAX) {
+		reply_error(c->reply, "ERR the patterns take too much work");
+		return;
+	}
+	reply_map(c->reply, n);
+	for (unsigned i = 0; i < NAME_COUNT; i++) {
+		if (!chosen[i])
+			continue;
+		name_value(c->sl, i, value, sizeof value);
+		reply_bulk_str(c->reply, name_text(i));
+		reply_bulk_str(c->reply, value);
+	}
+}
+
+/* --- SET: all are checked, then all are set ---------------------------------- */
+
+static void
+set_failed(struct call *c, struct slice name, const char *why)
+{
+	reply_error(c->reply,
+	    "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+	    (int)MIN(name.len, 128), name.ptr, why);
+}
+
+/* Redis writes times without their unit: "timeout 300". */
+static struct slice
+value_in_our_words(unsigned name, struct slice value, char *room, size_t size)
+{
+	if (!name_is_redis(name) || row_types[name_row(name)] != TYPE_DURATION || value.len > 20)
+		return value;
+	return slice_of(room, (size_t)snprintf(room, size, "%.*ss", (int)value.len, value.ptr));
+}
+
+/* The names of all pairs: known, changeable, no option twice. False: the
+ * error reply is written. */
+static bool
+set_check_names(struct call *c)
+{
+	bool seen[NAME_COUNT] = { false };
+
+	for (uint32_t j = 2; j < c->argc; j += 2) {
+		unsigned i = name_find(c->argv[j]);
+		unsigned at = name_fixed(i) == NULL && i < NAME_COUNT ? name_row(i) : i;
+
+		if (i == NAME_COUNT) {
+			reply_error(c->reply,
+			    "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+			    (int)MIN(c->argv[j].len, 512), c->argv[j].ptr);
+			return false;
+		}
+		if (seen[at]) {
+			set_failed(c, c->argv[j], "duplicate parameter");
+			return false;
+		}
+		seen[at] = true;
+	}
+	return true;
+}
+
+/* Into `next`, a copy of the configuration; NULL, or why not. */
+static const char *
+set_one(struct call *c, struct config *next, uint32_t j, struct config_error *err)
+{
+	static const char immutable[] = "can't set immutable config";
+	unsigned i = name_find(c->argv[j]);
+	char room[512];
+
+	if (name_fixed(i) != NULL) {
+		name_value(c->sl, i, room, sizeof room);
+		return slice_eq(c->argv[j + 1], slice_str(room)) ? NULL : immutable;
+	}
+	if (!config_option_runtime(name_row(i)))
+		return immutable;
+	if (config_option_set(next, name_row(i),
+	    value_in_our_words(i, c->argv[j + 1], room, sizeof room), err) != 0)
+		return err->text;
+	return NULL;
+}
+
+static bool
+set_check_values(struct call *c)
+{
+	struct config *next = config_clone(server_config(c->sl));
+	struct config_error err;
+	const char *why = NULL;
+	uint32_t j = 2;
+
+	if (next == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return false;
+	}
+	for (; why == NULL && j < c->argc; j += 2)
+		why = set_one(c, next, j, &err);
+	if (why != NULL)
+		set_failed(c, c->argv[j - 2], why);
+	config_free(next);
+	return why == NULL;
+}
+
+/* The values are good; what can still fail is memory. */
+static void
+set_apply(struct call *c)
+{
+	struct config_error err;
+	char room[512];
+
+	for (uint32_t j = 2; j < c->argc; j += 2) {
+		unsigned i = name_find(c->argv[j]);
+
+		if (name_fixed(i) != NULL)
+			continue;
+		if (server_config_set(c->sl->server, name_row(i),
+		    value_in_our_words(i, c->argv[j + 1], room, sizeof room), &err) != 0) {
+			set_failed(c, c->argv[j], err.text);
+			return;
+		}
+	}
+	reply_ok(c->reply);
+}
+
+void
+cmd_config_set(struct call *c)
+{
+	if (c->argc % 2 != 0)
+		call_syntax_error(c);
+	else if (set_check_names(c) && set_check_values(c))
+		set_apply(c);
+}
+
+void
+cmd_config_resetstat(struct call *c)
+{
+	stats_reset(c->sl->server->stats, c->sl->server->n_loops);
+	reply_ok(c->reply);
+}
+
+void
+cmd_config_help(struct call *c)
+{
+	static const char *const lines[] = {
+		"GET <pattern>",
+		"    Return parameters matching the glob-like <pattern> and their values.",
+		"SET <directive> <value>",
+		"    Set the configuration <directive> to <value>.",
+		"RESETSTAT",
+		"    Reset statistics reported by the INFO command.",
+	};
+
+	help_reply(c, lines, ARRAY_LEN(lines));
+}

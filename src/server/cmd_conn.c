@@ -1,0 +1,159 @@
+/* What is about the connection itself, but for CLIENT (cmd_client.c). */
+#include "config.h"
+
+#include "server/call.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "server/client_name.h"
+#include "server/session.h"
+#include "server/version.h"
+
+void
+cmd_ping(struct call *c)
+{
+	if (c->argc > 2)
+		call_wrong_args(c);
+	else if (c->argc == 2)
+		reply_bulk(c->reply, c->argv[1]);
+	else
+		reply_status(c->reply, "PONG");
+}
+
+void
+cmd_echo(struct call *c)
+{
+	reply_bulk(c->reply, c->argv[1]);
+}
+
+void
+cmd_quit(struct call *c)
+{
+	c->session->closing = true;
+	reply_ok(c->reply);
+}
+
+static void
+set_wire(struct call *c, enum wire wire)
+{
+	c->session->wire = wire;
+	c->reply->wire = wire;
+}
+
+void
+cmd_reset(struct call *c)
+{
+	mem_free(c->session->name);
+	c->session->name = NULL;
+	set_wire(c, WIRE_RESP2);
+	reply_status(c->reply, "RESET");
+}
+
+/* There is one database, number 0. */
+void
+cmd_select(struct call *c)
+{
+	int64_t n;
+
+	if (parse_i64(c->argv[1], &n) != 0)
+		call_not_integer(c);
+	else if (n < INT_MIN || n > INT_MAX)
+		reply_error(c->reply, "ERR value is out of range, value must between %d and %d",
+		    INT_MIN, INT_MAX);
+	else if (n != 0)
+		reply_error(c->reply, "ERR DB index is out of range");
+	else
+		reply_ok(c->reply);
+}
+
+/* --- HELLO ------------------------------------------------------------------ */
+
+struct hello_args {
+	int64_t proto;      /* 0: as it is */
+	struct slice user;  /* ptr NULL: no AUTH */
+	struct slice name;  /* ptr NULL: no SETNAME */
+};
+
+/* False: the error reply is written. */
+static bool
+hello_proto(struct call *c, int64_t *proto)
+{
+	if (parse_i64(c->argv[1], proto) != 0)
+		reply_error(c->reply, "ERR Protocol version is not an integer or out of range");
+	else if (*proto < 2 || *proto > 3)
+		reply_error(c->reply, "NOPROTO unsupported protocol version");
+	else
+		return true;
+	return false;
+}
+
+static bool
+hello_options(struct call *c, struct hello_args *out)
+{
+	for (uint32_t i = 2; i < c->argc; i++) {
+		uint32_t more = c->argc - 1 - i;
+
+		if (slice_caseeq(c->argv[i], SLICE("auth")) && more >= 2) {
+			out->user = c->argv[i + 1];
+			i += 2;
+		} else if (slice_caseeq(c->argv[i], SLICE("setname")) && more >= 1) {
+			out->name = c->argv[++i];
+			if (!client_name_valid(out->name)) {
+				reply_error(c->reply, "ERR " CLIENT_NAME_INVALID, "Client names");
+				return false;
+			}
+		} else {
+			reply_error(c->reply, "ERR Syntax error in HELLO option '%.*s'",
+			    (int)MIN(c->argv[i].len, 512), c->argv[i].ptr);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+hello_reply(struct call *c)
+{
+	struct reply *r = c->reply;
+
+	reply_map(r, 7);
+	reply_bulk_str(r, "server");
+	reply_bulk_str(r, "redis");
+	reply_bulk_str(r, "version");
+	reply_bulk_str(r, REDIS_VERSION);
+	reply_bulk_str(r, "proto");
+	reply_int(r, r->wire == WIRE_RESP3 ? 3 : 2);
+	reply_bulk_str(r, "id");
+	reply_int(r, (int64_t)c->session->id);
+	reply_bulk_str(r, "mode");
+	reply_bulk_str(r, "standalone");
+	reply_bulk_str(r, "role");
+	reply_bulk_str(r, "master");
+	reply_bulk_str(r, "modules");
+	reply_array(r, 0);
+}
+
+void
+cmd_hello(struct call *c)
+{
+	struct hello_args args = { 0 };
+
+	if (c->argc >= 2 && (!hello_proto(c, &args.proto) || !hello_options(c, &args)))
+		return;
+	/* No password is set: the default user may come in with any. */
+	if (args.user.ptr != NULL && !slice_eq(args.user, SLICE("default"))) {
+		reply_error(c->reply,
+		    "WRONGPASS invalid username-password pair or user is disabled.");
+		return;
+	}
+	if (args.name.ptr != NULL && client_name_set(&c->session->name, args.name) != 0) {
+		call_put_failed(c, -ENOMEM);
+		return;
+	}
+	if (args.proto != 0)
+		set_wire(c, args.proto == 3 ? WIRE_RESP3 : WIRE_RESP2);
+	hello_reply(c);
+}

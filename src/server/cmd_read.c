@@ -1,0 +1,310 @@
+/* cmd_read.c - GET and MGET: reads that go through to an origin. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "server/internal.h"
+#include "server/session.h"
+
+/* The answer to a request that waited, in its own words. */
+static void
+reply_filled(struct reply *r, const struct store_waiter *w)
+{
+	switch (w->status) {
+	case FILL_VALUE:
+		reply_bulk(r, blob_slice(w->value));
+		break;
+	case FILL_NOT_FOUND:
+		reply_nil(r);
+		break;
+	case FILL_FAILED:
+	case FILL_TIMEOUT:
+		reply_error(r, "ORIGIN %s", w->error);
+		break;
+	}
+}
+
+static bool
+fill_failed(const struct store_waiter *w)
+{
+	return w->status == FILL_FAILED || w->status == FILL_TIMEOUT;
+}
+
+/* --- GET ------------------------------------------------------------------------ */
+
+struct get_wait {
+	struct store_waiter waiter;
+	struct parked *parked;
+};
+
+static void
+get_free(struct store_waiter *w)
+{
+	mem_free(container_of(w, struct get_wait, waiter));
+}
+
+static void
+get_filled(struct store_waiter *w)
+{
+	struct get_wait *g = container_of(w, struct get_wait, waiter);
+	struct parked *p = g->parked;
+
+	reply_filled(parked_reply(p), w);
+	mem_free(g);
+	parked_done(p);
+}
+
+static void
+get_dropped(struct parked *p, void *arg)
+{
+	struct get_wait *g = arg;
+
+	(void)p;
+	store_leave(&g->waiter, get_free);
+}
+
+/* A GET that hits must not allocate, and only the store knows whether this
+ * one will: so each loop keeps one waiter ready. */
+static struct get_wait *
+spare_waiter(struct server_loop *sl)
+{
+	if (unlikely(sl->spare_wait == NULL)) {
+		struct get_wait *g = mem_zalloc(sizeof *g);
+
+		if (g != NULL)
+			g->waiter.done = get_filled;
+		sl->spare_wait = g;
+	}
+	return sl->spare_wait;
+}
+
+static void
+get_park(struct call *c, struct get_wait *g)
+{
+	c->sl->spare_wait = NULL;
+	g->parked = call_park(c, get_dropped, g);
+	if (g->parked == NULL)
+		store_leave(&g->waiter, get_free);
+}
+
+void
+read_spare_free(struct server_loop *sl)
+{
+	mem_free(sl->spare_wait);
+	sl->spare_wait = NULL;
+}
+
+void
+cmd_get(struct call *c)
+{
+	struct get_wait *g = spare_waiter(c->sl);
+	struct store_cursor cur;
+
+	if (g == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return;
+	}
+	switch (store_get(c->store, c->argv[1], &cur, &g->waiter)) {
+	case STORE_HIT:
+		reply_value(c->reply, &cur);
+		store_close(&cur);
+		break;
+	case STORE_MISS:
+		reply_nil(c->reply);
+		break;
+	case STORE_WAITING:
+		get_park(c, g);
+		break;
+	case STORE_REFUSED:
+		reply_error(c->reply, "OVERLOAD %s", g->waiter.error);
+		break;
+	}
+}
+
+/* --- MGET ------------------------------------------------------------------------ */
+
+#define MGET_ROUTED_MAX 16384
+
+/* All fetches of one MGET run at the same time. One that fails fails the
+ * request: clients do not expect an error among the values. */
+struct mget_item {
+	struct store_waiter waiter;
+	struct mget *all;
+	struct out bytes; /* its element of the reply, encoded */
+	bool waiting;
+};
+
+struct mget {
+	struct parked *parked; /* NULL while not parked, and after a drop */
+	uint32_t n, pending;
+	bool dropped;
+	char error[256]; /* of the first that failed; "": none */
+	struct mget_item items[];
+};
+
+static void
+mget_free(struct mget *m)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		out_fini(&m->items[i].bytes);
+	mem_free(m);
+}
+
+static void
+mget_reply(struct mget *m, struct reply *r)
+{
+	if (m->error[0] != '\0') {
+		reply_error(r, "%s", m->error);
+		return;
+	}
+	reply_array(r, m->n);
+	for (uint32_t i = 0; i < m->n; i++)
+		out_move(r->out, &m->items[i].bytes);
+}
+
+static void
+mget_note_error(struct mget *m, const char *code, const char *text)
+{
+	if (m->error[0] == '\0')
+		snprintf(m->error, sizeof m->error, "%s %s", code, text);
+}
+
+static void
+mget_filled(struct store_waiter *w)
+{
+	struct mget_item *item = container_of(w, struct mget_item, waiter);
+	struct mget *m = item->all;
+	struct parked *p = m->parked;
+	struct reply r = { .out = &item->bytes, .wire = parked_reply(p)->wire };
+
+	if (fill_failed(w))
+		mget_note_error(m, "ORIGIN", w->error);
+	else
+		reply_filled(&r, w);
+	item->waiting = false;
+	if (--m->pending != 0)
+		return;
+	mget_reply(m, parked_reply(p));
+	mget_free(m);
+	parked_done(p);
+}
+
+static void
+mget_item_left(struct store_waiter *w)
+{
+	struct mget *m = container_of(w, struct mget_item, waiter)->all;
+
+	if (--m->pending == 0)
+		mget_free(m);
+}
+
+static void
+mget_leave(struct mget *m)
+{
+	m->pending++; /* holds m until the loop is through */
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->items[i].waiting)
+			store_leave(&m->items[i].waiter, mget_item_left);
+	if (--m->pending == 0)
+		mget_free(m);
+}
+
+static void
+mget_dropped(struct parked *p, void *arg)
+{
+	(void)p;
+	mget_leave(arg);
+}
+
+static void
+mget_ask(struct call *c, struct mget *m, uint32_t i)
+{
+	struct mget_item *item = &m->items[i];
+	struct reply r = { .out = &item->bytes, .wire = c->reply->wire };
+	struct store_cursor cur;
+
+	switch (store_get(c->store, c->argv[i + 1], &cur, &item->waiter)) {
+	case STORE_HIT:
+		reply_value(&r, &cur);
+		store_close(&cur);
+		break;
+	case STORE_MISS:
+		reply_nil(&r);
+		break;
+	case STORE_WAITING:
+		item->waiting = true;
+		m->pending++;
+		break;
+	case STORE_REFUSED:
+		mget_note_error(m, "OVERLOAD", item->waiter.error);
+		break;
+	}
+}
+
+static void
+mget_through(struct call *c)
+{
+	uint32_t n = c->argc - 1;
+	struct mget *m;
+
+	if (n > MGET_ROUTED_MAX) {
+		reply_error(c->reply,
+		    "ERR at most %d keys in one MGET of keys that an origin serves",
+		    MGET_ROUTED_MAX);
+		return;
+	}
+	m = mem_zalloc(sizeof *m + n * sizeof m->items[0]);
+	if (m == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return;
+	}
+	m->n = n;
+	for (uint32_t i = 0; i < n; i++) {
+		m->items[i].all = m;
+		m->items[i].waiter.done = mget_filled;
+		out_init(&m->items[i].bytes);
+		mget_ask(c, m, i);
+	}
+	if (m->pending == 0) {
+		mget_reply(m, c->reply);
+		mget_free(m);
+		return;
+	}
+	m->parked = call_park(c, mget_dropped, m);
+	if (m->parked == NULL)
+		mget_leave(m);
+}
+
+static bool
+any_routed(struct call *c)
+{
+	const struct routes *routes = store_loop_routes(c->store);
+
+	if (routes_config(routes)->n_origins == 0)
+		return false;
+	for (uint32_t i = 1; i < c->argc; i++)
+		if (routes_find(routes, c->argv[i])->origin_cfg != NULL)
+			return true;
+	return false;
+}
+
+void
+cmd_mget(struct call *c)
+{
+	struct store_cursor cur;
+
+	if (any_routed(c)) {
+		mget_through(c);
+		return;
+	}
+	reply_array(c->reply, c->argc - 1);
+	for (uint32_t i = 1; i < c->argc; i++) {
+		if (store_open(c->store, c->argv[i], STORE_TOUCH | STORE_COUNT, &cur) == CACHE_HIT)
+			reply_value(c->reply, &cur);
+		else
+			reply_nil(c->reply);
+		store_close(&cur);
+	}
+}

@@ -1,0 +1,267 @@
+/* KEYS and SCAN: walks over all keys.
+ *
+ * Both collect what matches and then answer. What a request may cost is
+ * bounded: a pattern by its steps (base/glob.h), SCAN by the bytes of keys it
+ * looks at and KEYS by the bytes it would answer. A client that needs more than
+ * one SCAN gives gets a cursor, as ever. */
+#include "config.h"
+
+#include "server/call.h"
+
+#include <errno.h>
+
+#include "base/glob.h"
+#include "base/parse.h"
+#include "server/internal.h"
+
+#define SCAN_COUNT_DEFAULT 10
+#define SCAN_BYTES_MAX (4u << 20)  /* of keys looked at in one SCAN */
+#define WALK_STEP_FIRST 16         /* keys asked of the cache at a time */
+#define WALK_STEP_MAX 256
+#define WALK_STEP_BYTES (64u << 10) /* a step that brings more is too wide */
+#define GLOB_STEPS_BASE (16u << 20) /* some ten milliseconds */
+#define GLOB_STEPS_KEY 128         /* and so much more for every key */
+
+/* What is looked for, and what was found. */
+struct walk {
+	struct slice pattern; /* ptr NULL: every key */
+	uint64_t steps;
+	struct buf keys;      /* one step's, as cache_scan() writes them */
+	struct buf found;     /* likewise */
+	size_t n_found, n_seen, bytes_seen;
+	size_t step;
+};
+
+enum walk_end { WALK_DONE, WALK_NOMEM, WALK_SPENT };
+
+static void
+walk_init(struct walk *w, struct slice pattern)
+{
+	*w = (struct walk){ .steps = GLOB_STEPS_BASE, .step = WALK_STEP_FIRST };
+	if (!slice_eq(pattern, SLICE("*")))
+		w->pattern = pattern;
+	buf_init(&w->keys);
+	buf_init(&w->found);
+}
+
+static void
+walk_fini(struct walk *w)
+{
+	buf_fini(&w->keys);
+	buf_fini(&w->found);
+}
+
+/* Takes the next key off the front of *run. */
+static struct slice
+next_key(struct slice *run)
+{
+	struct slice key;
+	uint32_t len;
+
+	memcpy(&len, run->ptr, sizeof len);
+	key = slice_of(run->ptr + sizeof len, len);
+	*run = slice_skip(*run, sizeof len + len);
+	return key;
+}
+
+static enum walk_end
+walk_key(struct walk *w, struct slice key)
+{
+	enum glob_result r = GLOB_YES;
+	uint32_t len = (uint32_t)key.len;
+
+	w->n_seen++;
+	w->bytes_seen += key.len;
+	w->steps += GLOB_STEPS_KEY;
+	if (w->pattern.ptr != NULL)
+		r = glob_match(w->pattern, key, false, &w->steps);
+	if (r == GLOB_SPENT)
+		return WALK_SPENT;
+	if (r == GLOB_NO)
+		return WALK_DONE;
+	if (buf_append(&w->found, &len, sizeof len) != 0 ||
+	    buf_append(&w->found, key.ptr, key.len) != 0)
+		return WALK_NOMEM;
+	w->n_found++;
+	return WALK_DONE;
+}
+
+/* Up to about `count` keys further. */
+static enum walk_end
+walk_step(struct walk *w, struct store_loop *store, uint64_t *cursor, size_t count)
+{
+	struct slice run;
+
+	buf_clear(&w->keys);
+	if (store_scan(store, cursor, MIN(count, w->step), &w->keys) != 0)
+		return WALK_NOMEM;
+	w->step = buf_len(&w->keys) > WALK_STEP_BYTES ? 1 : MIN(w->step * 2, WALK_STEP_MAX);
+	run = buf_slice(&w->keys);
+	while (run.len > 0) {
+		enum walk_end end = walk_key(w, next_key(&run));
+
+		if (end != WALK_DONE)
+			return end;
+	}
+	return WALK_DONE;
+}
+
+static void
+walk_failed(struct call *c, enum walk_end end)
+{
+	if (end == WALK_NOMEM)
+		call_put_failed(c, -ENOMEM);
+	else
+		reply_error(c->reply, "ERR the pattern takes too much work");
+}
+
+static void
+reply_found(struct reply *r, const struct walk *w)
+{
+	struct slice run = buf_slice(&w->found);
+
+	reply_array(r, w->n_found);
+	while (run.len > 0)
+		reply_bulk(r, next_key(&run));
+}
+
+/* --- KEYS ------------------------------------------------------------------ */
+
+/* The reply is made as a whole: the connection is closed for one that is
+ * larger than its output may be, and so an error is better. */
+static size_t
+keys_bytes_max(const struct call *c)
+{
+	struct conn_limits l = server_conn_limits(c->sl->server, server_config(c->sl));
+
+	return l.output_hard_bytes / 2;
+}
+
+void
+cmd_keys(struct call *c)
+{
+	size_t max = keys_bytes_max(c);
+	enum walk_end end;
+	uint64_t cursor = 0;
+	struct walk w;
+
+	walk_init(&w, c->argv[1]);
+	do {
+		end = walk_step(&w, c->store, &cursor, SIZE_MAX);
+	} while (end == WALK_DONE && cursor != 0 && buf_len(&w.found) <= max);
+	if (end != WALK_DONE)
+		walk_failed(c, end);
+	else if (buf_len(&w.found) > max)
+		reply_error(c->reply, "ERR too many keys match for one reply, use SCAN");
+	else
+		reply_found(c->reply, &w);
+	walk_fini(&w);
+}
+
+/* --- SCAN ------------------------------------------------------------------ */
+
+struct scan_args {
+	struct slice pattern;
+	int64_t count;
+	bool strings; /* TYPE leaves any: there are only strings */
+};
+
+/* As strtoul() reads it, which is what Redis does: a sign is fine, and so is
+ * nothing at all. */
+static bool
+cursor_parse(struct slice s, uint64_t *cursor)
+{
+	bool negative = s.len > 1 && s.ptr[0] == '-';
+	uint64_t n = 0;
+
+	if (s.len > 1 && (s.ptr[0] == '-' || s.ptr[0] == '+'))
+		s = slice_skip(s, 1);
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] < '0' || s.ptr[i] > '9')
+			return false;
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(s.ptr[i] - '0'), &n))
+			return false;
+	}
+	*cursor = negative ? 0 - n : n;
+	return true;
+}
+
+/* One option and its value; false: the error reply is written. */
+static bool
+scan_option(struct call *c, struct slice name, struct slice value, struct scan_args *out)
+{
+	if (slice_caseeq(name, SLICE("match"))) {
+		out->pattern = value;
+		return true;
+	}
+	if (slice_caseeq(name, SLICE("type"))) {
+		out->strings = slice_caseeq(value, SLICE("string"));
+		return true;
+	}
+	if (slice_caseeq(name, SLICE("count"))) {
+		if (parse_i64(value, &out->count) != 0) {
+			call_not_integer(c);
+			return false;
+		}
+		if (out->count >= 1)
+			return true;
+	}
+	call_syntax_error(c);
+	return false;
+}
+
+static bool
+scan_args_parse(struct call *c, struct scan_args *out)
+{
+	*out = (struct scan_args){ SLICE("*"), SCAN_COUNT_DEFAULT, true };
+	for (uint32_t i = 2; i < c->argc; i += 2) {
+		if (i + 1 == c->argc) {
+			call_syntax_error(c);
+			return false;
+		}
+		if (!scan_option(c, c->argv[i], c->argv[i + 1], out))
+			return false;
+	}
+	return true;
+}
+
+static void
+reply_scan(struct reply *r, uint64_t cursor, const struct walk *w)
+{
+	char text[FORMAT_MAX];
+
+	reply_array(r, 2);
+	reply_bulk(r, slice_of(text, format_u64(text, cursor)));
+	reply_found(r, w);
+}
+
+void
+cmd_scan(struct call *c)
+{
+	struct scan_args args;
+	enum walk_end end;
+	uint64_t cursor;
+	struct walk w;
+
+	if (!cursor_parse(c->argv[1], &cursor)) {
+		reply_error(c->reply, "ERR invalid cursor");
+		return;
+	}
+	if (!scan_args_parse(c, &args))
+		return;
+	walk_init(&w, args.pattern);
+	do {
+		end = walk_step(&w, c->store, &cursor, (uint64_t)args.count - w.n_seen);
+	} while (end == WALK_DONE && cursor != 0 && w.n_seen < (uint64_t)args.count &&
+	    w.bytes_seen < SCAN_BYTES_MAX);
+	if (!args.strings) {
+		buf_clear(&w.found);
+		w.n_found = 0;
+	}
+	if (end == WALK_DONE)
+		reply_scan(c->reply, cursor, &w);
+	else
+		walk_failed(c, end);
+	walk_fini(&w);
+}

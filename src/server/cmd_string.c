@@ -1,0 +1,365 @@
+/* Commands that write whole values, and STRLEN. GET and MGET, which read
+ * through, are in cmd_read.c. */
+#include "config.h"
+
+#include "server/call.h"
+
+#include <errno.h>
+
+#include "server/expiry.h"
+#include "server/server.h"
+#include "server/value.h"
+
+/* Options of SET and GETEX. They come in any order; one that is given twice
+ * counts once, and of two times the later one counts. */
+enum {
+	OPT_NX = 1 << 0,
+	OPT_XX = 1 << 1,
+	OPT_GET = 1 << 2,
+	OPT_KEEPTTL = 1 << 3,
+	OPT_PERSIST = 1 << 4,
+	OPT_EX = 1 << 5,
+	OPT_PX = 1 << 6,
+	OPT_EXAT = 1 << 7,
+	OPT_PXAT = 1 << 8,
+
+	OPT_TIMES = OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT,
+	OPT_LIVES = OPT_TIMES | OPT_KEEPTTL | OPT_PERSIST, /* at most one of them */
+	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_TIMES,
+	OPT_OF_GETEX = OPT_PERSIST | OPT_TIMES,
+};
+
+static const struct set_option {
+	struct slice name;
+	unsigned flag;
+	unsigned excludes;
+	unsigned form; /* of the time that follows */
+} set_options[] = {
+	{ { "ex", 2 }, OPT_EX, OPT_LIVES & ~OPT_EX, EXPIRY_SECONDS },
+	{ { "px", 2 }, OPT_PX, OPT_LIVES & ~OPT_PX, EXPIRY_MS },
+	{ { "nx", 2 }, OPT_NX, OPT_XX, 0 },
+	{ { "xx", 2 }, OPT_XX, OPT_NX, 0 },
+	{ { "get", 3 }, OPT_GET, 0, 0 },
+	{ { "keepttl", 7 }, OPT_KEEPTTL, OPT_LIVES & ~OPT_KEEPTTL, 0 },
+	{ { "persist", 7 }, OPT_PERSIST, OPT_LIVES & ~OPT_PERSIST, 0 },
+	{ { "exat", 4 }, OPT_EXAT, OPT_LIVES & ~OPT_EXAT, EXPIRY_SECONDS | EXPIRY_ABSOLUTE },
+	{ { "pxat", 4 }, OPT_PXAT, OPT_LIVES & ~OPT_PXAT, EXPIRY_ABSOLUTE },
+};
+
+struct set_args {
+	unsigned flags;
+	unsigned form;
+	struct slice time; /* as written; good with OPT_TIMES */
+};
+
+static const struct set_option *
+set_option_find(struct slice word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(set_options); i++)
+		if (slice_caseeq(word, set_options[i].name))
+			return &set_options[i];
+	return NULL;
+}
+
+/* False: the error reply is written. */
+static bool
+set_args_parse(struct call *c, uint32_t first, unsigned allowed, struct set_args *out)
+{
+	*out = (struct set_args){ 0 };
+	for (uint32_t i = first; i < c->argc; i++) {
+		const struct set_option *o = set_option_find(c->argv[i]);
+
+		if (o == NULL || !(o->flag & allowed) || (out->flags & o->excludes))
+			goto refuse;
+		out->flags |= o->flag;
+		if (!(o->flag & OPT_TIMES))
+			continue;
+		if (++i == c->argc)
+			goto refuse;
+		out->form = o->form;
+		out->time = c->argv[i];
+	}
+	return true;
+refuse:
+	call_syntax_error(c);
+	return false;
+}
+
+enum set_outcome { SET_DONE, SET_REFUSED, SET_FAILED };
+
+/* Under the open cursor. With OPT_GET the old value is kept in `old`. */
+static enum set_outcome
+set_entry(struct store_cursor *cur, bool found, struct slice value, unsigned flags,
+    int64_t expires_ms, struct value *old, int *rc)
+{
+	*rc = 0;
+	if (found && (flags & OPT_GET))
+		*rc = value_keep(old, cur);
+	if (*rc != 0)
+		return SET_FAILED;
+	if (found ? (flags & OPT_NX) : (flags & OPT_XX))
+		return SET_REFUSED;
+	if (found && (flags & OPT_KEEPTTL))
+		expires_ms = cur->c.expires_ms;
+	*rc = cache_put(&cur->c, &value, 1, expires_ms);
+	return *rc == 0 ? SET_DONE : SET_FAILED;
+}
+
+/* SET_FAILED: the error reply is written. */
+static enum set_outcome
+set_key(struct call *c, struct slice value, unsigned flags, int64_t expires_ms, struct value *old)
+{
+	unsigned how = STORE_WRITE;
+	struct store_cursor cur;
+	enum set_outcome outcome;
+	bool found;
+	int rc;
+
+	/* A put is a use by itself; a key that is only looked at is not put. */
+	if (flags & (OPT_NX | OPT_GET))
+		how |= STORE_TOUCH;
+	if (flags & OPT_GET)
+		how |= STORE_COUNT;
+	found = store_open(c->store, c->argv[1], how, &cur) == CACHE_HIT;
+	outcome = set_entry(&cur, found, value, flags, expires_ms, old, &rc);
+	store_close(&cur);
+	if (outcome == SET_FAILED) {
+		value_drop(old);
+		call_put_failed(c, rc);
+	}
+	return outcome;
+}
+
+/* The old value, or nil, is the answer. */
+static void
+set_and_get(struct call *c, struct slice value, unsigned flags, int64_t expires_ms)
+{
+	struct value old;
+
+	value_init(&old);
+	if (set_key(c, value, flags | OPT_GET, expires_ms, &old) != SET_FAILED)
+		value_reply(&old, c->reply);
+}
+
+static void
+set_plain(struct call *c, struct slice key, struct slice value, int64_t expires_ms)
+{
+	int rc = store_set(c->store, key, value, expires_ms);
+
+	if (rc == 0)
+		reply_ok(c->reply);
+	else
+		call_put_failed(c, rc);
+}
+
+static void
+set_if(struct call *c, struct slice value, unsigned flags, int64_t expires_ms)
+{
+	struct value none;
+
+	value_init(&none);
+	switch (set_key(c, value, flags, expires_ms, &none)) {
+	case SET_DONE:
+		reply_ok(c->reply);
+		break;
+	case SET_REFUSED:
+		reply_nil(c->reply);
+		break;
+	case SET_FAILED:
+		break;
+	}
+}
+
+void
+cmd_set(struct call *c)
+{
+	int64_t expires_ms = CACHE_NEVER;
+	struct set_args args;
+	enum expiry_status ok = EXPIRY_GOOD;
+
+	if (!set_args_parse(c, 3, OPT_OF_SET, &args))
+		return;
+	if (args.flags & OPT_TIMES)
+		ok = expiry_parse(c, args.time, args.form, &expires_ms);
+	if (ok != EXPIRY_GOOD)
+		expiry_refuse(c, ok);
+	else if (args.flags & OPT_GET)
+		set_and_get(c, c->argv[2], args.flags, expires_ms);
+	else if (args.flags & (OPT_NX | OPT_XX | OPT_KEEPTTL))
+		set_if(c, c->argv[2], args.flags, expires_ms);
+	else
+		set_plain(c, c->argv[1], c->argv[2], expires_ms);
+}
+
+static void
+set_with_expiry(struct call *c, unsigned form)
+{
+	int64_t expires_ms;
+	enum expiry_status ok = expiry_parse(c, c->argv[2], form, &expires_ms);
+
+	if (ok == EXPIRY_GOOD)
+		set_plain(c, c->argv[1], c->argv[3], expires_ms);
+	else
+		expiry_refuse(c, ok);
+}
+
+void
+cmd_setex(struct call *c)
+{
+	set_with_expiry(c, EXPIRY_SECONDS);
+}
+
+void
+cmd_psetex(struct call *c)
+{
+	set_with_expiry(c, EXPIRY_MS);
+}
+
+void
+cmd_setnx(struct call *c)
+{
+	struct value none;
+	enum set_outcome outcome;
+
+	value_init(&none);
+	outcome = set_key(c, c->argv[2], OPT_NX, CACHE_NEVER, &none);
+	if (outcome != SET_FAILED)
+		reply_int(c->reply, outcome == SET_DONE);
+}
+
+void
+cmd_getset(struct call *c)
+{
+	set_and_get(c, c->argv[2], 0, CACHE_NEVER);
+}
+
+void
+cmd_getdel(struct call *c)
+{
+	struct store_cursor cur;
+	struct value old;
+	int rc = 0;
+
+	value_init(&old);
+	if (store_open(c->store, c->argv[1], STORE_WRITE | STORE_COUNT, &cur) == CACHE_HIT) {
+		rc = value_keep(&old, &cur);
+		if (rc == 0)
+			cache_remove(&cur.c);
+	}
+	store_close(&cur);
+	if (rc == 0)
+		value_reply(&old, c->reply);
+	else
+		call_put_failed(c, rc);
+}
+
+/* A hit's new expiry, as GETEX's options say. */
+static int
+getex_apply(struct call *c, struct store_cursor *cur, unsigned flags, int64_t expires_ms)
+{
+	if (flags & OPT_PERSIST)
+		return cache_set_expiry(&cur->c, CACHE_NEVER);
+	if (!(flags & OPT_TIMES))
+		return 0;
+	if (expires_ms > c->now_ms)
+		return cache_set_expiry(&cur->c, expires_ms);
+	cache_remove(&cur->c);
+	return 0;
+}
+
+/* A bad time for a key that is not there answers nil, as in Redis. */
+void
+cmd_getex(struct call *c)
+{
+	unsigned how = STORE_TOUCH | STORE_COUNT;
+	int64_t expires_ms = CACHE_NEVER;
+	enum expiry_status ok = EXPIRY_GOOD;
+	struct store_cursor cur;
+	struct set_args args;
+	struct value old;
+	int rc = 0;
+
+	if (!set_args_parse(c, 2, OPT_OF_GETEX, &args))
+		return;
+	if (args.flags & OPT_TIMES)
+		ok = expiry_parse(c, args.time, args.form, &expires_ms);
+	if (args.flags != 0)
+		how |= STORE_WRITE;
+	value_init(&old);
+	if (store_open(c->store, c->argv[1], how, &cur) == CACHE_MISS)
+		ok = EXPIRY_GOOD;
+	else if (ok == EXPIRY_GOOD && (rc = value_keep(&old, &cur)) == 0)
+		rc = getex_apply(c, &cur, args.flags, expires_ms);
+	store_close(&cur);
+	if (ok != EXPIRY_GOOD) {
+		expiry_refuse(c, ok);
+	} else if (rc != 0) {
+		value_drop(&old);
+		call_put_failed(c, rc);
+	} else {
+		value_reply(&old, c->reply);
+	}
+}
+
+/* One key after another: another client may see some of them set already. */
+void
+cmd_mset(struct call *c)
+{
+	int rc = 0;
+
+	if (c->argc % 2 == 0) {
+		call_wrong_args(c);
+		return;
+	}
+	for (uint32_t i = 1; rc == 0 && i < c->argc; i += 2)
+		rc = store_set(c->store, c->argv[i], c->argv[i + 1], CACHE_NEVER);
+	if (rc == 0)
+		reply_ok(c->reply);
+	else
+		call_put_failed(c, rc);
+}
+
+void
+cmd_strlen(struct call *c)
+{
+	struct store_cursor cur;
+	size_t len = 0;
+
+	if (store_open(c->store, c->argv[1], STORE_TOUCH | STORE_COUNT, &cur) == CACHE_HIT)
+		len = cur.c.value.len;
+	store_close(&cur);
+	reply_int(c->reply, (int64_t)len);
+}
+
+/* Not beyond what a SET may bring. */
+static bool
+append_fits(const struct call *c, size_t old_len, size_t more)
+{
+	return more == 0 || old_len + more <= c->sl->limits.max_bulk;
+}
+
+void
+cmd_append(struct call *c)
+{
+	struct slice parts[2] = { { "", 0 }, c->argv[2] };
+	int64_t expires_ms = CACHE_NEVER;
+	struct store_cursor cur;
+	bool fits;
+	int rc = 0;
+
+	if (store_open(c->store, c->argv[1], STORE_WRITE, &cur) == CACHE_HIT) {
+		parts[0] = cur.c.value;
+		expires_ms = cur.c.expires_ms;
+	}
+	fits = append_fits(c, parts[0].len, parts[1].len);
+	if (fits)
+		rc = cache_put(&cur.c, parts, 2, expires_ms);
+	store_close(&cur);
+	if (!fits)
+		reply_error(c->reply,
+		    "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+	else if (rc != 0)
+		call_put_failed(c, rc);
+	else
+		reply_int(c->reply, (int64_t)(parts[0].len + parts[1].len));
+}

@@ -1,0 +1,96 @@
+/* INFO's lines of commands, namespaces and origins, from the rows of
+ * commands.def and stats.def. */
+#include "config.h"
+
+#include "server/info_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "proto/command.h"
+
+void
+info_commandstats(struct info *i)
+{
+	const struct server *s = i->sl->server;
+
+	for (unsigned id = 0; id < CMD_COUNT; id++) {
+		struct stats_sum_command n;
+
+		stats_sum_command(s->stats, s->n_loops, id, &n);
+		if (n.calls == 0 && n.rejected == 0 && n.failed == 0)
+			continue;
+		info_printf(i,
+		    "cmdstat_%s:calls=%" PRId64 ",usec=%" PRId64
+		    ",usec_per_call=%.2f,rejected_calls=%" PRId64 ",failed_calls=%" PRId64 "\r\n",
+		    command_table[id].name, n.calls, n.usec,
+		    n.calls != 0 ? (double)n.usec / (double)n.calls : 0.0, n.rejected, n.failed);
+	}
+}
+
+/* A name may be any prefix of a key: what could end a field or a line, and
+ * what no terminal should see, is written as %XX. */
+static void
+print_name(struct info *i, const char *name)
+{
+	for (const char *p = name; *p != '\0'; p++) {
+		if (*p > ' ' && *p < 0x7f && strchr("%,:=", *p) == NULL)
+			info_printf(i, "%c", *p);
+		else
+			info_printf(i, "%%%02X", (unsigned char)*p);
+	}
+}
+
+static void
+print_namespace(struct info *i, unsigned id)
+{
+	const struct server *s = i->sl->server;
+	struct stats_sum_ns n;
+
+	stats_sum_ns(s->stats, s->n_loops, id, &n);
+	info_printf(i, "ns_");
+	print_name(i, stats_ns_name(s->names, id));
+	info_printf(i, ":");
+#define NS_STAT(name, help) info_printf(i, #name "=%" PRId64 ",", n.name);
+#include "stats/stats.def"
+	info_printf(i,
+	    "hit_rate=%.4f,stored=%" PRId64 ",evicted=%" PRId64 ",expired=%" PRId64
+	    ",entries=%" PRId64 ",bytes=%" PRId64 "\r\n",
+	    stats_hit_rate(n.hits, n.misses), n.stored, n.evicted, n.expired, n.entries, n.bytes);
+}
+
+void
+info_namespaces(struct info *i)
+{
+	unsigned n = stats_ns_count(i->sl->server->names);
+
+	for (unsigned id = 0; id < n; id++)
+		print_namespace(i, id);
+}
+
+static void
+print_origin(struct info *i, unsigned id)
+{
+	const struct server *s = i->sl->server;
+	struct stats_sum_origin n;
+
+	stats_sum_origin(s->stats, s->n_loops, id, &n);
+	info_printf(i, "origin_");
+	print_name(i, stats_origin_name(s->names, id));
+	info_printf(i, ":");
+#define ORIGIN_STAT(name, help) info_printf(i, #name "=%" PRId64 ",", n.name);
+#include "stats/stats.def"
+	info_printf(i, "p50_us=%" PRId64 ",p99_us=%" PRId64 ",max_us=%" PRId64 "\r\n",
+	    histogram_quantile(&n.latency_us, 0.5), histogram_quantile(&n.latency_us, 0.99),
+	    histogram_max(&n.latency_us));
+	histogram_sum_fini(&n.latency_us);
+}
+
+void
+info_origins(struct info *i)
+{
+	unsigned n = stats_origin_count(i->sl->server->names);
+
+	for (unsigned id = 0; id < n; id++)
+		print_origin(i, id);
+}

@@ -1,0 +1,40 @@
+/* info_text.h - the text of INFO while it is written, and its sections. */
+#ifndef PANNIER_SERVER_INFO_TEXT_H
+#define PANNIER_SERVER_INFO_TEXT_H
+
+#include "base/buf.h"
+#include "server/server.h"
+
+struct info {
+	struct buf text;
+	struct server_loop *sl; /* who asks */
+	int64_t now_ms;
+	bool failed;            /* no memory for some line */
+};
+
+/* Appends; lines end by CR LF. */
+void info_printf(struct info *i, const char *fmt, ...) PRINTF(2, 3);
+/* "field:1234" and "field_human:1.21K". */
+void info_bytes(struct info *i, const char *field, uint64_t bytes);
+
+/* Entries and tables of the cache, and the heap beside it. */
+int64_t info_used_memory(const struct server *s);
+
+/* Sections of Redis (info_redis.c). */
+void info_server(struct info *i);
+void info_clients(struct info *i);
+void info_memory(struct info *i);
+void info_persistence(struct info *i);
+void info_stats(struct info *i);
+void info_replication(struct info *i);
+void info_cpu(struct info *i);
+void info_cluster(struct info *i);
+void info_keyspace(struct info *i);
+/* A line for each command, namespace, origin (info_tables.c). */
+void info_commandstats(struct info *i);
+void info_namespaces(struct info *i);
+void info_origins(struct info *i);
+/* Sections that have no lines here. */
+void info_nothing(struct info *i);
+
+#endif

@@ -1,0 +1,34 @@
+/* internal.h - what server.c, run.c and reload.c share. */
+#ifndef PANNIER_SERVER_INTERNAL_H
+#define PANNIER_SERVER_INTERNAL_H
+
+#include "server/server.h"
+
+/* Background work of the cache: in a loop that would sleep, and by the clock
+ * where it never does. */
+#define TICK_IDLE_US 200
+#define TICK_MS 100
+#define TICK_BUSY_US 1000
+
+/* Input beyond the largest value: its command, key and framing. */
+#define INPUT_SLACK (64u << 10)
+
+/* Gives namespaces and origins of cfg their numbers. */
+int server_number_names(struct server *s, struct config *cfg, char *err, size_t err_size)
+    MUST_CHECK;
+uint64_t server_memory_limit(const struct config *cfg);
+int server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct memory_plan *out,
+    char *err, size_t err_size) MUST_CHECK;
+struct conn_limits server_conn_limits(const struct server *s, const struct config *cfg);
+struct resp_limits server_resp_limits(const struct server *s, const struct config *cfg);
+uint64_t server_max_value(const struct server *s, const struct config *cfg);
+
+/* reload.c: makes cfg (taken over) the configuration of every loop. */
+int server_publish(struct server *s, struct config *cfg, char *err, size_t err_size) MUST_CHECK;
+/* On SIGHUP. */
+void server_reload(struct server *s);
+
+/* cmd_read.c */
+void read_spare_free(struct server_loop *sl);
+
+#endif

@@ -1,0 +1,40 @@
+/* memory.h - the limit is the process's: what of it each part may use.
+ *
+ * Resident memory is the store's arena and the rest: code, libraries, heap,
+ * clients' buffers. The rest gets a share that is set aside at start; the
+ * arena gets what is left, which it cannot exceed. memory_watch_look() then
+ * compares with what the kernel counts, and takes from the arena what the rest
+ * uses beyond its share (libraries loaded late, bodies in flight). */
+#ifndef PANNIER_SERVER_MEMORY_H
+#define PANNIER_SERVER_MEMORY_H
+
+#include <stdint.h>
+
+#include "cache/cache.h"
+
+struct memory_plan {
+	uint64_t limit_bytes;
+	uint64_t base_bytes;    /* resident before the arena */
+	uint64_t buffers_bytes; /* of all clients together */
+	uint64_t margin_bytes;
+	uint64_t arena_bytes;
+};
+
+/* Pure. limit 0 is no limit that anybody could mean: the caller resolves
+ * "auto" first. buffers 0: a share of the limit. -EINVAL where the limit
+ * leaves less than CACHE_BUDGET_MIN for the arena. */
+int memory_plan(uint64_t limit_bytes, uint64_t base_bytes, uint64_t buffers_bytes,
+    struct memory_plan *out) MUST_CHECK;
+
+/* What the kernel counts as resident now (/proc/self/statm); 0: unknown. */
+uint64_t memory_resident(void);
+
+struct memory_watch {
+	struct memory_plan plan;
+	uint64_t arena_bytes; /* as set now */
+};
+
+/* Every 100 ms or so, on one loop. */
+void memory_watch_look(struct memory_watch *w, struct cache *c);
+
+#endif

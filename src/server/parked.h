@@ -1,0 +1,19 @@
+/* parked.h - a reply that is owed; see call.h. Private to session.c, call.c. */
+#ifndef PANNIER_SERVER_PARKED_H
+#define PANNIER_SERVER_PARKED_H
+
+#include "server/session.h"
+
+struct parked {
+	struct list link; /* in session.parked */
+	struct session *session;
+	const struct command *cmd;
+	bool done;
+	struct out own;    /* the late reply itself */
+	struct out behind; /* replies of requests that overtook it */
+	struct reply reply;
+	void (*on_drop)(struct parked *p, void *arg);
+	void *arg;
+};
+
+#endif

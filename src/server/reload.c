@@ -1,0 +1,187 @@
+/* reload.c - another configuration while running. A configuration is immutable
+ * and exchanged as a whole: each loop takes the new one in a turn of its own,
+ * and the old one goes when the last reference does. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/internal.h"
+
+struct adopt {
+	struct loop_task task;
+	struct server_loop *sl;
+	struct routes *routes;
+	struct conn_limits conn;
+	struct resp_limits resp;
+};
+
+static void
+adopt_run(struct loop *l, struct loop_task *t)
+{
+	struct adopt *a = container_of(t, struct adopt, task);
+
+	(void)l;
+	store_loop_set_routes(a->sl->store, a->routes);
+	conn_pool_set_limits(a->sl->pool, &a->conn);
+	a->sl->limits = a->resp;
+	routes_unref(a->routes);
+	mem_free(a);
+}
+
+static void
+free_adopts(struct adopt **all, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		mem_free(all[i]);
+	mem_free(all);
+}
+
+/* All or none, so that no loop is left behind for lack of memory. */
+static struct adopt **
+make_adopts(unsigned n)
+{
+	struct adopt **all = mem_calloc(n, sizeof *all);
+
+	for (unsigned i = 0; all != NULL && i < n; i++) {
+		all[i] = mem_zalloc(sizeof *all[i]);
+		if (all[i] == NULL) {
+			free_adopts(all, i);
+			return NULL;
+		}
+	}
+	return all;
+}
+
+static void
+apply_memory(struct server *s, const struct memory_plan *plan)
+{
+	if (plan->limit_bytes != s->memory.plan.limit_bytes && cache_resize(store_cache(s->store),
+	    plan->arena_bytes) == 0)
+		s->memory.arena_bytes = plan->arena_bytes;
+	s->memory.plan = *plan;
+}
+
+/* The loops get it by post, this one too: nothing changes under a handler. */
+static void
+hand_out(struct server *s, struct routes *r, struct adopt **all)
+{
+	const struct config *cfg = routes_config(r);
+
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		*all[i] = (struct adopt){
+			.task.run = adopt_run,
+			.sl = &s->loops[i],
+			.routes = routes_ref(r),
+			.conn = server_conn_limits(s, cfg),
+			.resp = server_resp_limits(s, cfg),
+		};
+		loop_post(s->loops[i].loop, &all[i]->task);
+	}
+	mem_free(all);
+}
+
+static int
+publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
+{
+	struct memory_plan plan;
+	struct routes *r;
+	struct adopt **all;
+	int rc = server_plan_memory(cfg, s->memory.plan.base_bytes, &plan, err, err_size);
+
+	if (rc == 0)
+		rc = server_number_names(s, cfg, err, err_size);
+	if (rc != 0) {
+		config_free(cfg);
+		return rc;
+	}
+	all = make_adopts(s->n_loops);
+	r = routes_new(cfg);
+	if (all == NULL || r == NULL) {
+		if (all != NULL)
+			free_adopts(all, s->n_loops);
+		routes_unref(r);
+		snprintf(err, err_size, "out of memory");
+		return -ENOMEM;
+	}
+	log_set_level((enum log_level)routes_config(r)->log_level);
+	apply_memory(s, &plan);
+	store_set_routes(s->store, r);
+	hand_out(s, r, all);
+	routes_unref(s->routes);
+	s->routes = r;
+	return 0;
+}
+
+int
+server_publish(struct server *s, struct config *cfg, char *err, size_t err_size)
+{
+	int rc;
+
+	pthread_mutex_lock(&s->config_lock);
+	rc = publish_locked(s, cfg, err, err_size);
+	pthread_mutex_unlock(&s->config_lock);
+	return rc;
+}
+
+int
+server_config_set(struct server *s, unsigned row, struct slice value, struct config_error *err)
+{
+	struct config *cfg;
+	int rc;
+
+	pthread_mutex_lock(&s->config_lock);
+	cfg = config_clone(routes_config(s->routes));
+	if (cfg == NULL) {
+		snprintf(err->text, sizeof err->text, "out of memory");
+		rc = -ENOMEM;
+	} else if ((rc = config_option_set(cfg, row, value, err)) != 0) {
+		config_free(cfg);
+	} else {
+		rc = publish_locked(s, cfg, err->text, sizeof err->text);
+	}
+	pthread_mutex_unlock(&s->config_lock);
+	return rc;
+}
+
+/* Options that only a restart changes keep their old value, and say so. */
+static void
+warn_of_restart(const struct config *old, const struct config *new)
+{
+	char was[128], is[128];
+
+	for (unsigned row = 0; row < config_option_count(); row++) {
+		if (config_option_runtime(row))
+			continue;
+		config_option_get(old, row, false, was, sizeof was);
+		config_option_get(new, row, false, is, sizeof is);
+		if (strcmp(was, is) != 0)
+			log_warn("reload: %s changed from %s to %s, which needs a restart",
+			    config_option_name(row), was, is);
+	}
+	if (old->n_listens != new->n_listens)
+		log_warn("reload: listen changed, which needs a restart");
+}
+
+void
+server_reload(struct server *s)
+{
+	struct config *cfg;
+	char err[512];
+
+	if (s->reload == NULL) {
+		log_warn("reload: there is no configuration to read again");
+		return;
+	}
+	if (s->reload(s->reload_arg, &cfg, err, sizeof err) != 0) {
+		log_error("reload: %s; the old configuration stays", err);
+		return;
+	}
+	warn_of_restart(routes_config(s->routes), cfg);
+	if (server_publish(s, cfg, err, sizeof err) != 0)
+		log_error("reload: %s; the old configuration stays", err);
+	else
+		log_info("reload: done");
+}

@@ -1,0 +1,321 @@
+/* run.c - the life of the daemon: accepting, the clock's work, signals, and
+ * the end. Loop 0 runs on the thread that called server_run(). */
+#include "config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/internal.h"
+#include "server/session.h"
+
+/* --- accepting ----------------------------------------------------------------------- */
+
+struct handoff {
+	struct loop_task task;
+	struct server_loop *sl;
+	int fd;
+	const char *listener;
+};
+
+static void
+handoff_run(struct loop *l, struct loop_task *t)
+{
+	struct handoff *h = container_of(t, struct handoff, task);
+
+	(void)l;
+	if (h->sl->draining) {
+		close(h->fd);
+		server_client_gone(h->sl);
+	} else {
+		session_new(h->sl, h->fd, h->listener);
+	}
+	mem_free(h);
+}
+
+/* The one with the fewest, those on their way included. Only loop 0 asks. */
+static struct server_loop *
+least_loaded(struct server *s)
+{
+	struct server_loop *best = &s->loops[0];
+
+	for (unsigned i = 1; i < s->n_loops; i++)
+		if (s->loops[i].assigned < best->assigned)
+			best = &s->loops[i];
+	return best;
+}
+
+static void
+refuse(struct server_loop *sl, int fd)
+{
+	static const char text[] = "-ERR max number of clients reached\r\n";
+	ssize_t rc = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	(void)rc; /* it is told or it is not; it has to go */
+	close(fd);
+	counter_inc(&sl->stats.rejected_connections);
+}
+
+struct accept_ctx {
+	struct server *server;
+	struct listener *listener;
+};
+
+static void
+on_accept(void *arg, int fd)
+{
+	struct accept_ctx *ctx = arg;
+	struct server *s = ctx->server;
+	struct server_loop *sl = least_loaded(s);
+	struct handoff *h;
+
+	if (atomic_load(&s->clients) >= server_config(&s->loops[0])->max_clients) {
+		refuse(&s->loops[0], fd);
+		return;
+	}
+	h = mem_alloc(sizeof *h);
+	if (h == NULL) {
+		refuse(&s->loops[0], fd);
+		return;
+	}
+	atomic_fetch_add(&s->clients, 1);
+	atomic_fetch_add(&sl->assigned, 1);
+	*h = (struct handoff){
+		.task.run = handoff_run,
+		.sl = sl,
+		.fd = fd,
+		.listener = listener_name(ctx->listener),
+	};
+	if (sl == &s->loops[0])
+		handoff_run(sl->loop, &h->task);
+	else
+		loop_post(sl->loop, &h->task);
+}
+
+/* --- the clock's work ---------------------------------------------------------------- */
+
+static void
+on_tick(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, tick);
+	struct server_loop *sl = &s->loops[0];
+
+	store_loop_set_now(sl->store, loop_now_ms(sl->loop));
+	store_tick(sl->store, TICK_BUSY_US);
+	pthread_mutex_lock(&s->config_lock);
+	memory_watch_look(&s->memory, store_cache(s->store));
+	pthread_mutex_unlock(&s->config_lock);
+	timer_start(t, TICK_MS);
+}
+
+static void
+on_second(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, second);
+
+	info_sample(s);
+	timer_start(t, 1000);
+}
+
+/* --- the end ---------------------------------------------------------------------------- */
+
+static void
+stop_loops(struct server *s)
+{
+	for (unsigned i = s->n_loops; i-- > 0;)
+		loop_stop(s->loops[i].loop);
+}
+
+static void
+loop_drained(struct server_loop *sl)
+{
+	if (sl->drained)
+		return;
+	sl->drained = true;
+	if (atomic_fetch_sub(&sl->server->undrained, 1) == 1)
+		stop_loops(sl->server);
+}
+
+void
+server_client_gone(struct server_loop *sl)
+{
+	atomic_fetch_sub(&sl->server->clients, 1);
+	atomic_fetch_sub(&sl->assigned, 1);
+	if (sl->draining && list_empty(&sl->sessions))
+		loop_drained(sl);
+}
+
+static void
+drain_loop(struct loop *l, struct loop_task *t)
+{
+	struct server_loop *sl = container_of(t, struct server_loop, drain);
+
+	(void)l;
+	sl->draining = true;
+	list_foreach_safe(it, &sl->sessions)
+		session_drain(list_entry(it, struct session, link));
+	if (list_empty(&sl->sessions))
+		loop_drained(sl);
+}
+
+static void
+drain_late(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, drain_timer);
+
+	log_warn("stop: %u connections were still busy after the drain timeout",
+	    atomic_load(&s->clients));
+	stop_loops(s);
+}
+
+static void
+begin_drain(struct server *s)
+{
+	if (s->draining) {
+		log_warn("stop: at once");
+		stop_loops(s);
+		return;
+	}
+	log_info("stop: answering what is under way");
+	s->draining = true;
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		listener_stop(s->listeners[i]);
+	atomic_store(&s->undrained, s->n_loops);
+	timer_start(&s->drain_timer, server_config(&s->loops[0])->drain_timeout);
+	for (unsigned i = 0; i < s->n_loops; i++)
+		loop_post(s->loops[i].loop, &s->loops[i].drain);
+}
+
+static void
+on_stop(struct loop *l, struct loop_task *t)
+{
+	(void)l;
+	begin_drain(container_of(t, struct server, stop));
+}
+
+void
+server_stop(struct server *s)
+{
+	if (!atomic_exchange(&s->stop_asked, true))
+		loop_post(s->loops[0].loop, &s->stop);
+}
+
+static void
+on_sigterm(struct signal_watch *w)
+{
+	begin_drain(container_of(w, struct server, sigterm));
+}
+
+static void
+on_sigint(struct signal_watch *w)
+{
+	begin_drain(container_of(w, struct server, sigint));
+}
+
+static void
+on_sighup(struct signal_watch *w)
+{
+	server_reload(container_of(w, struct server, sighup));
+}
+
+/* --- running ------------------------------------------------------------------------------ */
+
+static void *
+loop_main(void *arg)
+{
+	struct server_loop *sl = arg;
+	char name[16];
+
+	snprintf(name, sizeof name, "loop-%u", loop_index(sl->loop));
+	pthread_setname_np(pthread_self(), name);
+	loop_run(sl->loop);
+	return NULL;
+}
+
+/* Signals are loop 0's alone: the others must not be interrupted. */
+static int
+start_threads(struct server *s)
+{
+	sigset_t all, old;
+	unsigned i = 1;
+	int rc = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (; i < s->n_loops && rc == 0; i++)
+		rc = pthread_create(&s->loops[i].thread, NULL, loop_main, &s->loops[i]);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc == 0)
+		return 0;
+	for (unsigned k = 1; k + 1 < i; k++) {
+		loop_stop(s->loops[k].loop);
+		pthread_join(s->loops[k].thread, NULL);
+	}
+	return -rc;
+}
+
+static void
+start_clock_and_signals(struct server *s)
+{
+	struct loop *l = s->loops[0].loop;
+
+	for (unsigned i = 0; i < s->n_loops; i++)
+		s->loops[i].drain.run = drain_loop;
+	s->stop.run = on_stop;
+	timer_init(&s->tick, l, on_tick);
+	timer_init(&s->second, l, on_second);
+	timer_init(&s->drain_timer, l, drain_late);
+	timer_start(&s->tick, TICK_MS);
+	timer_start(&s->second, 1000);
+	signal(SIGPIPE, SIG_IGN);
+	signal_watch_start(&s->sigterm, l, SIGTERM, on_sigterm);
+	signal_watch_start(&s->sigint, l, SIGINT, on_sigint);
+	signal_watch_start(&s->sighup, l, SIGHUP, on_sighup);
+}
+
+static void
+stop_clock_and_signals(struct server *s)
+{
+	timer_stop(&s->tick);
+	timer_stop(&s->second);
+	timer_stop(&s->drain_timer);
+	signal_watch_stop(&s->sigterm);
+	signal_watch_stop(&s->sigint);
+	signal_watch_stop(&s->sighup);
+}
+
+int
+server_run(struct server *s, int (*reload)(void *arg, struct config **out, char *err, size_t n),
+    void *arg)
+{
+	struct accept_ctx *ctx = mem_calloc(s->n_listeners + 1, sizeof *ctx);
+	int rc;
+
+	if (ctx == NULL)
+		return -ENOMEM;
+	s->reload = reload;
+	s->reload_arg = arg;
+	rc = start_threads(s);
+	if (rc != 0) {
+		mem_free(ctx);
+		return rc;
+	}
+	start_clock_and_signals(s);
+	for (unsigned i = 0; i < s->n_listeners; i++) {
+		ctx[i] = (struct accept_ctx){ s, s->listeners[i] };
+		listener_start(s->listeners[i], s->loops[0].loop, on_accept, &ctx[i]);
+	}
+	loop_run(s->loops[0].loop);
+	for (unsigned i = 1; i < s->n_loops; i++)
+		pthread_join(s->loops[i].thread, NULL);
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		listener_stop(s->listeners[i]);
+	stop_clock_and_signals(s);
+	mem_free(ctx);
+	return 0;
+}

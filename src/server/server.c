@@ -1,0 +1,322 @@
+/* server.c - builds the daemon from a configuration, and takes it apart. */
+#include "config.h"
+
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/machine.h"
+#include "server/internal.h"
+
+_Static_assert(CMD_COUNT <= STATS_COMMANDS, "stats.h must have room for every command");
+
+static int fail(char *err, size_t size, int rc, const char *fmt, ...) PRINTF(4, 5);
+
+static int
+fail(char *err, size_t size, int rc, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, size, fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+const struct config *
+server_config(const struct server_loop *sl)
+{
+	return routes_config(store_loop_routes(sl->store));
+}
+
+/* --- configuration ---------------------------------------------------------------- */
+
+int
+server_number_names(struct server *s, struct config *cfg, char *err, size_t err_size)
+{
+	for (unsigned i = 0; i < cfg->n_namespaces; i++) {
+		struct config_namespace *ns = &cfg->namespaces[i];
+
+		ns->stats_id = stats_ns_id(s->names, ns->name);
+		if (ns->stats_id < 0)
+			return fail(err, err_size, -ENOSPC,
+			    "namespace %s: at most %d may be used in the life of a process",
+			    ns->name, STATS_NAMESPACES);
+	}
+	for (unsigned i = 0; i < cfg->n_origins; i++) {
+		struct config_origin *o = &cfg->origins[i];
+
+		o->stats_id = stats_origin_id(s->names, o->name);
+		if (o->stats_id < 0)
+			return fail(err, err_size, -ENOSPC,
+			    "origin %s: at most %d may be used in the life of a process",
+			    o->name, STATS_ORIGINS);
+	}
+	return 0;
+}
+
+uint64_t
+server_memory_limit(const struct config *cfg)
+{
+	return cfg->memory != CONFIG_AUTO ? cfg->memory : machine_memory_auto("/");
+}
+
+int
+server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct memory_plan *out,
+    char *err, size_t err_size)
+{
+	uint64_t limit = server_memory_limit(cfg);
+	char text[FORMAT_MAX];
+
+	if (memory_plan(limit, base_bytes, cfg->buffers_limit, out) == 0)
+		return 0;
+	format_bytes(text, limit);
+	return fail(err, err_size, -EINVAL,
+	    "memory: %s leaves no room for a cache: the process itself needs %llu KiB, "
+	    "clients' buffers %llu KiB; give it more, 32MiB for example",
+	    text, (unsigned long long)base_bytes >> 10,
+	    (unsigned long long)cfg->buffers_limit >> 10);
+}
+
+struct conn_limits
+server_conn_limits(const struct server *s, const struct config *cfg)
+{
+	uint64_t share = s->memory.plan.buffers_bytes / s->n_loops;
+	uint64_t output = cfg->output_limit != CONFIG_AUTO ? cfg->output_limit : share / 2;
+
+	return (struct conn_limits){
+		.input_bytes = server_max_value(s, cfg) + INPUT_SLACK,
+		.output_hard_bytes = output,
+		.output_soft_bytes = output / 2,
+		.output_soft_ms = 10000,
+		.output_pause_bytes = output / 4,
+		.total_bytes = share,
+	};
+}
+
+uint64_t
+server_max_value(const struct server *s, const struct config *cfg)
+{
+	uint64_t fits = cache_max_entry(store_cache(s->store));
+	uint64_t buffered = s->memory.plan.buffers_bytes / s->n_loops / 2;
+
+	if (cfg->max_value != CONFIG_AUTO)
+		return cfg->max_value;
+	return MIN(fits, buffered);
+}
+
+struct resp_limits
+server_resp_limits(const struct server *s, const struct config *cfg)
+{
+	return (struct resp_limits){
+		.max_args = 1024 * 1024,
+		.max_bulk = server_max_value(s, cfg),
+		.max_inline = 64 * 1024,
+	};
+}
+
+/* --- parts --------------------------------------------------------------------------- */
+
+static bool
+tick_when_idle(void *arg)
+{
+	struct server_loop *sl = arg;
+
+	store_loop_set_now(sl->store, loop_now_ms(sl->loop));
+	return store_tick(sl->store, TICK_IDLE_US);
+}
+
+static int
+server_loop_init(struct server *s, unsigned i)
+{
+	struct server_loop *sl = &s->loops[i];
+	const struct config *cfg = routes_config(s->routes);
+	struct conn_limits limits = server_conn_limits(s, cfg);
+	int rc;
+
+	sl->server = s;
+	sl->limits = server_resp_limits(s, cfg);
+	list_init(&sl->sessions);
+	batch_init(&sl->batch);
+	if ((rc = loop_new(i, &sl->loop)) != 0 ||
+	    (rc = stats_loop_init(&sl->stats)) != 0 ||
+	    (rc = conn_pool_new(sl->loop, &limits, &sl->pool)) != 0 ||
+	    (rc = store_loop_new(s->store, sl->loop, &sl->stats, &sl->store)) != 0)
+		return rc;
+	s->stats[i] = &sl->stats;
+	loop_set_idle(sl->loop, tick_when_idle, sl);
+	return 0;
+}
+
+/* In passes over all loops, since requests wait across them: first all clients
+ * go, then answers that were already on their way arrive, and then nothing
+ * refers to another loop's part any more. */
+static void
+server_free_loops(struct server *s)
+{
+	struct server_loop *end = s->loops + (s->loops != NULL ? s->n_loops : 0);
+
+	for (struct server_loop *sl = s->loops; sl < end; sl++)
+		if (sl->pool != NULL)
+			conn_pool_free(sl->pool);
+	for (struct server_loop *sl = s->loops; sl < end; sl++)
+		if (sl->loop != NULL)
+			loop_run_tasks(sl->loop);
+	for (struct server_loop *sl = s->loops; sl < end; sl++) {
+		store_loop_free(sl->store);
+		read_spare_free(sl);
+		batch_fini(&sl->batch);
+		loop_free(sl->loop);
+		stats_loop_fini(&sl->stats);
+	}
+	mem_free(s->loops);
+}
+
+static int
+server_make_loops(struct server *s, unsigned n, char *err, size_t err_size)
+{
+	s->loops = mem_calloc(n, sizeof *s->loops);
+	s->stats = mem_calloc(n, sizeof *s->stats);
+	if (s->loops == NULL || s->stats == NULL)
+		return fail(err, err_size, -ENOMEM, "out of memory");
+	for (unsigned i = 0; i < n; i++) {
+		int rc = server_loop_init(s, i);
+
+		if (rc != 0)
+			return fail(err, err_size, rc, "event loop %u: %s", i, strerror(-rc));
+	}
+	return 0;
+}
+
+static int
+server_listen(struct server *s, const struct config *cfg, char *err, size_t err_size)
+{
+	s->listeners = mem_calloc(cfg->n_listens + 1, sizeof(struct listener *));
+	if (s->listeners == NULL)
+		return fail(err, err_size, -ENOMEM, "out of memory");
+	for (unsigned i = 0; i < cfg->n_listens; i++) {
+		const struct config_listen *cl = &cfg->listens[i];
+		struct listen_opts o = {
+			.kind = cl->is_unix ? LISTEN_UNIX : LISTEN_TCP,
+			.path = cl->path,
+			.host = cl->host,
+			.port = cl->port,
+			.mode = cl->mode,
+			.uid = cl->uid,
+			.gid = cl->gid,
+		};
+		int rc = listener_open(&o, &s->listeners[s->n_listeners], err, err_size);
+
+		if (rc != 0)
+			return rc;
+		s->n_listeners++;
+	}
+	return 0;
+}
+
+static void
+make_run_id(char out[41])
+{
+	unsigned char raw[20];
+
+	if (getrandom(raw, sizeof raw, 0) != sizeof raw)
+		memset(raw, 0, sizeof raw);
+	for (size_t i = 0; i < sizeof raw; i++)
+		snprintf(out + 2 * i, 3, "%02x", raw[i]);
+}
+
+static int
+server_make_store(struct server *s, char *err, size_t err_size)
+{
+	const struct config *cfg = routes_config(s->routes);
+	int rc = server_plan_memory(cfg, memory_resident(), &s->memory.plan, err, err_size);
+
+	if (rc != 0)
+		return rc;
+	s->memory.arena_bytes = s->memory.plan.arena_bytes;
+	rc = store_new(s->routes, s->memory.arena_bytes, &s->store);
+	if (rc != 0)
+		return fail(err, err_size, rc, "the cache's memory: %s", strerror(-rc));
+	return 0;
+}
+
+/* cfg becomes part of s->routes, or is freed. */
+static int
+server_make_routes(struct server *s, struct config *cfg, char *err, size_t err_size)
+{
+	int rc;
+
+	s->names = stats_names_new();
+	if (s->names == NULL) {
+		config_free(cfg);
+		return fail(err, err_size, -ENOMEM, "out of memory");
+	}
+	rc = server_number_names(s, cfg, err, err_size);
+	if (rc != 0) {
+		config_free(cfg);
+		return rc;
+	}
+	s->routes = routes_new(cfg);
+	return s->routes != NULL ? 0 : fail(err, err_size, -ENOMEM, "out of memory");
+}
+
+int
+server_new(struct config *cfg, const char *config_path, struct server **out, char *err,
+    size_t err_size)
+{
+	struct server *s = mem_zalloc(sizeof *s);
+	int rc;
+
+	if (s == NULL) {
+		config_free(cfg);
+		return fail(err, err_size, -ENOMEM, "out of memory");
+	}
+	pthread_mutex_init(&s->config_lock, NULL);
+	s->started_ms = clock_mono_ms();
+	s->started_unix_ms = clock_wall_ms();
+	make_run_id(s->run_id);
+	atomic_init(&s->next_session_id, 1);
+	s->n_loops = (unsigned)(cfg->threads != CONFIG_AUTO ? cfg->threads
+	                                                    : machine_threads_auto("/"));
+	log_set_level((enum log_level)cfg->log_level);
+	if ((rc = server_make_routes(s, cfg, err, err_size)) != 0)
+		goto broken;
+	if (config_path != NULL && (s->config_path = mem_strdup(config_path)) == NULL) {
+		rc = fail(err, err_size, -ENOMEM, "out of memory");
+		goto broken;
+	}
+	if ((rc = server_listen(s, routes_config(s->routes), err, err_size)) != 0 ||
+	    (rc = server_make_store(s, err, err_size)) != 0 ||
+	    (rc = server_make_loops(s, s->n_loops, err, err_size)) != 0)
+		goto broken;
+	*out = s;
+	return 0;
+broken:
+	server_free(s);
+	return rc;
+}
+
+void
+server_free(struct server *s)
+{
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		listener_close(s->listeners[i]);
+	mem_free(s->listeners);
+	server_free_loops(s);
+	mem_free(s->stats);
+	store_free(s->store);
+	routes_unref(s->routes);
+	if (s->names != NULL)
+		stats_names_free(s->names);
+	mem_free(s->config_path);
+	pthread_mutex_destroy(&s->config_lock);
+	mem_free(s);
+}

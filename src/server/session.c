@@ -1,0 +1,408 @@
+/* session.c - requests in, handlers called, replies out in order.
+ *
+ * A request whose answer must wait (call_park) leaves a struct parked in the
+ * session's queue. What overtakes it, requests that only read, runs on and
+ * writes behind it; everything else stalls the session: its bytes stay in the
+ * connection's input until all that is owed is answered. So order on the wire
+ * is the order of requests, while the misses of a pipeline wait for the
+ * origin side by side. */
+#include "config.h"
+
+#include "server/session.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/parked.h"
+#include "server/server.h"
+
+#define PARKED_MAX 1024
+/* One in so many of the fast commands is timed, and counts for all of them:
+ * reading the clock twice would cost as much as a GET. */
+#define TIMED_SHARE 64
+
+/* --- one request ------------------------------------------------------------- */
+
+/* Redis's words, with its bound of 128 bytes on the arguments shown. */
+static void
+reply_unknown(struct call *c)
+{
+	char args[160];
+	size_t n = 0;
+
+	for (uint32_t i = 1; i < c->argc && n < 128; i++) {
+		int room = (int)(128 - n);
+		int len = (int)MIN(c->argv[i].len, (size_t)room);
+
+		n += (size_t)snprintf(args + n, sizeof args - n, "'%.*s' ", len, c->argv[i].ptr);
+	}
+	args[n] = '\0';
+	reply_error(c->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+	    (int)MIN(c->argv[0].len, 128), c->argv[0].ptr, args);
+}
+
+static void
+reply_unknown_subcommand(struct call *c)
+{
+	char container[32];
+	size_t n = MIN(strlen(c->cmd->name), sizeof container - 1);
+
+	for (size_t i = 0; i < n; i++)
+		container[i] = (char)(c->cmd->name[i] & ~0x20);
+	container[n] = '\0';
+	reply_error(c->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+	    (int)MIN(c->argv[1].len, 128), c->argv[1].ptr, container);
+}
+
+static void
+count_error(struct server_loop *sl, const struct command *cmd)
+{
+	counter_inc(&sl->stats.error_replies);
+	if (cmd != NULL)
+		counter_inc(&sl->stats.commands[cmd->id].failed);
+}
+
+static void
+run_timed(struct call *c, struct stats_command *st)
+{
+	int64_t begun_us;
+
+	if ((c->cmd->flags & CMD_FAST) && ++c->sl->untimed < TIMED_SHARE) {
+		command_handlers[c->cmd->id](c);
+		return;
+	}
+	begun_us = clock_mono_us();
+	command_handlers[c->cmd->id](c);
+	counter_add(&st->usec,
+	    (clock_mono_us() - begun_us) * (c->cmd->flags & CMD_FAST ? TIMED_SHARE : 1));
+	if (c->cmd->flags & CMD_FAST)
+		c->sl->untimed = 0;
+}
+
+static void
+run_found(struct session *s, struct call *c)
+{
+	struct stats_command *st = &s->sl->stats.commands[c->cmd->id];
+
+	s->last_cmd = c->cmd;
+	counter_inc(&st->calls);
+	counter_inc(&s->sl->stats.commands_processed);
+	run_timed(c, st);
+	if (unlikely(c->reply->failed))
+		count_error(s->sl, c->cmd);
+}
+
+/* Where the next reply belongs: behind the last one that is owed. */
+static struct out *
+session_out(struct session *s)
+{
+	if (likely(list_empty(&s->parked)))
+		return conn_out(s->conn);
+	return &list_entry(s->parked.prev, struct parked, link)->behind;
+}
+
+/* False: the request must wait until all that is owed is answered. */
+static bool
+session_serve(struct session *s, const struct request *req)
+{
+	struct reply reply = { .out = session_out(s), .wire = s->wire };
+	struct call c = {
+		.argv = req->argv,
+		.argc = req->argc,
+		.reply = &reply,
+		.now_ms = s->last_ms,
+		.store = s->sl->store,
+		.session = s,
+		.sl = s->sl,
+	};
+	enum command_lookup found = command_find(req->argv, req->argc, &c.cmd);
+
+	if (unlikely(s->n_parked != 0) && (s->n_parked >= PARKED_MAX || found != COMMAND_FOUND ||
+	                                       !(c.cmd->flags & CMD_OVERTAKES)))
+		return false;
+	if (likely(found == COMMAND_FOUND)) {
+		run_found(s, &c);
+		return true;
+	}
+	counter_inc(&s->sl->stats.error_replies);
+	switch (found) {
+	case COMMAND_WRONG_ARITY:
+		counter_inc(&s->sl->stats.commands[c.cmd->id].rejected);
+		call_wrong_args(&c);
+		break;
+	case COMMAND_UNKNOWN_SUBCOMMAND:
+		reply_unknown_subcommand(&c);
+		break;
+	default:
+		reply_unknown(&c);
+		break;
+	}
+	return true;
+}
+
+/* --- batches ------------------------------------------------------------------- */
+
+/* The cache misses of a pipeline's keys overlap, instead of following one
+ * another: first all buckets, then all entries. A single request gains nothing
+ * from it. */
+static void
+prefetch_keys(struct session *s, const struct batch *b)
+{
+	uint64_t hashes[BATCH_MAX];
+	unsigned n = 0;
+
+	if (b->n < 2)
+		return;
+	for (unsigned i = 0; i < b->n; i++)
+		if (b->req[i].argc > 1)
+			hashes[n++] = store_prefetch(s->sl->store, b->req[i].argv[1]);
+	for (unsigned i = 0; i < n; i++)
+		store_prefetch_entry(s->sl->store, hashes[i]);
+}
+
+/* Serves the batch; answers how many bytes of input its served requests had. */
+static size_t
+serve_batch(struct session *s, const struct batch *b)
+{
+	size_t used = 0;
+
+	prefetch_keys(s, b);
+	for (unsigned i = 0; i < b->n; i++) {
+		if (s->closing)
+			break;
+		if (!session_serve(s, &b->req[i])) {
+			s->stalled = true;
+			break;
+		}
+		used = b->req[i].wire_len;
+	}
+	return used;
+}
+
+static void
+parser_restart(struct session *s)
+{
+	resp_parser_fini(&s->parser);
+	resp_parser_init(&s->parser, &s->sl->limits);
+}
+
+static void
+session_fail(struct session *s, const char *error)
+{
+	struct reply reply = { .out = session_out(s), .wire = s->wire };
+
+	counter_inc(&s->sl->stats.protocol_errors);
+	counter_inc(&s->sl->stats.error_replies);
+	reply_error(&reply, "ERR %s", error);
+	s->closing = true;
+}
+
+static void
+finish_if_due(struct session *s)
+{
+	if (s->closing && s->n_parked == 0)
+		conn_finish(s->conn);
+}
+
+static size_t
+on_input(struct conn *conn, const char *data, size_t n, size_t *need)
+{
+	struct session *s = conn_data(conn);
+	struct server_loop *sl = s->sl;
+	size_t done = 0, used, served;
+	enum parse_status status;
+
+	s->last_ms = loop_now_ms(sl->loop);
+	store_loop_set_now(sl->store, s->last_ms);
+	*need = 0;
+	while (!s->stalled && !s->closing) {
+		status = resp_parse(&s->parser, data + done, n - done, &sl->batch, &used);
+		served = serve_batch(s, &sl->batch);
+		if (s->stalled || s->closing) {
+			/* The rest is parsed anew when it is its turn. */
+			done += served;
+			parser_restart(s);
+			break;
+		}
+		done += used;
+		if (status == PARSE_ERROR)
+			session_fail(s, s->parser.error);
+		else if (status == PARSE_NOMEM)
+			session_fail(s, "out of memory");
+		if (status == PARSE_MORE)
+			*need = s->parser.need;
+		if (status == PARSE_MORE || done == n)
+			break;
+	}
+	if (s->stalled)
+		conn_pause(conn);
+	finish_if_due(s);
+	return s->closing ? n : done;
+}
+
+/* --- replies that are owed -------------------------------------------------------- */
+
+static void
+parked_free(struct parked *p)
+{
+	out_fini(&p->own);
+	out_fini(&p->behind);
+	mem_free(p);
+}
+
+/* Sends what is answered at the head of the queue. */
+static void
+session_release(struct session *s)
+{
+	while (!list_empty(&s->parked)) {
+		struct parked *p = list_entry(s->parked.next, struct parked, link);
+
+		if (!p->done)
+			break;
+		list_del(&p->link);
+		s->n_parked--;
+		counter_add(&s->sl->parked, -1);
+		out_move(conn_out(s->conn), &p->own);
+		out_move(conn_out(s->conn), &p->behind);
+		parked_free(p);
+	}
+	conn_flush(s->conn);
+	if (s->stalled && s->n_parked == 0) {
+		s->stalled = false;
+		conn_resume(s->conn);
+		conn_kick(s->conn);
+	}
+	finish_if_due(s);
+}
+
+struct parked *
+call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *arg)
+{
+	struct session *s = c->session;
+	struct parked *p = mem_zalloc(sizeof *p);
+
+	if (p == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return NULL;
+	}
+	p->session = s;
+	p->cmd = c->cmd;
+	p->on_drop = on_drop;
+	p->arg = arg;
+	out_init(&p->own);
+	out_init(&p->behind);
+	p->reply = (struct reply){ .out = &p->own, .wire = c->reply->wire };
+	list_push_tail(&s->parked, &p->link);
+	s->n_parked++;
+	counter_inc(&s->sl->parked);
+	return p;
+}
+
+struct reply *
+parked_reply(struct parked *p)
+{
+	return &p->reply;
+}
+
+struct session *
+parked_session(struct parked *p)
+{
+	return p->session;
+}
+
+void
+parked_done(struct parked *p)
+{
+	p->done = true;
+	if (p->reply.failed)
+		count_error(p->session->sl, p->cmd);
+	session_release(p->session);
+}
+
+static void
+drop_parked(struct session *s)
+{
+	struct list *it;
+
+	while ((it = list_pop_head(&s->parked)) != NULL) {
+		struct parked *p = list_entry(it, struct parked, link);
+
+		counter_add(&s->sl->parked, -1);
+		if (!p->done)
+			p->on_drop(p, p->arg);
+		parked_free(p);
+	}
+	s->n_parked = 0;
+}
+
+/* --- life ------------------------------------------------------------------------------- */
+
+static void
+session_free(struct session *s)
+{
+	resp_parser_fini(&s->parser);
+	list_del(&s->link);
+	mem_free(s->name);
+	mem_free(s->lib_name);
+	mem_free(s->lib_ver);
+	mem_free(s);
+}
+
+static void
+on_end(struct conn *conn, enum conn_end why)
+{
+	struct session *s = conn_data(conn);
+	struct server_loop *sl = s->sl;
+
+	if (why == CONN_OUTPUT_LIMIT)
+		counter_inc(&sl->stats.output_limit_closes);
+	else if (why == CONN_INPUT_LIMIT)
+		counter_inc(&sl->stats.query_limit_closes);
+	drop_parked(s);
+	session_free(s);
+	counter_add(&sl->clients, -1);
+	server_client_gone(sl);
+}
+
+static const struct conn_handler session_handler = {
+	.on_input = on_input,
+	.on_end = on_end,
+};
+
+void
+session_new(struct server_loop *sl, int fd, const char *listener_name)
+{
+	struct session *s = mem_zalloc(sizeof *s);
+
+	if (s == NULL) {
+		close(fd);
+		server_client_gone(sl);
+		return;
+	}
+	s->sl = sl;
+	s->id = atomic_fetch_add(&sl->server->next_session_id, 1);
+	s->created_ms = s->last_ms = loop_now_ms(sl->loop);
+	s->addr = listener_name;
+	s->wire = WIRE_RESP2;
+	list_init(&s->parked);
+	list_init(&s->link);
+	resp_parser_init(&s->parser, &sl->limits);
+	if (conn_new(sl->pool, fd, &session_handler, s, &s->conn) != 0) {
+		session_free(s);
+		server_client_gone(sl);
+		return;
+	}
+	list_push_tail(&sl->sessions, &s->link);
+	counter_inc(&sl->clients);
+	counter_inc(&sl->stats.connections_received);
+}
+
+void
+session_drain(struct session *s)
+{
+	s->closing = true;
+	finish_if_due(s);
+}

@@ -1,0 +1,61 @@
+#include "config.h"
+
+#include "server/value.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define PIN_MIN_BYTES 16384 /* as reply_value() */
+
+void
+value_init(struct value *v)
+{
+	v->there = v->pinned = false;
+	v->heap = NULL;
+	v->len = 0;
+}
+
+int
+value_keep(struct value *v, struct store_cursor *cur)
+{
+	struct slice s = cur->c.value;
+
+	if (s.len > sizeof v->small) {
+		v->pinned = s.len >= PIN_MIN_BYTES && cache_pin(&cur->c, &v->ref);
+		if (!v->pinned) {
+			v->heap = mem_slicedup(s);
+			if (v->heap == NULL)
+				return -ENOMEM;
+		}
+	} else if (s.len != 0) {
+		memcpy(v->small, s.ptr, s.len);
+	}
+	v->len = s.len;
+	v->there = true;
+	return 0;
+}
+
+void
+value_reply(struct value *v, struct reply *r)
+{
+	if (!v->there) {
+		reply_nil(r);
+	} else if (v->pinned) {
+		v->pinned = false; /* the reply owns the pin now */
+		reply_bulk_ref(r, &v->ref);
+	} else {
+		reply_bulk(r, slice_of(v->heap != NULL ? v->heap : v->small, v->len));
+	}
+	value_drop(v);
+}
+
+void
+value_drop(struct value *v)
+{
+	if (v->pinned)
+		v->ref.release(v->ref.owner, v->ref.token);
+	mem_free(v->heap);
+	value_init(v);
+}

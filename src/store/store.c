@@ -1,0 +1,327 @@
+#include "config.h"
+
+#include "store/store.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#include "base/mem.h"
+#include "store/internal.h"
+
+/* --- the process's part ---------------------------------------------------- */
+
+static uint16_t
+classify(void *arg, struct slice key)
+{
+	struct store *s = arg;
+	const struct routes *r = atomic_load_explicit(&s->routes, memory_order_acquire);
+
+	return (uint16_t)routes_find(r, key)->stats_id;
+}
+
+static int
+random_seed(uint64_t *out)
+{
+	return getrandom(out, sizeof *out, 0) == sizeof *out ? 0 : -EIO;
+}
+
+int
+store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
+{
+	struct cache_opts opts = {
+		.budget_bytes = cache_budget,
+		.policy = (enum cache_policy)routes_config(routes)->eviction,
+		.classify = classify,
+	};
+	struct store *s;
+	int rc = random_seed(&opts.seed);
+
+	if (rc != 0)
+		return rc;
+	s = mem_zalloc(sizeof *s);
+	if (s == NULL)
+		return -ENOMEM;
+	opts.classify_arg = s;
+	rc = cache_new(&opts, &s->cache);
+	if (rc != 0) {
+		mem_free(s);
+		return rc;
+	}
+	for (unsigned i = 0; i < STRIPES; i++)
+		lock_init(&s->stripes[i].lock);
+	atomic_init(&s->routes, routes_ref(routes));
+	*out = s;
+	return 0;
+}
+
+void
+store_free(struct store *s)
+{
+	if (s == NULL)
+		return;
+	cache_free(s->cache);
+	for (unsigned i = 0; i < STRIPES; i++)
+		lock_fini(&s->stripes[i].lock);
+	routes_unref(atomic_load(&s->routes));
+	mem_free(s);
+}
+
+struct cache *
+store_cache(struct store *s)
+{
+	return s->cache;
+}
+
+void
+store_set_routes(struct store *s, struct routes *r)
+{
+	routes_unref(atomic_exchange(&s->routes, routes_ref(r)));
+}
+
+uint64_t
+store_waiting(const struct store *s)
+{
+	return atomic_load(&s->waiting);
+}
+
+uint64_t
+store_flights(const struct store *s)
+{
+	return atomic_load(&s->flights);
+}
+
+/* --- origins of a loop ------------------------------------------------------- */
+
+int
+origin_set_new(struct routes *r, struct origin_set **out)
+{
+	unsigned n = routes_config(r)->n_origins;
+	struct origin_set *os = mem_zalloc(sizeof *os + n * sizeof os->clients[0]);
+
+	if (os == NULL)
+		return -ENOMEM;
+	list_init(&os->link);
+	os->routes = routes_ref(r);
+	*out = os;
+	return 0;
+}
+
+/* Fetches that are still under way fail now, and look at the set while they
+ * do: it counts as one of them, so as not to vanish under itself. */
+static void
+origin_set_free(struct origin_set *os)
+{
+	os->fetches++;
+	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++)
+		if (os->clients[i] != NULL)
+			origin_client_free(os->clients[i]);
+	list_del(&os->link);
+	routes_unref(os->routes);
+	mem_free(os);
+}
+
+void
+origin_sets_sweep(struct store_loop *sl)
+{
+	list_foreach_safe(it, &sl->retired) {
+		struct origin_set *os = list_entry(it, struct origin_set, link);
+
+		if (os->fetches == 0)
+			origin_set_free(os);
+	}
+}
+
+struct origin_client *
+origin_set_client(struct origin_set *os, struct store_loop *sl, const struct config_origin *cfg)
+{
+	struct origin_client **slot = &os->clients[cfg->index];
+
+	if (*slot == NULL &&
+	    origin_client_new(sl->loop, cfg, &sl->stats->origins[cfg->stats_id], slot) != 0)
+		*slot = NULL;
+	return *slot;
+}
+
+/* --- a loop's part ------------------------------------------------------------ */
+
+int
+store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct store_loop **out)
+{
+	struct store_loop *sl = mem_zalloc(sizeof *sl);
+	int rc;
+
+	if (sl == NULL)
+		return -ENOMEM;
+	sl->store = s;
+	sl->loop = l;
+	sl->stats = stats;
+	sl->thread.tally = stats->tally;
+	list_init(&sl->retired);
+	rc = origin_set_new(atomic_load(&s->routes), &sl->origins);
+	if (rc != 0) {
+		mem_free(sl);
+		return rc;
+	}
+	*out = sl;
+	return 0;
+}
+
+void
+store_loop_free(struct store_loop *sl)
+{
+	if (sl == NULL)
+		return;
+	list_foreach_safe(it, &sl->retired)
+		origin_set_free(list_entry(it, struct origin_set, link));
+	origin_set_free(sl->origins);
+	mem_free(sl);
+}
+
+void
+store_loop_set_routes(struct store_loop *sl, struct routes *r)
+{
+	struct origin_set *old = sl->origins, *os;
+
+	if (old->routes == r || origin_set_new(r, &os) != 0)
+		return; /* without memory the old one goes on, which is sound */
+	sl->origins = os;
+	list_push_tail(&sl->retired, &old->link);
+	origin_sets_sweep(sl);
+}
+
+const struct routes *
+store_loop_routes(const struct store_loop *sl)
+{
+	return sl->origins->routes;
+}
+
+bool
+store_tick(struct store_loop *sl, int64_t budget_us)
+{
+	return cache_tick(sl->store->cache, &sl->thread, budget_us);
+}
+
+void
+store_loop_set_now(struct store_loop *sl, int64_t now_ms)
+{
+	sl->thread.now_ms = now_ms;
+}
+
+struct stats_ns *
+store_ns_stats(struct store_loop *sl, const struct config_namespace *ns)
+{
+	return &sl->stats->ns[ns->stats_id];
+}
+
+/* --- one key -------------------------------------------------------------------- */
+
+static void
+count_read(struct store_loop *sl, const struct config_namespace *ns, enum cache_result res)
+{
+	struct stats_ns *st = store_ns_stats(sl, ns);
+
+	counter_inc(res == CACHE_HIT ? &st->hits : &st->misses);
+}
+
+uint64_t
+store_prefetch(struct store_loop *sl, struct slice key)
+{
+	uint64_t hash = cache_hash(sl->store->cache, key);
+
+	cache_prefetch(sl->store->cache, hash);
+	return hash;
+}
+
+void
+store_prefetch_entry(struct store_loop *sl, uint64_t hash)
+{
+	cache_prefetch_entry(sl->store->cache, hash);
+}
+
+enum cache_result
+store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store_cursor *cur)
+{
+	struct cache *cache = sl->store->cache;
+	uint64_t hash = cache_hash(cache, key);
+	const struct config_namespace *ns = NULL;
+	enum cache_result res;
+
+	if (flags & (STORE_COUNT | STORE_WRITE))
+		ns = routes_find(sl->origins->routes, key);
+	cur->sl = sl;
+	cur->stripe = NULL;
+	if ((flags & STORE_WRITE) && ns->origin_cfg != NULL) {
+		cur->stripe = flight_stripe(sl->store, hash);
+		lock_acquire(&cur->stripe->lock);
+		flight_detach_locked(cur->stripe, hash, key);
+	}
+	res = cache_open(cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
+	if (flags & STORE_COUNT)
+		count_read(sl, ns, res);
+	return res;
+}
+
+void
+store_close(struct store_cursor *cur)
+{
+	cache_close(&cur->c);
+	if (cur->stripe != NULL)
+		lock_release(&cur->stripe->lock);
+}
+
+int
+store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
+{
+	struct store_cursor cur;
+	int rc;
+
+	store_open(sl, key, STORE_WRITE, &cur);
+	rc = cache_put(&cur.c, &value, 1, expires_ms);
+	store_close(&cur);
+	return rc;
+}
+
+bool
+store_delete(struct store_loop *sl, struct slice key)
+{
+	struct store_cursor cur;
+	bool there = store_open(sl, key, STORE_WRITE, &cur) == CACHE_HIT;
+
+	cache_remove(&cur.c);
+	store_close(&cur);
+	return there;
+}
+
+void
+store_flush(struct store_loop *sl)
+{
+	flight_detach_all(sl->store);
+	cache_flush(sl->store->cache, &sl->thread);
+}
+
+int
+store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *keys)
+{
+	return cache_scan(sl->store->cache, &sl->thread, cursor, count, keys);
+}
+
+enum store_answer
+store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
+    struct store_waiter *w)
+{
+	struct cache *cache = sl->store->cache;
+	uint64_t hash = cache_hash(cache, key);
+	const struct config_namespace *ns = routes_find(sl->origins->routes, key);
+
+	cur->sl = sl;
+	cur->stripe = NULL;
+	if (likely(cache_open(cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) == CACHE_HIT)) {
+		counter_inc(&store_ns_stats(sl, ns)->hits);
+		return STORE_HIT;
+	}
+	cache_close(&cur->c);
+	if (ns->origin_cfg != NULL)
+		return flight_join(sl, ns, key, hash, cur, w);
+	counter_inc(&store_ns_stats(sl, ns)->misses);
+	return STORE_MISS;
+}

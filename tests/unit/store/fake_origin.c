@@ -1,0 +1,150 @@
+#include "config.h"
+
+#include "unit/store/fake_origin.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+
+struct origin_client {
+	struct loop *loop;
+};
+
+struct origin_fetch {
+	struct list link;
+	struct loop_task task;
+	struct origin_client *client;
+	origin_done *done;
+	void *arg;
+	char value[64];
+};
+
+static struct list open_fetches = { &open_fetches, &open_fetches };
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned begun, n_open;
+static bool refusing;
+static void (*automatic)(struct slice key, char out[64]);
+
+unsigned
+fake_begun(void)
+{
+	return begun;
+}
+
+unsigned
+fake_open(void)
+{
+	return n_open;
+}
+
+void
+fake_reset(void)
+{
+	begun = 0;
+	refusing = false;
+	automatic = NULL;
+}
+
+void
+fake_refuse(bool yes)
+{
+	refusing = yes;
+}
+
+void
+fake_auto(void (*fn)(struct slice key, char out[64]))
+{
+	automatic = fn;
+}
+
+int
+origin_client_new(struct loop *l, const struct config_origin *cfg UNUSED,
+    struct stats_origin *stats UNUSED, struct origin_client **out)
+{
+	struct origin_client *oc = malloc(sizeof *oc);
+
+	oc->loop = l;
+	*out = oc;
+	return 0;
+}
+
+static void
+finish(struct origin_fetch *f, const struct origin_result *r)
+{
+	pthread_mutex_lock(&lock);
+	list_del(&f->link);
+	n_open--;
+	pthread_mutex_unlock(&lock);
+	f->done(f->arg, r);
+	blob_unref(r->body);
+	free(f);
+}
+
+void
+origin_client_free(struct origin_client *oc)
+{
+	list_foreach_safe(it, &open_fetches) {
+		struct origin_fetch *f = list_entry(it, struct origin_fetch, link);
+
+		if (f->client == oc)
+			finish(f, &(struct origin_result){ .status = ORIGIN_FAILED, .error = "stopping" });
+	}
+	free(oc);
+}
+
+static void
+answer_task(struct loop *l UNUSED, struct loop_task *t)
+{
+	struct origin_fetch *f = container_of(t, struct origin_fetch, task);
+
+	finish(f, &(struct origin_result){ .status = ORIGIN_OK,
+	    .body = blob_of(slice_str(f->value)), .ttl_ms = ORIGIN_TTL_UNSAID });
+}
+
+int
+origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns UNUSED,
+    struct slice key, int64_t deadline_ms UNUSED, origin_done *done, void *arg,
+    struct origin_fetch **out)
+{
+	struct origin_fetch *f;
+
+	if (refusing)
+		return -ENOMEM;
+	f = calloc(1, sizeof *f);
+	f->client = oc;
+	f->done = done;
+	f->arg = arg;
+	f->task.run = answer_task;
+	pthread_mutex_lock(&lock);
+	begun++;
+	n_open++;
+	list_push_tail(&open_fetches, &f->link);
+	pthread_mutex_unlock(&lock);
+	*out = f;
+	if (automatic == NULL)
+		return 0;
+	automatic(key, f->value);
+	loop_defer(oc->loop, &f->task);
+	return 0;
+}
+
+static struct origin_fetch *
+oldest(void)
+{
+	return list_entry(open_fetches.next, struct origin_fetch, link);
+}
+
+void
+fake_answer(const char *value, int64_t ttl_ms)
+{
+	finish(oldest(), &(struct origin_result){ .status = ORIGIN_OK,
+	    .body = blob_of(slice_str(value)), .ttl_ms = ttl_ms });
+}
+
+void
+fake_fail(enum origin_status status, const char *error)
+{
+	finish(oldest(), &(struct origin_result){ .status = status, .error = error });
+}

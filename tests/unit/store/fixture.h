@@ -1,0 +1,23 @@
+/* fixture.h - a store over two loops that do not run by themselves, with one
+ * routed namespace, "user:", and the fake origin behind it. */
+#ifndef PANNIER_TESTS_STORE_FIXTURE_H
+#define PANNIER_TESTS_STORE_FIXTURE_H
+
+#include "store/internal.h"
+#include "unit/store/fake_origin.h"
+
+#define LOOPS 2
+
+extern struct store *store;
+extern struct loop *loops[LOOPS];
+extern struct stats_loop stats[LOOPS];
+extern struct store_loop *sl[LOOPS];
+
+void setup(void);
+void teardown(void);
+struct routes *make_routes(void);
+/* The sum over loops of a counter of struct stats_ns, of the routed one. */
+int64_t ns_stat(size_t offset);
+#define NS(name) ns_stat(offsetof(struct stats_ns, name))
+
+#endif
