@@ -3,6 +3,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,35 +25,58 @@ buf_fini(struct buf *b)
 	buf_init(b);
 }
 
+static void
+slide_down(struct buf *b)
+{
+	size_t len = buf_len(b);
+
+	memmove(b->mem, b->mem + b->head, len);
+	b->head = 0;
+	b->tail = len;
+}
+
+int
+buf_resize(struct buf *b, size_t cap)
+{
+	size_t len = buf_len(b);
+	char *mem;
+
+	assert(cap >= len);
+	if (b->head != 0) {
+		mem = mem_alloc(cap);
+		if (mem == NULL)
+			return -ENOMEM;
+		if (len != 0)
+			memcpy(mem, b->mem + b->head, len);
+		mem_free(b->mem);
+	} else {
+		mem = mem_realloc(b->mem, cap);
+		if (mem == NULL)
+			return -ENOMEM;
+	}
+	*b = (struct buf){ .mem = mem, .head = 0, .tail = len, .cap = cap };
+	return 0;
+}
+
 int
 buf_grow(struct buf *b, size_t n)
 {
 	size_t len = buf_len(b), want, cap;
-	char *mem;
 
-	assert(b->mem != NULL || len == 0);
 	if (n > SIZE_MAX / 4 - len)
 		return -ENOMEM;
 	want = len + n;
-	/* Sliding down is cheaper than growing where half the memory is spent. */
-	if (b->head >= len && want <= b->cap) {
-		if (len != 0)
-			memcpy(b->mem, b->mem + b->head, len);
-		b->head = 0;
-		b->tail = len;
+	/* Sliding down costs len and yields head: done only where it pays, a
+	 * byte moved for a byte won. Otherwise the memory at least doubles, so
+	 * that a queue that is never quite empty stays linear. */
+	if (b->mem != NULL && b->head >= len && want <= b->cap) {
+		slide_down(b);
 		return 0;
 	}
-	cap = MAX(b->cap, BUF_MIN);
+	cap = b->mem == NULL ? BUF_MIN : 2 * b->cap;
 	while (cap < want)
 		cap *= 2;
-	mem = mem_alloc(cap);
-	if (mem == NULL)
-		return -ENOMEM;
-	if (len != 0)
-		memcpy(mem, b->mem + b->head, len);
-	mem_free(b->mem);
-	*b = (struct buf){ .mem = mem, .head = 0, .tail = len, .cap = cap };
-	return 0;
+	return buf_resize(b, cap);
 }
 
 int
@@ -108,18 +132,11 @@ void
 buf_shrink(struct buf *b, size_t keep)
 {
 	size_t len = buf_len(b);
-	char *mem;
 
 	if (b->cap <= 2 * MAX(keep, MAX(len, BUF_MIN)))
 		return;
-	if (len == 0) {
+	if (len == 0)
 		buf_fini(b);
-		return;
-	}
-	mem = mem_alloc(len);
-	if (mem == NULL)
+	else if (buf_resize(b, len) != 0)
 		return; /* keeping more than needed is no failure */
-	memcpy(mem, b->mem + b->head, len);
-	mem_free(b->mem);
-	*b = (struct buf){ .mem = mem, .head = 0, .tail = len, .cap = len };
 }

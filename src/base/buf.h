@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 #include "base/util.h"
@@ -30,13 +31,14 @@ buf_len(const struct buf *b)
 static inline char *
 buf_data(const struct buf *b)
 {
-	return b->mem + b->head;
+	/* As a number: NULL plus 0 is undefined for a pointer. */
+	return (char *)((uintptr_t)b->mem + b->head);
 }
 
 static inline struct slice
 buf_slice(const struct buf *b)
 {
-	return slice_of(b->mem + b->head, b->tail - b->head);
+	return slice_of(buf_data(b), b->tail - b->head);
 }
 
 /* At least n bytes free behind the content. 0 or -ENOMEM. */
@@ -52,7 +54,7 @@ buf_reserve(struct buf *b, size_t n)
 static inline char *
 buf_tail(struct buf *b)
 {
-	return b->mem + b->tail;
+	return (char *)((uintptr_t)b->mem + b->tail);
 }
 
 static inline void
@@ -75,6 +77,10 @@ buf_clear(struct buf *b)
 {
 	b->head = b->tail = 0;
 }
+
+/* Exactly cap >= buf_len() bytes of memory, for who knows what will come. 0 or
+ * -ENOMEM with everything as it was. */
+int buf_resize(struct buf *b, size_t cap) MUST_CHECK;
 
 int buf_append(struct buf *b, const void *data, size_t n) MUST_CHECK;
 int buf_printf(struct buf *b, const char *fmt, ...) MUST_CHECK PRINTF(2, 3);

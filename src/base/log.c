@@ -60,7 +60,7 @@ static void
 mask_control(char *s)
 {
 	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < ' ')
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
 			*s = '?';
 }
 
@@ -112,11 +112,13 @@ log_write(enum log_level level, const char *fmt, ...)
 void
 log_limited(struct log_gate *gate, enum log_level level, const char *fmt, ...)
 {
-	int64_t now_ms = clock_mono_ms(), next = atomic_load(&gate->next_ms);
+	int64_t now_ms, next;
 	va_list ap;
 
 	if ((int)level < atomic_load_explicit(&threshold, memory_order_relaxed))
 		return;
+	now_ms = clock_mono_ms();
+	next = atomic_load(&gate->next_ms);
 	if (now_ms < next ||
 	    !atomic_compare_exchange_strong(&gate->next_ms, &next, now_ms + LOG_GATE_MS)) {
 		atomic_fetch_add(&gate->swallowed, 1);

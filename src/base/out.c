@@ -6,9 +6,11 @@
 
 #include "base/mem.h"
 
-/* before: copied bytes that stand between the previous ref and this one. */
+/* at: the copied bytes, ever, that go before the ref. Counting from the start
+ * of the queue's life, not from the gap before, makes an append O(1) and leaves
+ * nothing to update when bytes are sent. */
 struct out_gap {
-	size_t before;
+	uint64_t at;
 	size_t sent; /* bytes of the ref that are written already */
 	struct out_ref ref;
 };
@@ -27,10 +29,19 @@ gap_release(struct out *o, struct out_gap *g)
 }
 
 void
+out_reset(struct out *o)
+{
+	while (o->gaps_head < o->gaps_tail)
+		gap_release(o, &o->gaps[o->gaps_head++]);
+	o->gaps_head = o->gaps_tail = 0;
+	buf_clear(&o->bytes);
+	o->failed = false;
+}
+
+void
 out_fini(struct out *o)
 {
-	for (size_t i = o->gaps_head; i < o->gaps_tail; i++)
-		gap_release(o, &o->gaps[i]);
+	out_reset(o);
 	mem_free(o->gaps);
 	buf_fini(&o->bytes);
 	out_init(o);
@@ -80,56 +91,74 @@ gaps_reserve(struct out *o)
 	return 0;
 }
 
-/* Copied bytes behind the last ref. */
-static size_t
-bytes_behind_refs(const struct out *o)
-{
-	size_t n = buf_len(&o->bytes);
-
-	for (size_t i = o->gaps_head; i < o->gaps_tail; i++)
-		n -= o->gaps[i].before;
-	return n;
-}
-
 void
 out_append_ref(struct out *o, const struct out_ref *ref)
 {
-	if (o->failed || gaps_reserve(o) != 0) {
-		o->failed = true;
+	if (o->failed || ref->len == 0 || gaps_reserve(o) != 0) {
+		o->failed |= ref->len != 0;
 		ref->release(ref->owner, ref->token);
 		return;
 	}
-	o->gaps[o->gaps_tail] = (struct out_gap){ .before = bytes_behind_refs(o), .ref = *ref };
-	o->gaps_tail++;
+	o->gaps[o->gaps_tail++] =
+	    (struct out_gap){ .at = o->consumed + buf_len(&o->bytes), .ref = *ref };
 	o->ref_bytes += ref->len;
 }
 
-void
-out_move(struct out *to, struct out *from)
+static bool
+is_empty(const struct out *o)
 {
-	if (out_len(to) == 0 && to->gaps_head == to->gaps_tail && !to->failed) {
-		struct out tmp = *to;
+	return buf_len(&o->bytes) == 0 && o->gaps_head == o->gaps_tail && !o->failed;
+}
 
-		*to = *from;
-		*from = tmp;
-		return;
-	}
-	to->failed |= from->failed;
-	for (size_t i = from->gaps_head; i < from->gaps_tail; i++) {
-		struct out_gap *g = &from->gaps[i];
+/* True: the few bytes of `from` lie in `to`, and `from` keeps its memory. */
+static bool
+move_few_bytes(struct out *to, struct out *from)
+{
+	size_t n = buf_len(&from->bytes);
 
-		/* A ref of which a part is sent is the first: ptr moves up. */
+	if (from->failed || from->gaps_head != from->gaps_tail || n > from->bytes.cap / 4 ||
+	    buf_append(&to->bytes, buf_data(&from->bytes), n) != 0)
+		return false;
+	out_consume(from, n);
+	return true;
+}
+
+static void
+move_behind(struct out *to, struct out *from)
+{
+	for (; from->gaps_head < from->gaps_tail; from->gaps_head++) {
+		struct out_gap *g = &from->gaps[from->gaps_head];
+		size_t before = (size_t)(g->at - from->consumed);
+
+		out_append(to, buf_data(&from->bytes), before);
+		buf_consume(&from->bytes, before);
+		from->consumed += before;
+		/* A ref of which a part is sent: the rest is what moves. */
 		g->ref.ptr += g->sent;
 		g->ref.len -= g->sent;
-		out_append(to, buf_data(&from->bytes), g->before);
-		buf_consume(&from->bytes, g->before);
 		from->ref_bytes -= g->ref.len;
 		out_append_ref(to, &g->ref);
 	}
 	from->gaps_head = from->gaps_tail = 0;
 	out_append(to, buf_data(&from->bytes), buf_len(&from->bytes));
-	buf_clear(&from->bytes);
+	out_consume(from, buf_len(&from->bytes));
+}
+
+void
+out_move(struct out *to, struct out *from)
+{
+	if (is_empty(to)) {
+		struct out tmp = *to;
+
+		if (move_few_bytes(to, from))
+			return;
+		*to = *from;
+		*from = tmp;
+		return;
+	}
+	to->failed |= from->failed;
 	from->failed = false;
+	move_behind(to, from);
 }
 
 static struct iovec
@@ -141,37 +170,45 @@ iov_of(const char *ptr, size_t len)
 int
 out_iov(const struct out *o, struct iovec *iov, int n)
 {
-	const char *p = o->bytes.mem + o->bytes.head;
-	size_t left = buf_len(&o->bytes);
+	const char *p = buf_data(&o->bytes);
+	uint64_t at = o->consumed, end = at + buf_len(&o->bytes);
 	int used = 0;
 
-	for (size_t i = o->gaps_head; i < o->gaps_tail && used + 2 <= n; i++) {
+	for (size_t i = o->gaps_head; i < o->gaps_tail; i++) {
 		const struct out_gap *g = &o->gaps[i];
 
-		if (g->before != 0)
-			iov[used++] = iov_of(p, g->before);
-		p += g->before;
-		left -= g->before;
+		if (used < n && g->at != at) {
+			iov[used++] = iov_of(p, (size_t)(g->at - at));
+			p += g->at - at;
+			at = g->at;
+		}
+		if (used == n)
+			return used;
 		iov[used++] = iov_of(g->ref.ptr + g->sent, g->ref.len - g->sent);
-		if (i + 1 == o->gaps_tail)
-			break;
 	}
-	if (used < n && left != 0 && (o->gaps_head == o->gaps_tail || bytes_behind_refs(o) == left))
-		iov[used++] = iov_of(p, left);
+	if (used < n && at != end)
+		iov[used++] = iov_of(p, (size_t)(end - at));
 	return used;
+}
+
+static void
+consume_bytes(struct out *o, size_t n)
+{
+	buf_consume(&o->bytes, n);
+	o->consumed += n;
 }
 
 void
 out_consume(struct out *o, size_t n)
 {
-	while (o->gaps_head < o->gaps_tail) {
+	while (unlikely(o->gaps_head < o->gaps_tail)) {
 		struct out_gap *g = &o->gaps[o->gaps_head];
-		size_t take = MIN(n, g->before);
+		size_t before = (size_t)(g->at - o->consumed);
+		size_t take = MIN(n, before);
 
-		buf_consume(&o->bytes, take);
-		g->before -= take;
+		consume_bytes(o, take);
 		n -= take;
-		if (g->before != 0)
+		if (take < before)
 			return;
 		take = MIN(n, g->ref.len - g->sent);
 		g->sent += take;
@@ -179,9 +216,26 @@ out_consume(struct out *o, size_t n)
 		n -= take;
 		if (g->sent < g->ref.len)
 			return;
-		gap_release(o, g);
 		o->gaps_head++;
+		gap_release(o, g);
 	}
 	o->gaps_head = o->gaps_tail = 0;
-	buf_consume(&o->bytes, n);
+	consume_bytes(o, n);
+}
+
+size_t
+out_mem_bytes(const struct out *o)
+{
+	return o->bytes.cap + o->gaps_cap * sizeof *o->gaps;
+}
+
+void
+out_shrink(struct out *o, size_t keep)
+{
+	buf_shrink(&o->bytes, keep);
+	if (o->gaps_head == o->gaps_tail && o->gaps_cap * sizeof *o->gaps > keep) {
+		mem_free(o->gaps);
+		o->gaps = NULL;
+		o->gaps_head = o->gaps_tail = o->gaps_cap = 0;
+	}
 }

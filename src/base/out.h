@@ -27,6 +27,7 @@ struct out {
 	struct buf bytes;       /* copied bytes, of all gaps, in order */
 	struct out_gap *gaps;   /* owned; refs, each behind some copied bytes */
 	size_t gaps_head, gaps_tail, gaps_cap;
+	uint64_t consumed;      /* copied bytes that are sent, ever: what gaps count from */
 	size_t ref_bytes;       /* unsent bytes of all refs */
 	bool failed;
 };
@@ -34,6 +35,8 @@ struct out {
 void out_init(struct out *o);
 /* Releases all refs; usable anew afterwards. */
 void out_fini(struct out *o);
+/* Likewise, and keeps the memory. */
+void out_reset(struct out *o);
 
 /* Unsent bytes, refs included. */
 static inline size_t
@@ -67,7 +70,8 @@ out_commit(struct out *o, size_t n)
 void out_append(struct out *o, const void *data, size_t n);
 /* Takes the ref over, also on failure (then it is released at once). */
 void out_append_ref(struct out *o, const struct out_ref *ref);
-/* All of `from` goes behind the content of `to`; `from` is empty afterwards. */
+/* All of `from` goes behind the content of `to`; `from` is empty afterwards, and
+ * no longer marked if it was: `to` is then. Cannot fail where `to` is empty. */
 void out_move(struct out *to, struct out *from);
 
 /* Fills at most n iovecs with the next unsent bytes; returns how many. Good
@@ -75,5 +79,10 @@ void out_move(struct out *to, struct out *from);
 int out_iov(const struct out *o, struct iovec *iov, int n);
 /* n <= out_len() bytes were sent. */
 void out_consume(struct out *o, size_t n);
+
+/* Heap bytes held, whatever lies in them; not those of refs. */
+size_t out_mem_bytes(const struct out *o);
+/* Gives memory back where far more is held than `keep` and the content need. */
+void out_shrink(struct out *o, size_t keep);
 
 #endif

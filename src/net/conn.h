@@ -11,6 +11,7 @@
 #ifndef PANNIER_NET_CONN_H
 #define PANNIER_NET_CONN_H
 
+#include "base/list.h"
 #include "base/out.h"
 #include "net/loop.h"
 
@@ -29,29 +30,34 @@ struct conn_handler {
 	/* New input: answers how many of the n bytes at data are used up. What
 	 * is left comes again, with more behind it, once at least *need bytes
 	 * in all are there (set by the handler, 0: any more) or after
-	 * conn_kick(). Must not close. */
+	 * conn_kick(). A handler that has several requests to answer stops in
+	 * between when conn_out_full(): the rest comes again by itself when
+	 * the client has read. conn_close() in here takes effect behind it. */
 	size_t (*on_input)(struct conn *c, const char *data, size_t n, size_t *need);
 	/* The last call: the connection is gone, free what hangs on it. Never
 	 * called from within another call of conn.h but conn_close(). */
 	void (*on_end)(struct conn *c, enum conn_end why);
 };
 
+/* In each, 0 is no limit. */
 struct conn_limits {
 	size_t input_bytes;       /* of one connection, kept between reads */
 	size_t output_hard_bytes; /* unsent: beyond, the connection is closed */
 	size_t output_soft_bytes; /* unsent for longer than soft_ms: likewise */
 	int64_t output_soft_ms;
 	size_t output_pause_bytes;/* unsent: beyond, no more input is read */
-	size_t total_bytes;       /* of the pool's buffers: beyond, the connection
-	                           * that holds the most is closed; 0: no limit */
+	size_t total_bytes;       /* of conn_pool_bytes(): beyond, the connection
+	                           * that holds most is closed */
 };
 
 /* Shared by all connections of a loop: the common read buffer, totals. */
 struct conn_pool;
 int conn_pool_new(struct loop *l, const struct conn_limits *limits, struct conn_pool **out)
     MUST_CHECK;
-void conn_pool_free(struct conn_pool *p); /* closes what is open */
-/* Bytes held in buffers of all connections of this pool; any thread. */
+/* Closes what is open. Before loop_free(), and not in on_input(). NULL is fine. */
+void conn_pool_free(struct conn_pool *p);
+/* Heap bytes held in buffers of all connections of this pool, used or not;
+ * what is sent by reference is not theirs. Any thread. */
 size_t conn_pool_bytes(const struct conn_pool *p);
 void conn_pool_set_limits(struct conn_pool *p, const struct conn_limits *limits);
 unsigned conn_pool_count(const struct conn_pool *p); /* any thread */
@@ -61,29 +67,42 @@ int conn_new(struct conn_pool *p, int fd, const struct conn_handler *h, void *da
     struct conn **out) MUST_CHECK;
 
 void *conn_data(const struct conn *c);
-int conn_fd(const struct conn *c);
+int conn_fd(const struct conn *c); /* -1 after the end */
 struct loop *conn_loop(const struct conn *c);
 struct list *conn_pool_list(struct conn_pool *p); /* of conn_link(), oldest first */
 struct conn *conn_of_link(struct list *link);
 
-/* Where replies are appended. They are sent when this turn ends. */
+/* Where replies are appended. They are sent when this turn ends. Ask anew in
+ * each call of on_input(): it is not always the same one. */
 struct out *conn_out(struct conn *c);
 /* Call after appending outside of on_input(). */
 void conn_flush(struct conn *c);
+/* More than output_pause_bytes are unsent, those of this on_input() included. */
+bool conn_out_full(const struct conn *c);
 /* Bytes of input kept, bytes of output unsent. */
 size_t conn_in_bytes(const struct conn *c);
 size_t conn_out_bytes(const struct conn *c);
 
-/* Stops and resumes reading; while stopped, the peer's close is still seen. */
+/* Replies are owed that come later: a client that has shut down its sending
+ * half is not given up before they are all released and sent. Counted. One
+ * that has closed altogether is given up at once (over TCP that cannot be told
+ * apart, and it is when it is written to). A paused connection counts as held. */
+void conn_hold(struct conn *c);
+void conn_release(struct conn *c);
+/* Stops and resumes reading; while stopped, the peer's close is still seen (but
+ * over TCP behind input that it sent before). Resuming hands on what is kept. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 /* Hands input that is kept to on_input() again, when this turn ends. */
 void conn_kick(struct conn *c);
 
-/* Sends what is appended, then closes (QUIT, protocol error). No more input
- * is handed on. */
+/* Sends what is appended, then closes with on_end(CONN_CLOSED) (QUIT, protocol
+ * error). No more input is handed on. */
 void conn_finish(struct conn *c);
-/* At once; calls on_end(CONN_CLOSED). */
+/* At once, unsent or not; calls on_end(CONN_CLOSED). Called in on_input() of the
+ * same connection it waits until that has returned. A pointer to a connection
+ * that has ended is good until the end of the turn, and calls on it do
+ * nothing. */
 void conn_close(struct conn *c);
 
 /* Totals for statistics, since the start of the pool; any thread. */

@@ -322,6 +322,7 @@ loop_set_idle(struct loop *l, bool (*fn)(void *arg), void *arg)
 {
 	l->idle_fn = fn;
 	l->idle_arg = arg;
+	l->idle_probed_us = 0;
 	if (fn == NULL)
 		ev_idle_stop(l->ev, &l->idle);
 }

@@ -1,0 +1,93 @@
+/* conn_impl.h - what the files that implement conn.h share, and nobody else.
+ *
+ *   conn.c       life of a connection, and what is called from outside
+ *   conn_read.c  from the socket to on_input()
+ *   conn_write.c from conn_out() to the socket, and its limits
+ *   conn_pool.c  what connections of a loop share, and the end of a turn
+ *
+ * A connection is touched by events (readable, writable, the peer is gone),
+ * by its handler, and at the end of a turn by the pool, if it asked for that
+ * with conn_mark(). Each of these ends in conn_settle(), which alone sends,
+ * enforces limits, decides what to wait for, and ends connections. */
+#ifndef PANNIER_NET_CONN_IMPL_H
+#define PANNIER_NET_CONN_IMPL_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "net/conn.h"
+#include "net/hangup.h"
+#include "stats/counter.h"
+
+#define READ_BYTES (64 * 1024) /* the common buffer */
+
+struct conn_pool {
+	struct loop *loop;
+	struct conn_limits limits;
+	struct list conns;     /* by conn.link, oldest first */
+	struct list marked;    /* by conn.work: settled when the turn ends */
+	struct list over_soft; /* by conn.soft, longest over the limit first */
+	struct list dead;      /* by conn.link: freed when the turn ends */
+	struct loop_task turn_end;
+	bool turn_end_set;
+	bool freed;            /* conn_pool_free() was called */
+	struct timer soft_timer;
+	struct hangup hangup;
+	struct out scratch;    /* output of the connection that is in on_input() */
+	struct counter bytes, count, bytes_in, bytes_out;
+	char read_mem[READ_BYTES];
+};
+
+struct conn {
+	struct watch watch;
+	struct conn_pool *pool;
+	const struct conn_handler *handler;
+	void *data;
+	struct out *cur;  /* the pool's scratch from on_input() to conn_settle(), else &out */
+	struct out out;   /* what the socket did not take; empty: holds no memory */
+	struct buf in;    /* what the handler did not use; empty: holds no memory */
+	size_t need;      /* bytes that must be in `in` before the handler is asked */
+	size_t held;      /* heap bytes, as counted in pool.bytes */
+	struct list link; /* in pool.conns, then in pool.dead */
+	struct list work; /* in pool.marked */
+	struct list soft; /* in pool.over_soft */
+	int64_t soft_since_ms;
+	unsigned holds;   /* replies owed: conn_hold() */
+	bool in_input;    /* on_input() is on the stack */
+	bool close_asked; /* conn_close() was called in on_input() */
+	bool ended;       /* on_end() was called */
+	bool kick;
+	bool paused;
+	bool peeked;      /* paused, and input waits in the socket */
+	bool full;        /* too much is unsent: no reading, no on_input() */
+	bool want_write;  /* the socket is full */
+	bool eof;
+	bool finishing;
+	bool hangup_on;   /* in pool.hangup */
+};
+
+/* conn_settle() is due when this turn ends. */
+void conn_mark(struct conn *c);
+/* Sends, checks limits, sets what to wait for. May end the connection. */
+void conn_settle(struct conn *c);
+/* Calls on_end(); the memory is good until the end of the turn. */
+void conn_end(struct conn *c, enum conn_end why);
+
+/* Reads what is there and hands it on. May end the connection. */
+void conn_read(struct conn *c);
+/* Hands on what is kept. May end the connection. */
+void conn_feed_kept(struct conn *c);
+/* Throws away what is unread, so that close() does not reset the peer before
+ * it has read our last words. Bounded. */
+void conn_drain(struct conn *c);
+
+/* False: ended. */
+bool conn_send(struct conn *c) MUST_CHECK;
+bool conn_check_output_limits(struct conn *c) MUST_CHECK;
+void conn_soft_timer_set(struct conn_pool *p);
+void conn_soft_timer_fire(struct timer *t);
+
+void pool_turn_end_set(struct conn_pool *p);
+/* After c's buffers changed. */
+void pool_account(struct conn *c);
+
+#endif

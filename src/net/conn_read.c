@@ -1,0 +1,220 @@
+/* A read goes to one of two places:
+ *  - the loop's common buffer, behind the few bytes that were kept. What the
+ *    handler does not use is copied to the connection's own buffer;
+ *  - the own buffer itself, where a large request is being collected, and then
+ *    exactly up to the length that it needs, so that its bytes are copied out
+ *    of the kernel once, and what follows it goes the first way again. */
+#include "config.h"
+
+#include "net/conn_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+/* Reads for one connection in one turn while each of them is filled. */
+#define READS_MAX 4
+/* What is kept is moved in front of the common buffer up to this length. */
+#define CARRY_MAX (READ_BYTES / 4)
+/* From here on the own buffer grows in steps, so that a client that announces
+ * half a gigabyte holds no more than four times what it sent. */
+#define GROW_STEP_FROM (4 * READ_BYTES)
+#define OWN_MIN 128
+#define DRAINS_MAX 16
+
+/* Nothing of the peer can be answered any more. A peer that only shut down
+ * its sending half still waits for replies. */
+static bool
+peer_is_gone(struct conn *c)
+{
+	struct pollfd p = { .fd = conn_fd(c) };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+/* What recv() answered, where it is not a number of bytes. */
+static void
+no_bytes(struct conn *c, ssize_t n)
+{
+	if (n == 0) {
+		c->eof = true;
+		if (peer_is_gone(c))
+			conn_end(c, CONN_EOF);
+	} else if (errno == ECONNRESET) {
+		conn_end(c, CONN_EOF);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		conn_end(c, CONN_ERROR);
+	}
+}
+
+/* The bytes of data that the handler used. */
+static size_t
+feed(struct conn *c, const char *data, size_t n)
+{
+	size_t used, pause_bytes = c->pool->limits.output_pause_bytes;
+
+	if (c->cur == &c->out && out_len(&c->out) == 0 && !out_failed(&c->out))
+		c->cur = &c->pool->scratch;
+	c->need = 0;
+	c->in_input = true;
+	used = c->handler->on_input(c, data, n, &c->need);
+	c->in_input = false;
+	assert(used <= n);
+	if (pause_bytes != 0 && out_len(c->cur) > pause_bytes)
+		c->full = true;
+	return used;
+}
+
+static bool
+takes_input(const struct conn *c)
+{
+	return !c->ended && !c->close_asked && !c->finishing && !c->full && !c->paused;
+}
+
+/* --- the own buffer ---------------------------------------------------------- */
+
+static bool
+over_input_limit(const struct conn *c, size_t kept)
+{
+	size_t limit = c->pool->limits.input_bytes;
+
+	return limit != 0 && (kept > limit || c->need > limit);
+}
+
+/* How much memory to have where `kept` bytes are there and `upto` are wanted. */
+static size_t
+own_cap(size_t kept, size_t upto)
+{
+	return MAX(MIN(upto, MAX(4 * kept, (size_t)GROW_STEP_FROM)), (size_t)OWN_MIN);
+}
+
+/* data: what is left of the common buffer. */
+static void
+keep(struct conn *c, const char *data, size_t n)
+{
+	buf_clear(&c->in);
+	if (n == 0 || c->finishing || c->close_asked) {
+		buf_fini(&c->in);
+		return;
+	}
+	if (over_input_limit(c, n)) {
+		conn_end(c, CONN_INPUT_LIMIT);
+		return;
+	}
+	if ((c->in.cap < n && buf_resize(&c->in, own_cap(n, MAX(n, c->need))) != 0) ||
+	    buf_append(&c->in, data, n) != 0)
+		conn_end(c, CONN_NOMEM);
+}
+
+/* What is in the own buffer goes to the handler from there. */
+static void
+feed_own(struct conn *c)
+{
+	buf_consume(&c->in, feed(c, buf_data(&c->in), buf_len(&c->in)));
+	if (buf_len(&c->in) == 0 || c->finishing || c->close_asked)
+		buf_fini(&c->in);
+	else if (over_input_limit(c, buf_len(&c->in)))
+		conn_end(c, CONN_INPUT_LIMIT);
+	else
+		buf_shrink(&c->in, MIN(c->need, (size_t)GROW_STEP_FROM));
+}
+
+void
+conn_feed_kept(struct conn *c)
+{
+	if (buf_len(&c->in) == 0 || c->full || c->finishing || c->close_asked)
+		return;
+	feed_own(c);
+}
+
+/* True: there may be more to read. */
+static bool
+read_own(struct conn *c)
+{
+	size_t kept = buf_len(&c->in), room;
+	size_t upto = c->need > kept ? c->need : kept + READ_BYTES;
+	ssize_t n;
+
+	if (c->in.tail == c->in.cap && buf_resize(&c->in, own_cap(kept, upto)) != 0) {
+		conn_end(c, CONN_NOMEM);
+		return false;
+	}
+	room = MIN(c->in.cap - c->in.tail, upto - kept);
+	n = recv(conn_fd(c), buf_tail(&c->in), room, MSG_DONTWAIT);
+	if (n <= 0) {
+		no_bytes(c, n);
+		return false;
+	}
+	counter_add(&c->pool->bytes_in, n);
+	buf_commit(&c->in, (size_t)n);
+	if (buf_len(&c->in) >= c->need)
+		feed_own(c);
+	return (size_t)n == room;
+}
+
+/* --- the common buffer --------------------------------------------------------- */
+
+static bool
+read_common(struct conn *c)
+{
+	char *mem = c->pool->read_mem;
+	size_t kept = buf_len(&c->in), used;
+	ssize_t n;
+
+	if (kept != 0)
+		memcpy(mem, buf_data(&c->in), kept);
+	n = recv(conn_fd(c), mem + kept, READ_BYTES - kept, MSG_DONTWAIT);
+	if (unlikely(n <= 0)) {
+		no_bytes(c, n);
+		return false;
+	}
+	counter_add(&c->pool->bytes_in, n);
+	if (kept + (size_t)n < c->need) {
+		keep(c, mem, kept + (size_t)n);
+	} else {
+		used = feed(c, mem, kept + (size_t)n);
+		keep(c, mem + used, kept + (size_t)n - used);
+	}
+	return (size_t)n == READ_BYTES - kept;
+}
+
+static bool
+read_once(struct conn *c)
+{
+	if (likely(buf_len(&c->in) <= CARRY_MAX && c->need <= READ_BYTES))
+		return read_common(c);
+	return read_own(c);
+}
+
+/* True: the peer has sent more, which stays where it is. */
+static bool
+peek(struct conn *c)
+{
+	char byte;
+	ssize_t n = recv(conn_fd(c), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n <= 0)
+		no_bytes(c, n);
+	return n > 0;
+}
+
+void
+conn_read(struct conn *c)
+{
+	if (c->paused) {
+		c->peeked = peek(c);
+		return;
+	}
+	for (int i = 0; i < READS_MAX; i++)
+		if (!read_once(c) || !takes_input(c))
+			return;
+}
+
+void
+conn_drain(struct conn *c)
+{
+	for (int i = 0; i < DRAINS_MAX; i++)
+		if (recv(conn_fd(c), c->pool->read_mem, READ_BYTES, MSG_DONTWAIT) <= 0)
+			return;
+}
