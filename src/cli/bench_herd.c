@@ -121,8 +121,8 @@ gather(struct herd *h)
 		if (n > 0 || h->loading > 0)
 			last_us = clock_mono_us();
 		else if (clock_mono_us() - last_us > (int64_t)(w->run->opts->timeout * 1e6))
-			rc = bench_fault(w, -ETIMEDOUT, "%u of the herd had no reply for %g s", h->open,
-			    w->run->opts->timeout);
+			rc = bench_fault(w, -ETIMEDOUT, "%u of the herd had no reply for %g s",
+			    h->open, w->run->opts->timeout);
 	}
 	return rc;
 }

@@ -125,7 +125,8 @@ count(struct bench_worker *w, const struct bench_op *op, const struct bench_repl
 		break;
 	case BENCH_ERROR:
 		counter_inc(&t->errors);
-		bench_fault(w, 0, "the server answered: %.*s", (int)MIN(r->text.len, 200), r->text.ptr);
+		bench_fault(w, 0, "the server answered: %.*s", (int)MIN(r->text.len, 200),
+		    r->text.ptr);
 		break;
 	}
 }
@@ -164,7 +165,8 @@ no_reply(struct bench_worker *w, struct slice data)
 
 	for (size_t i = 0; i < n; i++)
 		text[i] = data.ptr[i] >= ' ' && data.ptr[i] <= '~' ? data.ptr[i] : ' ';
-	return bench_fault(w, -EPROTO, "what came is no reply of this protocol: %.*s", (int)n, text);
+	return bench_fault(w, -EPROTO, "what came is no reply of this protocol: %.*s", (int)n,
+	    text);
 }
 
 int
@@ -181,7 +183,8 @@ bench_take(struct bench_worker *w, struct bench_conn *c, struct bench_op *op,
 		return bench_fault(w, -EPROTO, "a reply came that nobody asked for");
 	*op = *bench_conn_first(c);
 	if (unlikely(!fits(op, r->answer)))
-		return bench_fault(w, -EPROTO, "the reply is none to a %s", op->set ? "SET" : "GET");
+		return bench_fault(w, -EPROTO, "the reply is none to a %s",
+		    op->set ? "SET" : "GET");
 	bench_conn_pop(c);
 	buf_consume(&c->in, (size_t)len);
 	answered(w, op, r);

@@ -320,7 +320,8 @@ bench_opts_parse(int argc, char **argv, struct bench_opts *out, char *err, size_
 		if (code == 'h' || code == HELP_CODE)
 			return BENCH_HELP;
 		if (code == ':')
-			return wrong(err, err_size, "a value is missing behind", NULL, argv[optind - 1]);
+			return wrong(err, err_size, "a value is missing behind", NULL,
+			    argv[optind - 1]);
 		if (r == NULL)
 			return wrong(err, err_size, "no such option", NULL, argv[optind - 1]);
 		if (row_set(r, optarg, out) != 0)
@@ -368,8 +369,8 @@ bench_opts_help(FILE *to)
 		}
 		snprintf(name, sizeof name, "--%s%s%s", r->name, r->arg == NULL ? "" : " ",
 		    r->arg == NULL ? "" : r->arg);
-		snprintf(text, sizeof text, r->def == NULL || strcmp(r->def, "0") == 0 ? "%s" : "%s [%s]",
-		    r->help, r->def);
+		snprintf(text, sizeof text,
+		    r->def == NULL || strcmp(r->def, "0") == 0 ? "%s" : "%s [%s]", r->help, r->def);
 		fprintf(to, "  %c%c%c %-28s ", r->letter ? '-' : ' ', r->letter ? r->letter : ' ',
 		    r->letter ? ',' : ' ', name);
 		print_wrapped(to, text, 35);

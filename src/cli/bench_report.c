@@ -241,8 +241,8 @@ json_moments(FILE *to, const struct bench_result *r)
 	for (unsigned i = 0; i < r->n_moments; i++) {
 		const struct bench_moment *m = &r->moments[i];
 
-		fprintf(to, "%s{\"at_s\":%.6f,\"seconds\":%.6f,\"ops\":%lld,\"gets\":%lld,\"hits\":%lld,"
-			    "\"p50_us\":%lld,\"p99_us\":%lld,\"max_us\":%lld}",
+		fprintf(to, "%s{\"at_s\":%.6f,\"seconds\":%.6f,\"ops\":%lld,\"gets\":%lld,"
+			    "\"hits\":%lld,\"p50_us\":%lld,\"p99_us\":%lld,\"max_us\":%lld}",
 		    i == 0 ? "" : ",", m->at_s, m->seconds, (long long)m->ops, (long long)m->gets,
 		    (long long)m->hits, (long long)m->p50_us, (long long)m->p99_us,
 		    (long long)m->max_us);

@@ -131,7 +131,8 @@ bench_trace_load(const char *path, struct bench_trace *out, char *err, size_t er
 	if (rc == 0)
 		rc = decode(&b, out);
 	if (rc == -EBADMSG)
-		snprintf(err, err_size, "%s: no stream of 32-bit numbers (%zu bytes)", path, buf_len(&b));
+		snprintf(err, err_size, "%s: no stream of 32-bit numbers (%zu bytes)", path,
+		    buf_len(&b));
 	else if (rc != 0)
 		snprintf(err, err_size, "%s: %s", path, strerror(-rc));
 	buf_fini(&b);
