@@ -22,10 +22,10 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define GROUP(title) { .group = title },
+#define GROUP(title) { .group = (title) },
 #define OPTION(field, long_name, short_name, type, argument, value, text) \
-	{ .name = long_name, .letter = short_name, .kind = type, .arg = argument, .def = value, \
-	    .help = text, .offset = offsetof(struct bench_opts, field) },
+	{ .name = (long_name), .letter = (short_name), .kind = (type), .arg = (argument), \
+	    .def = (value), .help = (text), .offset = offsetof(struct bench_opts, field) },
 #include "cli/bench.def"
 #undef OPTION
 };

@@ -66,7 +66,7 @@ static int
 read_xz(const char *path, struct buf *b)
 {
 	int fd = -1, status, rc;
-	pid_t pid;
+	pid_t pid = -1;
 
 	rc = spawn_xz(path, &fd, &pid);
 	if (rc != 0)

@@ -11,19 +11,20 @@ void
 bench_wire_init(struct bench_wire *w, const struct bench_opts *o)
 {
 	const char *prefix = o->key_prefix;
-	int get, set;
+	int digits = (int)(o->key_size - strlen(prefix)), get, set;
+	/* How many arguments a SET has depends on the expiry: see put_resp_set(). */
+	const char *get_form = "*2\r\n$3\r\nGET\r\n$%d\r\n%s%0*d";
+	const char *set_form = "*3\r\n$3\r\nSET\r\n$%d\r\n%s%0*d";
 
 	*w = (struct bench_wire){ .protocol = (enum bench_protocol)o->protocol };
-	w->digits = (unsigned)(o->key_size - strlen(prefix));
 	if (w->protocol == BENCH_MEMCACHE) {
-		get = snprintf(w->get_head, sizeof w->get_head, "get %s", prefix);
-		set = snprintf(w->set_head, sizeof w->set_head, "set %s", prefix);
+		get = snprintf(w->get_head, sizeof w->get_head, "get %s%0*d", prefix, digits, 0);
+		set = snprintf(w->set_head, sizeof w->set_head, "set %s%0*d", prefix, digits, 0);
 	} else {
-		get = snprintf(w->get_head, sizeof w->get_head, "*2\r\n$3\r\nGET\r\n$%zu\r\n%s",
-		    (size_t)o->key_size, prefix);
-		/* How many arguments there are depends on the expiry: see below. */
-		set = snprintf(w->set_head, sizeof w->set_head, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s",
-		    (size_t)o->key_size, prefix);
+		get = snprintf(w->get_head, sizeof w->get_head, get_form, (int)o->key_size, prefix,
+		    digits, 0);
+		set = snprintf(w->set_head, sizeof w->set_head, set_form, (int)o->key_size, prefix,
+		    digits, 0);
 	}
 	w->get_head_len = (size_t)get;
 	w->set_head_len = (size_t)set;
@@ -38,14 +39,17 @@ put(char *at, const void *data, size_t n)
 
 #define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
 
+/* A head with the key's number over its last zeroes. */
 static char *
-put_digits(char *at, uint64_t id, unsigned digits)
+put_head(char *at, const char *head, size_t len, uint64_t id)
 {
-	for (unsigned i = digits; i-- > 0;) {
-		at[i] = (char)('0' + id % 10);
-		id /= 10;
-	}
-	return at + digits;
+	char *digit = at + len;
+
+	memcpy(at, head, len);
+	for (; id >= 10; id /= 10)
+		*--digit = (char)('0' + id % 10);
+	*--digit = (char)('0' + id);
+	return at + len;
 }
 
 int
@@ -53,10 +57,9 @@ bench_wire_get(const struct bench_wire *w, struct buf *out, uint64_t id)
 {
 	char *at;
 
-	if (buf_reserve(out, w->get_head_len + w->digits + 2) != 0)
+	if (buf_reserve(out, w->get_head_len + 2) != 0)
 		return -ENOMEM;
-	at = put(buf_tail(out), w->get_head, w->get_head_len);
-	at = put_digits(at, id, w->digits);
+	at = put_head(buf_tail(out), w->get_head, w->get_head_len, id);
 	at = PUT(at, "\r\n");
 	buf_commit(out, (size_t)(at - buf_tail(out)));
 	return 0;
@@ -82,8 +85,7 @@ put_resp_set(const struct bench_wire *w, char *at, uint64_t id, struct slice val
 {
 	char *start = at;
 
-	at = put(at, w->set_head, w->set_head_len);
-	at = put_digits(at, id, w->digits);
+	at = put_head(at, w->set_head, w->set_head_len, id);
 	at = PUT(at, "\r\n$");
 	at += format_u64(at, value.len);
 	at = PUT(at, "\r\n");
@@ -114,8 +116,7 @@ static char *
 put_memcache_set(const struct bench_wire *w, char *at, uint64_t id, struct slice value,
     const struct bench_expiry *expiry)
 {
-	at = put(at, w->set_head, w->set_head_len);
-	at = put_digits(at, id, w->digits);
+	at = put_head(at, w->set_head, w->set_head_len, id);
 	at = PUT(at, " 0 ");
 	at += format_u64(at, memcache_exptime(expiry));
 	at = PUT(at, " ");
@@ -132,7 +133,7 @@ bench_wire_set(const struct bench_wire *w, struct buf *out, uint64_t id, struct 
 	char *at;
 
 	/* 128: lengths, line ends and the expiry. */
-	if (buf_reserve(out, w->set_head_len + w->digits + value.len + 128) != 0)
+	if (buf_reserve(out, w->set_head_len + value.len + 128) != 0)
 		return -ENOMEM;
 	if (w->protocol == BENCH_MEMCACHE)
 		at = put_memcache_set(w, buf_tail(out), id, value, expiry);

@@ -9,10 +9,9 @@
 
 struct bench_wire {
 	enum bench_protocol protocol;
-	/* "*2..GET..key:000" and "*3..SET..key:000"; of memcached "get key:000". */
+	/* "*2..GET..key:0000", "*3..SET..key:0000"; of memcached "get key:0000". */
 	char get_head[320], set_head[320];
 	size_t get_head_len, set_head_len;
-	unsigned digits; /* of the key, behind the head */
 };
 
 enum bench_answer { BENCH_VALUE, BENCH_NOTHING, BENCH_STORED, BENCH_ERROR };

@@ -10,6 +10,7 @@
  * it was due. No queue is needed for that: the pace just falls behind. */
 #include "config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -215,6 +216,7 @@ send_due(struct bench_worker *w, int64_t now_us)
 {
 	int rc = 0;
 
+	assert(w->n_conns > 0);
 	while (rc == 0 && w->n_ready > 0 && bench_pace_due_us(&w->pace) <= now_us &&
 	    !stopping(w, now_us)) {
 		struct bench_conn *c = w->ready[w->ready_head];
