@@ -1,4 +1,4 @@
-/* internal.h - what store.c and flight.c share. Nobody else includes it. */
+/* internal.h - what the files of src/store share. Nobody else includes it. */
 #ifndef PANNIER_STORE_INTERNAL_H
 #define PANNIER_STORE_INTERNAL_H
 
@@ -11,11 +11,25 @@
 #define STRIPES 64
 #define STRIPE_BUCKETS 64
 
-/* Flights of the keys whose hash falls here. The lock is the outer one: a
- * shard's may be taken inside, never the other way round. */
+/* A key that somebody is about to fill, an origin's fetch or a client with a
+ * lease, and the requests that wait for it. Belongs to its stripe's lock as
+ * long as it stands in the table. */
+struct pending {
+	struct pending *next; /* in its bucket */
+	struct stripe *stripe;
+	struct list waiters;
+	uint32_t n_waiters;
+	bool is_lease;
+	bool detached; /* not in the table any more */
+	uint64_t hash;
+	struct slice key; /* lies behind the struct that embeds this */
+};
+
+/* What is pending for the keys whose hash falls here. The lock is the outer
+ * one: a shard's may be taken inside, never the other way round. */
 struct stripe {
 	struct lock lock;
-	struct flight *buckets[STRIPE_BUCKETS];
+	struct pending *buckets[STRIPE_BUCKETS];
 };
 
 struct store {
@@ -26,6 +40,7 @@ struct store {
 	_Atomic(struct routes *) routes;
 	_Atomic(uint64_t) waiting;
 	_Atomic(uint64_t) flights;
+	_Atomic(uint64_t) next_token;
 	struct stripe stripes[STRIPES];
 };
 
@@ -47,15 +62,45 @@ struct store_loop {
 	struct cache_thread thread;
 };
 
-/* flight.c; `ns` has an origin. The cursor is open on STORE_HIT. */
+/* --- pending.c: the table --------------------------------------------------- */
+
+struct stripe *pending_stripe(struct store *s, uint64_t hash);
+/* `key` must already lie behind the struct. */
+void pending_init(struct pending *p, struct store *s, struct slice key, uint64_t hash);
+/* The link that points to the key's, or the one at its bucket's end. */
+struct pending **pending_find_locked(struct stripe *st, uint64_t hash, struct slice key);
+void pending_unlink_locked(struct pending **link);
+
+/* --- waiter.c ---------------------------------------------------------------- */
+
+/* Counts it against the limit on all that wait: NULL, or why it may not. */
+const char *waiter_admit(struct store_waiter *w, struct store_loop *sl,
+    const struct config_namespace *ns, struct stripe *st) MUST_CHECK;
+/* Undoes waiter_admit() for one that need not wait after all. */
+void waiter_dismiss(struct store_waiter *w);
+void waiter_add_locked(struct pending *p, struct store_waiter *w);
+/* All of them, now the caller's to answer. */
+void waiters_take_locked(struct pending *p, struct list *to);
+/* The first of them; there is one. */
+struct store_waiter *waiters_take_first_locked(struct pending *p);
+/* After waiter_add_locked(), with the stripe let go; deadline 0: none. */
+void waiter_start(struct store_waiter *w, int64_t deadline_ms);
+/* On the waiter's own loop, the last thing that happens to it: the callback
+ * may free it. */
+void waiter_finish(struct store_waiter *w);
+enum store_answer waiter_refuse(struct store_waiter *w, struct store_loop *sl,
+    const struct config_namespace *ns, const char *why);
+
+/* --- flight.c ------------------------------------------------------------------ */
+
+/* `ns` has an origin. The cursor is open on STORE_HIT. */
 enum store_answer flight_join(struct store_loop *sl, const struct config_namespace *ns,
     struct slice key, uint64_t hash, struct store_cursor *cur, struct store_waiter *w);
-struct stripe *flight_stripe(struct store *s, uint64_t hash);
-/* The key's flight, if there is one, stores nothing any more. */
-void flight_detach_locked(struct stripe *st, uint64_t hash, struct slice key);
+/* All flights lose the right to store. */
 void flight_detach_all(struct store *s);
 
-/* store.c */
+/* --- store.c ------------------------------------------------------------------- */
+
 int origin_set_new(struct routes *r, struct origin_set **out) MUST_CHECK;
 /* Frees those of earlier configurations whose last fetch is done. Not from
  * within a client's callback: it is still at work then. */

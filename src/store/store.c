@@ -251,9 +251,13 @@ store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store
 	cur->sl = sl;
 	cur->stripe = NULL;
 	if ((flags & STORE_WRITE) && ns->origin_cfg != NULL) {
-		cur->stripe = flight_stripe(sl->store, hash);
+		struct pending **link;
+
+		cur->stripe = pending_stripe(sl->store, hash);
 		lock_acquire(&cur->stripe->lock);
-		flight_detach_locked(cur->stripe, hash, key);
+		link = pending_find_locked(cur->stripe, hash, key);
+		if (*link != NULL)
+			pending_unlink_locked(link);
 	}
 	res = cache_open(cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
 	if (flags & STORE_COUNT)

@@ -21,7 +21,7 @@
 
 struct store;
 struct store_loop;
-struct flight;
+struct pending;
 struct stripe;
 
 /* What routes keys: immutable, counted, exchanged as a whole at a reload. */
@@ -116,9 +116,9 @@ struct store_waiter {
 	const char *error;   /* FILL_FAILED and STORE_REFUSED: good until done()
 	                      * returns; one line */
 	/* The rest is the store's own. */
-	struct list link;        /* in the flight, under its stripe */
+	struct list link;        /* in the list of what is pending, under its stripe */
 	struct stripe *stripe;
-	struct flight *flight;   /* under the stripe; NULL: the answer is on its way */
+	struct pending *pending; /* under the stripe; NULL: the answer is on its way */
 	struct store_loop *sl;
 	const struct config_namespace *ns;
 	struct routes *routes;   /* holds ns */

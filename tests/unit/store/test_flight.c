@@ -155,11 +155,11 @@ START_TEST(writer_holds_the_stripe_so_that_no_flight_begins_before_it_is_done)
 	struct slice key = SLICE("user:1");
 
 	store_open(sl[0], key, STORE_WRITE, &cur);
-	ck_assert_ptr_eq(cur.stripe, flight_stripe(store, cache_hash(store_cache(store), key)));
+	ck_assert_ptr_eq(cur.stripe, pending_stripe(store, cache_hash(store_cache(store), key)));
 	ck_assert(lock_held(&cur.stripe->lock));
 	ck_assert_int_eq(cache_put(&cur.c, &SLICE("v"), 1, CACHE_NEVER), 0);
 	store_close(&cur);
-	ck_assert(!lock_held(&flight_stripe(store, cache_hash(store_cache(store), key))->lock));
+	ck_assert(!lock_held(&pending_stripe(store, cache_hash(store_cache(store), key))->lock));
 	store_open(sl[0], SLICE("plain"), STORE_WRITE, &cur);
 	ck_assert_ptr_null(cur.stripe); /* no origin, no flights: nothing to pay */
 	store_close(&cur);
@@ -338,7 +338,7 @@ START_TEST(waiters_of_a_flight_and_of_all_are_capped)
 	for (unsigned i = 5; i < 9; i++)
 		ck_assert_int_eq(get(&c[i], 0, "user:2"), STORE_WAITING);
 	ck_assert_int_eq(get(&c[9], 0, "user:3"), STORE_REFUSED);
-	ck_assert_str_eq(c[9].w.error, "too many requests wait for origins");
+	ck_assert_str_eq(c[9].w.error, "too many requests wait already");
 	ck_assert_int_eq(NS(wait_refused), 2);
 	fake_answer("ann", ORIGIN_TTL_UNSAID);
 	fake_answer("bob", ORIGIN_TTL_UNSAID);

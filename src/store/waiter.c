@@ -1,0 +1,161 @@
+/* waiter.c - requests that wait until somebody has filled their key.
+ *
+ * A waiter in a list belongs to the list's stripe. Taken out (pending ==
+ * NULL), it belongs to whoever took it out, until its task arrives at its own
+ * loop. So its deadline, its client's leaving and the answer cannot all take
+ * it: whoever finds pending != NULL under the stripe has it. */
+#include "config.h"
+
+#include <assert.h>
+
+#include "store/internal.h"
+
+static void waiter_arrived(struct loop *l, struct loop_task *t);
+static void waiter_timed_out(struct timer *t);
+
+const char *
+waiter_admit(struct store_waiter *w, struct store_loop *sl, const struct config_namespace *ns,
+    struct stripe *st)
+{
+	struct store *s = sl->store;
+
+	if (atomic_fetch_add(&s->waiting, 1) >= routes_config(sl->origins->routes)->wait_limit) {
+		atomic_fetch_sub(&s->waiting, 1);
+		return "too many requests wait already";
+	}
+	list_init(&w->link);
+	w->stripe = st;
+	w->pending = NULL;
+	w->sl = sl;
+	w->ns = ns;
+	w->routes = routes_ref(sl->origins->routes);
+	w->value = w->error_text = NULL;
+	w->error = NULL;
+	w->left = NULL;
+	w->task.run = waiter_arrived;
+	timer_init(&w->timer, sl->loop, waiter_timed_out);
+	return NULL;
+}
+
+void
+waiter_dismiss(struct store_waiter *w)
+{
+	atomic_fetch_sub(&w->sl->store->waiting, 1);
+	routes_unref(w->routes);
+}
+
+enum store_answer
+waiter_refuse(struct store_waiter *w, struct store_loop *sl, const struct config_namespace *ns,
+    const char *why)
+{
+	counter_inc(&store_ns_stats(sl, ns)->wait_refused);
+	w->error = why;
+	return STORE_REFUSED;
+}
+
+void
+waiter_add_locked(struct pending *p, struct store_waiter *w)
+{
+	assert(lock_held(&p->stripe->lock));
+	w->pending = p;
+	list_push_tail(&p->waiters, &w->link);
+	p->n_waiters++;
+}
+
+static void
+take_locked(struct store_waiter *w)
+{
+	list_del(&w->link);
+	w->pending->n_waiters--;
+	w->pending = NULL;
+}
+
+void
+waiters_take_locked(struct pending *p, struct list *to)
+{
+	assert(lock_held(&p->stripe->lock));
+	list_foreach(it, &p->waiters)
+		list_entry(it, struct store_waiter, link)->pending = NULL;
+	list_splice_tail(to, &p->waiters);
+	p->n_waiters = 0;
+}
+
+struct store_waiter *
+waiters_take_first_locked(struct pending *p)
+{
+	struct store_waiter *w = list_entry(p->waiters.next, struct store_waiter, link);
+
+	assert(lock_held(&p->stripe->lock));
+	take_locked(w);
+	return w;
+}
+
+void
+waiter_start(struct store_waiter *w, int64_t deadline_ms)
+{
+	/* The answer may be on its way already; its arrival stops the timer. */
+	if (deadline_ms != 0)
+		timer_start(&w->timer, MAX(deadline_ms - loop_now_ms(w->sl->loop), 0));
+}
+
+void
+waiter_finish(struct store_waiter *w)
+{
+	struct blob *value = w->value, *text = w->error_text;
+	struct routes *routes = w->routes;
+
+	timer_stop(&w->timer);
+	atomic_fetch_sub(&w->sl->store->waiting, 1);
+	if (w->left != NULL) {
+		w->left(w);
+	} else {
+		if (w->status == FILL_VALUE)
+			counter_inc(&store_ns_stats(w->sl, w->ns)->filled);
+		w->done(w);
+	}
+	blob_unref(value);
+	blob_unref(text);
+	routes_unref(routes);
+}
+
+static void
+waiter_arrived(struct loop *l, struct loop_task *t)
+{
+	(void)l;
+	waiter_finish(container_of(t, struct store_waiter, task));
+}
+
+/* Whether the waiter was still in its list, and is now taken out. */
+static bool
+waiter_take_out(struct store_waiter *w)
+{
+	bool there;
+
+	lock_acquire(&w->stripe->lock);
+	there = w->pending != NULL;
+	if (there)
+		take_locked(w);
+	lock_release(&w->stripe->lock);
+	return there;
+}
+
+static void
+waiter_timed_out(struct timer *t)
+{
+	struct store_waiter *w = container_of(t, struct store_waiter, timer);
+
+	if (!waiter_take_out(w))
+		return; /* the answer won; it is on its way */
+	counter_inc(&store_ns_stats(w->sl, w->ns)->wait_timeouts);
+	w->status = FILL_TIMEOUT;
+	w->error = "no answer within the time that this request may wait";
+	waiter_finish(w);
+}
+
+void
+store_leave(struct store_waiter *w, void (*free_fn)(struct store_waiter *w))
+{
+	w->left = free_fn;
+	if (waiter_take_out(w))
+		waiter_finish(w);
+}
