@@ -1,0 +1,37 @@
+/* http_head.h - the head of an answer, line by line: status, framing, how
+ * long it may be kept, and whether it is sound. Pure.
+ *
+ * libcurl reads the wire and is lenient where a browser must be. A cache must
+ * not be: what one answer smuggles in, it would serve for hours. So here
+ * every line is looked at once more, and a head that RFC 9112 calls invalid,
+ * or that is larger than any honest one, fails the fetch. */
+#ifndef PANNIER_ORIGIN_HTTP_HEAD_H
+#define PANNIER_ORIGIN_HTTP_HEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "base/util.h"
+#include "origin/cache_control.h"
+
+#define HTTP_HEAD_MAX_BYTES 65536 /* of all heads and trailers of one answer */
+#define HTTP_HEAD_MAX_LINES 256
+
+struct http_head {
+	int status;          /* of the answer, not of a 1xx before it; 0: not here yet */
+	bool complete;       /* its last line was read; what comes are trailers */
+	bool has_coding;     /* Transfer-Encoding stands in it */
+	int64_t content_length; /* -1: not said */
+	struct cache_control cache;
+	const char *broken;  /* why it is refused; static text; NULL: sound */
+	size_t bytes, lines; /* read so far */
+	int reading;         /* status of the head whose lines come, or 0 */
+};
+
+void http_head_init(struct http_head *h);
+/* One line as received, with its end. False: refused, h->broken says why. */
+bool http_head_line(struct http_head *h, struct slice line) MUST_CHECK;
+
+#endif
