@@ -27,7 +27,8 @@ struct origin_result {
 	int http_status;     /* 0: none came */
 	struct blob *body;   /* ORIGIN_OK: a reference that the callee must take
 	                      * with blob_ref() to keep; else NULL */
-	int64_t ttl_ms;      /* from Cache-Control; 0: must not be stored */
+	int64_t ttl_ms;      /* from Cache-Control; 0: must not be stored;
+	                      * ORIGIN_TTL_UNSAID unless ORIGIN_OK */
 	const char *error;   /* one line, no control characters; else NULL */
 };
 
@@ -35,18 +36,26 @@ typedef void origin_done(void *arg, const struct origin_result *r);
 
 struct origin_client;
 
-/* 0 or -ENOMEM, or -ENOTSUP where libcurl cannot be loaded. `cfg` must live
- * as long as the client. Counters go to `stats`. */
+/* 0, -ENOMEM, -EINVAL where an endpoint is none (the configuration should have
+ * said so), or -ENOTSUP where libcurl cannot be loaded: origin_unsupported()
+ * says why. `cfg` must live as long as the client. Counters go to `stats`.
+ * Cheap until the first fetch, but the process's first call loads libcurl,
+ * some 30 ms: make it before the loops run. */
 int origin_client_new(struct loop *l, const struct config_origin *cfg,
     struct stats_origin *stats, struct origin_client **out) MUST_CHECK;
-/* Every fetch still open is answered with ORIGIN_FAILED first. */
+/* Every fetch still open is answered with ORIGIN_FAILED first; a fetch begun
+ * in such a done() is refused. Not from within a done(). Never waits. */
 void origin_client_free(struct origin_client *oc);
+/* Why origins cannot work in this process, one line; "" where they can. */
+const char *origin_unsupported(void);
 
 struct origin_fetch;
 
 /* Fetches `key` in namespace `ns` of the configuration (its path template).
- * done() is called exactly once, later, from the loop, at the latest at
- * deadline_ms (monotonic). 0, or -ENOMEM without a call of done(). */
+ * Both are borrowed for the call. done() is called exactly once, later, from
+ * the loop, at the latest at deadline_ms (monotonic) or when the origin's own
+ * deadline is over, whichever comes first; it may start and cancel fetches.
+ * 0, or -ENOMEM without a call of done(). */
 int origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns,
     struct slice key, int64_t deadline_ms, origin_done *done, void *arg,
     struct origin_fetch **out) MUST_CHECK;

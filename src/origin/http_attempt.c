@@ -1,0 +1,397 @@
+#include "config.h"
+
+#include "origin/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "origin/http_client.h"
+
+/* Of an answer that is no value, so much is read to keep the connection. */
+#define DISCARD_MAX 65536
+#define BODY_FIRST 16384
+
+/* --- what libcurl calls --------------------------------------------------------- */
+
+/* The resolver is through. Close-on-exec is what libcurl leaves out. */
+static curl_socket_t
+on_open(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *to)
+{
+	struct http_attempt *a = arg;
+
+	if (a->done == NULL)
+		return CURL_SOCKET_BAD; /* nobody waits for it any more */
+	a->phase = HTTP_CONNECTING;
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* A connection, new or kept, is there and nothing is sent yet. */
+static int
+on_connected(void *arg, char *peer UNUSED, char *own UNUSED, int peer_port UNUSED,
+    int own_port UNUSED)
+{
+	struct http_attempt *a = arg;
+
+	if (a->done == NULL)
+		return CURL_PREREQFUNC_ABORT;
+	a->phase = HTTP_SENT;
+	return CURL_PREREQFUNC_OK;
+}
+
+static size_t
+on_header(char *data, size_t one, size_t n, void *arg)
+{
+	struct http_attempt *a = arg;
+	struct http_head *h = &a->head;
+
+	if (!http_head_line(h, slice_of(data, n * one))) {
+		a->broken = h->broken;
+		return 0;
+	}
+	if (!h->complete)
+		return n;
+	a->phase = HTTP_BODY;
+	if (h->status == 200 && h->content_length > 0 &&
+	    (uint64_t)h->content_length > a->hc->opts.max_body_bytes) {
+		a->broken = a->hc->over_text;
+		return 0;
+	}
+	return n;
+}
+
+/* Grows by what arrives, not by what Content-Length promises, which only
+ * keeps it from growing too far. */
+static bool
+body_reserve(struct http_attempt *a, size_t n)
+{
+	uint64_t limit = a->hc->opts.max_body_bytes;
+	struct blob *bigger;
+	size_t cap;
+
+	if (a->body_cap - a->body_len >= n)
+		return true;
+	if (a->head.content_length >= 0)
+		limit = (uint64_t)a->head.content_length;
+	cap = MAX(a->body_len + n, MIN(MAX(2 * a->body_cap, BODY_FIRST), limit));
+	bigger = blob_new(cap);
+	if (bigger == NULL) {
+		a->broken = "no memory";
+		return false;
+	}
+	if (a->body_len != 0)
+		memcpy(blob_mem(bigger), blob_mem(a->body), a->body_len);
+	blob_unref(a->body);
+	a->body = bigger;
+	a->body_cap = cap;
+	return true;
+}
+
+static size_t
+on_body(char *data, size_t one, size_t n, void *arg)
+{
+	struct http_attempt *a = arg;
+
+	n *= one;
+	a->hc->opts.received(a->hc->opts.arg, n);
+	if (a->head.status != 200) {
+		a->discarded += n;
+		return a->discarded <= DISCARD_MAX ? n : 0;
+	}
+	if (n > a->hc->opts.max_body_bytes - a->body_len) {
+		a->broken = a->hc->over_text;
+		return 0;
+	}
+	if (!body_reserve(a, n))
+		return 0;
+	memcpy(blob_mem(a->body) + a->body_len, data, n);
+	a->body_len += n;
+	return n;
+}
+
+/* --- how it ended ----------------------------------------------------------------- */
+
+static void
+describe_connect(const struct http_attempt *a, char *out, size_t size)
+{
+	const struct endpoint *e = a->endpoint;
+	bool is_unix = e->kind == ENDPOINT_HTTP_UNIX;
+	struct slice where = is_unix ? e->path : e->authority;
+	char reason[96], words[64];
+	long err = 0;
+
+	a->hc->curl->easy_getinfo(a->easy, CURLINFO_OS_ERRNO, &err);
+	if (err == ECONNREFUSED)
+		snprintf(reason, sizeof reason, " refused");
+	else if (err != 0)
+		snprintf(reason, sizeof reason, ": %s", strerror_r((int)err, words, sizeof words));
+	else
+		snprintf(reason, sizeof reason, " failed");
+	snprintf(out, size, "connect to %s%.*s%s", is_unix ? "unix:" : "", (int)where.len, where.ptr,
+	    reason);
+}
+
+static void
+describe(const struct http_attempt *a, CURLcode result, char *out, size_t size)
+{
+	struct slice host = a->endpoint->authority;
+
+	switch (result) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		snprintf(out, size, "cannot resolve %.*s", (int)host.len, host.ptr);
+		break;
+	case CURLE_COULDNT_CONNECT:
+		describe_connect(a, out, size);
+		break;
+	case CURLE_GOT_NOTHING:
+		snprintf(out, size, "connection closed without an answer");
+		break;
+	case CURLE_PARTIAL_FILE:
+		snprintf(out, size, "connection closed in mid-body");
+		break;
+	case CURLE_OUT_OF_MEMORY:
+		snprintf(out, size, "no memory");
+		break;
+	default:
+		snprintf(out, size, "%s", a->curl_error[0] != '\0' ? a->curl_error :
+		    a->hc->curl->easy_strerror(result));
+		break;
+	}
+}
+
+static void
+answer_ok(struct http_attempt *a, struct http_answer *r)
+{
+	int64_t took_ms = loop_now_ms(a->hc->opts.loop) - a->started_ms;
+
+	if (a->body == NULL)
+		a->body = blob_new(0);
+	if (a->body == NULL) {
+		r->end = HTTP_BROKEN;
+		r->error = "no memory";
+		return;
+	}
+	blob_truncate(a->body, a->body_len);
+	r->body = a->body;
+	/* The wall clock counts only against an Expires without a Date. */
+	r->ttl_ms = cache_control_ttl_ms(&a->head.cache, clock_wall_ms() / 1000, took_ms);
+}
+
+/* What was found wrong comes first, then a status that says it all; how the
+ * transfer ended matters only for a value. */
+static void
+answer_fill(struct http_attempt *a, CURLcode result, char *text, size_t size,
+    struct http_answer *r)
+{
+	*r = (struct http_answer){ .status = a->head.status, .ttl_ms = CACHE_CONTROL_UNSAID };
+	if (a->broken != NULL) {
+		r->end = HTTP_BROKEN;
+		r->error = a->broken;
+	} else if (a->head.status != 0 && a->head.status != 200) {
+		r->end = HTTP_ANSWERED;
+	} else if (result == CURLE_OK && a->head.status == 200) {
+		r->end = HTTP_ANSWERED;
+		answer_ok(a, r);
+	} else {
+		r->end = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ?
+		    HTTP_UNREACHED : HTTP_BROKEN;
+		describe(a, result, text, size);
+		r->error = text;
+	}
+}
+
+void
+http_attempt_end(struct http_attempt *a, CURLcode result)
+{
+	struct http_answer answer;
+	http_done *done = a->done;
+	void *arg = a->arg;
+	struct blob *body;
+	char text[512];
+
+	if (done == NULL) {
+		http_attempt_free(a);
+		return;
+	}
+	answer_fill(a, result, text, sizeof text, &answer);
+	body = a->body;
+	a->body = NULL;
+	http_attempt_free(a); /* its connection is free for what done() may start */
+	done(arg, &answer);
+	blob_unref(body);
+}
+
+/* --- beginning and end ---------------------------------------------------------- */
+
+#define SET(option, value) \
+	do { \
+		rc = hc->curl->easy_setopt(easy, option, value); \
+		if (rc != CURLE_OK) \
+			return rc; \
+	} while (0)
+
+CURLcode
+http_attempt_init_easy(struct http_client *hc, CURL *easy)
+{
+	CURLcode rc;
+
+	SET(CURLOPT_NOSIGNAL, 1L);
+	/* Leaves the resolver's thread to itself when a fetch is taken back. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	SET(CURLOPT_PATH_AS_IS, 1L);
+	/* No proxy, whatever the environment says. */
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "*");
+	SET(CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
+	SET(CURLOPT_HTTPHEADER, hc->headers);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(CURLOPT_PREREQFUNCTION, on_connected);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	/* HTTP/2 over TLS where both can; a libcurl without it says no. */
+	hc->curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	return CURLE_OK;
+}
+
+static CURLcode
+set_up(struct http_attempt *a, const char *url, const char *unix_path)
+{
+	struct http_client *hc = a->hc;
+	CURL *easy = a->easy;
+	CURLcode rc;
+
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_UNIX_SOCKET_PATH, unix_path);
+	SET(CURLOPT_PRIVATE, a);
+	SET(CURLOPT_HEADERDATA, a);
+	SET(CURLOPT_WRITEDATA, a);
+	SET(CURLOPT_OPENSOCKETDATA, a);
+	SET(CURLOPT_PREREQDATA, a);
+	SET(CURLOPT_ERRORBUFFER, a->curl_error);
+	return CURLE_OK;
+}
+
+#undef SET
+
+/* The URL, NUL, and of a Unix socket its path, NUL. */
+static int
+build_url(const struct endpoint *e, struct slice path, struct buf *b)
+{
+	struct slice base = e->path;
+	int rc;
+
+	if (e->kind == ENDPOINT_HTTP_UNIX)
+		rc = buf_printf(b, "http://localhost");
+	else
+		rc = buf_printf(b, "%s://%.*s%.*s", e->kind == ENDPOINT_HTTPS ? "https" : "http",
+		    (int)e->authority.len, e->authority.ptr, (int)base.len, base.ptr);
+	if (rc == 0)
+		rc = buf_append(b, path.ptr, path.len);
+	if (rc == 0)
+		rc = buf_append(b, "", 1);
+	if (rc == 0 && e->kind == ENDPOINT_HTTP_UNIX)
+		rc = buf_printf(b, "%.*s%c", (int)base.len, base.ptr, '\0');
+	return rc;
+}
+
+static int
+launch(struct http_attempt *a, struct slice path)
+{
+	struct http_client *hc = a->hc;
+	const char *url, *unix_path = NULL;
+	struct buf b;
+	int rc;
+
+	buf_init(&b);
+	rc = build_url(a->endpoint, path, &b);
+	if (rc == 0) {
+		url = buf_data(&b);
+		if (a->endpoint->kind == ENDPOINT_HTTP_UNIX)
+			unix_path = url + strlen(url) + 1;
+		if (set_up(a, url, unix_path) != CURLE_OK ||
+		    hc->curl->multi_add_handle(hc->multi, a->easy) != CURLM_OK)
+			rc = -ENOMEM;
+	}
+	buf_fini(&b);
+	return rc;
+}
+
+int
+http_attempt_start(struct http_client *hc, const struct endpoint *e, struct slice path,
+    http_done *done, void *arg, struct http_attempt **out)
+{
+	struct http_attempt *a;
+	int rc = http_client_prepare(hc);
+
+	if (rc != 0)
+		return rc;
+	a = mem_zalloc(sizeof *a);
+	if (a == NULL)
+		return -ENOMEM;
+	*a = (struct http_attempt){ .hc = hc, .done = done, .arg = arg, .endpoint = e,
+		.started_ms = loop_now_ms(hc->opts.loop),
+		.phase = e->is_name ? HTTP_RESOLVING : HTTP_CONNECTING };
+	http_head_init(&a->head);
+	list_push_tail(&hc->attempts, &a->link);
+	hc->busy++;
+	a->easy = http_client_take_easy(hc);
+	rc = a->easy != NULL ? launch(a, path) : -ENOMEM;
+	if (rc != 0) {
+		http_attempt_free(a);
+		return rc;
+	}
+	*out = a;
+	return 0;
+}
+
+void
+http_attempt_free(struct http_attempt *a)
+{
+	struct http_client *hc = a->hc;
+
+	if (a->easy != NULL) {
+		/* A no-op where it was never added. */
+		hc->curl->multi_remove_handle(hc->multi, a->easy);
+		hc->curl->easy_setopt(a->easy, CURLOPT_ERRORBUFFER, NULL);
+		hc->curl->easy_setopt(a->easy, CURLOPT_PRIVATE, NULL);
+		http_client_give_easy(hc, a->easy);
+	}
+	blob_unref(a->body);
+	list_del(&a->link);
+	hc->busy--;
+	mem_free(a);
+}
+
+/* While its name is looked up it keeps its place in the multi handle, and so
+ * among the busy: a name server that hangs must not gather a thread for each
+ * fetch that gave up on it. on_open() ends it. */
+void
+http_attempt_cancel(struct http_attempt *a)
+{
+	if (a->phase != HTTP_RESOLVING) {
+		http_attempt_free(a);
+		return;
+	}
+	a->done = NULL;
+	a->arg = NULL;
+}
+
+enum http_phase
+http_attempt_phase(const struct http_attempt *a)
+{
+	return a->phase;
+}
+
+int
+http_attempt_status(const struct http_attempt *a)
+{
+	return a->head.status;
+}
