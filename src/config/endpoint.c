@@ -1,4 +1,4 @@
-#include "config.h"
+#include <config.h>
 
 #include "config/endpoint.h"
 
@@ -88,13 +88,16 @@ parse_authority(struct slice a, struct endpoint *out)
 	out->authority = a;
 	if (a.len != 0 && a.ptr[0] == '[') {
 		const char *end = memchr(a.ptr, ']', a.len);
+		size_t len = end != NULL ? (size_t)(end - a.ptr) : 0;
 
-		if (end == NULL || !is_address(AF_INET6, slice_of(a.ptr + 1, (size_t)(end - a.ptr - 1))))
+		if (len < 1 || !is_address(AF_INET6, slice_of(a.ptr + 1, len - 1)))
 			return "has no IPv6 address between its [ and ]";
-		host = slice_skip(a, (size_t)(end + 1 - a.ptr));
+		host = slice_skip(a, len + 1);
 		if (host.len == 0)
 			return NULL;
-		return host.ptr[0] == ':' ? check_port(slice_skip(host, 1)) : "has text behind its ]";
+		if (host.ptr[0] != ':')
+			return "has text behind its ]";
+		return check_port(slice_skip(host, 1));
 	}
 	colon = a.len != 0 ? memchr(a.ptr, ':', a.len) : NULL;
 	if (colon != NULL)

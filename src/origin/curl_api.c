@@ -73,7 +73,8 @@ load(void)
 
 	if (lib == NULL) {
 		snprintf(loaded.error, sizeof loaded.error,
-		    "origins need " LIBRARY " (%s); on Debian: apt-get install libcurl4", dlerror());
+		    "origins need " LIBRARY " (%s); on Debian: apt-get install libcurl4",
+		    dlerror());
 		return;
 	}
 	if (!load_functions(lib) || !check_version())

@@ -131,8 +131,8 @@ describe_connect(const struct http_attempt *a, char *out, size_t size)
 		snprintf(reason, sizeof reason, ": %s", strerror_r((int)err, words, sizeof words));
 	else
 		snprintf(reason, sizeof reason, " failed");
-	snprintf(out, size, "connect to %s%.*s%s", is_unix ? "unix:" : "", (int)where.len, where.ptr,
-	    reason);
+	snprintf(out, size, "connect to %s%.*s%s", is_unix ? "unix:" : "", (int)where.len,
+	    where.ptr, reason);
 }
 
 static void

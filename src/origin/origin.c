@@ -253,8 +253,8 @@ fetch_time_out(struct origin_fetch *f)
 	case HTTP_SENT:
 		break;
 	}
-	fetch_fail(f, ORIGIN_TIMEOUT, http_attempt_status(f->attempt), "%s within %" PRId64 " ms", what,
-	    ms);
+	fetch_fail(f, ORIGIN_TIMEOUT, http_attempt_status(f->attempt), "%s within %" PRId64 " ms",
+	    what, ms);
 }
 
 static void
