@@ -42,7 +42,8 @@ struct conn_handler {
 /* In each, 0 is no limit. */
 struct conn_limits {
 	size_t input_bytes;       /* of one connection, kept between reads */
-	size_t output_hard_bytes; /* unsent: beyond, the connection is closed */
+	size_t output_hard_bytes; /* unsent, references not counted: beyond, the
+	                           * connection is closed */
 	size_t output_soft_bytes; /* unsent for longer than soft_ms: likewise */
 	int64_t output_soft_ms;
 	size_t output_pause_bytes;/* unsent: beyond, no more input is read */

@@ -98,7 +98,10 @@ conn_check_output_limits(struct conn *c)
 
 	if (likely(unsent == 0 && list_empty(&c->soft)))
 		return true;
-	if (limits->output_hard_bytes != 0 && unsent > limits->output_hard_bytes) {
+	/* What is sent by reference costs no heap; its owner caps it, and the
+	 * soft limit sees to it that it does not last. */
+	if (limits->output_hard_bytes != 0 &&
+	    buf_len(&c->out.bytes) > limits->output_hard_bytes) {
 		conn_end(c, CONN_OUTPUT_LIMIT);
 		return false;
 	}

@@ -88,7 +88,7 @@ struct conn_limits
 server_conn_limits(const struct server *s, const struct config *cfg)
 {
 	uint64_t share = s->memory.plan.buffers_bytes / s->n_loops;
-	uint64_t output = cfg->output_limit != CONFIG_AUTO ? cfg->output_limit : share / 2;
+	uint64_t output = cfg->output_limit != CONFIG_AUTO ? cfg->output_limit : share * 3 / 4;
 
 	return (struct conn_limits){
 		.input_bytes = server_max_value(s, cfg) + INPUT_SLACK,

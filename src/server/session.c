@@ -171,10 +171,14 @@ serve_batch(struct session *s, const struct batch *b)
 
 	prefetch_keys(s, b);
 	for (unsigned i = 0; i < b->n; i++) {
-		if (s->closing)
+		/* Who does not read gets no further replies for now; the rest of
+		 * the input comes again when there is room. */
+		if (s->closing || conn_out_full(s->conn)) {
+			s->cut = true;
 			break;
+		}
 		if (!session_serve(s, &b->req[i])) {
-			s->stalled = true;
+			s->stalled = s->cut = true;
 			break;
 		}
 		used = b->req[i].wire_len;
@@ -218,10 +222,11 @@ on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 	s->last_ms = loop_now_ms(sl->loop);
 	store_loop_set_now(sl->store, s->last_ms);
 	*need = 0;
+	s->cut = false;
 	while (!s->stalled && !s->closing) {
 		status = resp_parse(&s->parser, data + done, n - done, &sl->batch, &used);
 		served = serve_batch(s, &sl->batch);
-		if (s->stalled || s->closing) {
+		if (s->cut) {
 			/* The rest is parsed anew when it is its turn. */
 			done += served;
 			parser_restart(s);
@@ -264,6 +269,7 @@ session_release(struct session *s)
 			break;
 		list_del(&p->link);
 		s->n_parked--;
+		conn_release(s->conn);
 		counter_add(&s->sl->parked, -1);
 		out_move(conn_out(s->conn), &p->own);
 		out_move(conn_out(s->conn), &p->behind);
@@ -297,6 +303,7 @@ call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *ar
 	p->reply = (struct reply){ .out = &p->own, .wire = c->reply->wire };
 	list_push_tail(&s->parked, &p->link);
 	s->n_parked++;
+	conn_hold(s->conn);
 	counter_inc(&s->sl->parked);
 	return p;
 }

@@ -26,6 +26,7 @@ struct session {
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */
+	bool cut;                /* the batch was not served to its end */
 };
 
 /* For the listener: a new descriptor, handed to this loop. Owns fd. */
