@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "server/address.h"
 #include "server/help.h"
-#include "server/server.h"
+#include "server/internal.h"
 
 enum option_type { TYPE_BYTES, TYPE_COUNT, TYPE_DURATION, TYPE_LEVEL, TYPE_ENUM };
 
@@ -112,12 +112,13 @@ name_find(struct slice name)
 /* Redis's clients take numbers for what they are: where an option is `auto`
  * they are told what came of it. */
 static bool
-print_effective(const struct server_loop *sl, unsigned row, char *out, size_t size)
+print_effective(const struct server_loop *sl, const struct config *cfg, unsigned row, char *out,
+    size_t size)
 {
 	unsigned long long n;
 
 	if (row == ROW_memory)
-		n = sl->server->memory.plan.limit_bytes;
+		n = server_memory_limit(cfg);
 	else if (row == ROW_threads)
 		n = sl->server->n_loops;
 	else if (row == ROW_max_value)
@@ -129,7 +130,8 @@ print_effective(const struct server_loop *sl, unsigned row, char *out, size_t si
 }
 
 static void
-name_value(const struct server_loop *sl, unsigned i, char *out, size_t size)
+name_value(const struct server_loop *sl, const struct config *cfg, unsigned i, char *out,
+    size_t size)
 {
 	const struct fixed *f = name_fixed(i);
 
@@ -137,8 +139,21 @@ name_value(const struct server_loop *sl, unsigned i, char *out, size_t size)
 		f->print(sl, out, size);
 	else if (f != NULL)
 		snprintf(out, size, "%s", f->value);
-	else if (!name_is_redis(i) || !print_effective(sl, name_row(i), out, size))
-		config_option_get(server_config(sl), name_row(i), name_is_redis(i), out, size);
+	else if (!name_is_redis(i) || !print_effective(sl, cfg, name_row(i), out, size))
+		config_option_get(cfg, name_row(i), name_is_redis(i), out, size);
+}
+
+/* The newest: this loop may get it a moment later, but a CONFIG GET behind a
+ * CONFIG SET shall see what was set. A reference. */
+static struct routes *
+newest_routes(struct server *s)
+{
+	struct routes *r;
+
+	pthread_mutex_lock(&s->config_lock);
+	r = routes_ref(s->routes);
+	pthread_mutex_unlock(&s->config_lock);
+	return r;
 }
 
 /* --- GET --------------------------------------------------------------------- */
@@ -166,25 +181,33 @@ names_matching(const struct slice *patterns, uint32_t n, bool *chosen)
 	return found;
 }
 
+static void
+reply_names(struct call *c, const bool *chosen, size_t n)
+{
+	struct routes *newest = newest_routes(c->sl->server);
+	char value[512];
+
+	reply_map(c->reply, n);
+	for (unsigned i = 0; i < NAME_COUNT; i++) {
+		if (!chosen[i])
+			continue;
+		name_value(c->sl, routes_config(newest), i, value, sizeof value);
+		reply_bulk_str(c->reply, name_text(i));
+		reply_bulk_str(c->reply, value);
+	}
+	routes_unref(newest);
+}
+
 void
 cmd_config_get(struct call *c)
 {
 	bool chosen[NAME_COUNT] = { false };
 	size_t n = names_matching(c->argv + 2, c->argc - 2, chosen);
-	char value[512];
 
-	if (n == SIZE_MAX) {
+	if (n == SIZE_MAX)
 		reply_error(c->reply, "ERR the patterns take too much work");
-		return;
-	}
-	reply_map(c->reply, n);
-	for (unsigned i = 0; i < NAME_COUNT; i++) {
-		if (!chosen[i])
-			continue;
-		name_value(c->sl, i, value, sizeof value);
-		reply_bulk_str(c->reply, name_text(i));
-		reply_bulk_str(c->reply, value);
-	}
+	else
+		reply_names(c, chosen, n);
 }
 
 /* --- SET: all are checked, then all are set ---------------------------------- */
@@ -241,7 +264,7 @@ set_one(struct call *c, struct config *next, uint32_t j, struct config_error *er
 	char room[512];
 
 	if (name_fixed(i) != NULL) {
-		name_value(c->sl, i, room, sizeof room);
+		name_value(c->sl, next, i, room, sizeof room);
 		return slice_eq(c->argv[j + 1], slice_str(room)) ? NULL : immutable;
 	}
 	if (!config_option_runtime(name_row(i)))
@@ -255,11 +278,13 @@ set_one(struct call *c, struct config *next, uint32_t j, struct config_error *er
 static bool
 set_check_values(struct call *c)
 {
-	struct config *next = config_clone(server_config(c->sl));
+	struct routes *newest = newest_routes(c->sl->server);
+	struct config *next = config_clone(routes_config(newest));
 	struct config_error err;
 	const char *why = NULL;
 	uint32_t j = 2;
 
+	routes_unref(newest);
 	if (next == NULL) {
 		call_put_failed(c, -ENOMEM);
 		return false;

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/address.h"
+#include "server/internal.h"
 #include "server/version.h"
 
 static void
@@ -120,7 +121,7 @@ print_limit(struct info *i)
 	if (row >= 0)
 		config_option_get(server_config(i->sl), (unsigned)row, true, policy,
 		    sizeof policy);
-	info_bytes(i, "maxmemory", i->sl->server->memory.plan.limit_bytes);
+	info_bytes(i, "maxmemory", server_memory_limit(server_config(i->sl)));
 	info_printf(i, "maxmemory_policy:%s\r\n", policy);
 }
 
