@@ -114,11 +114,30 @@ on_tick(struct timer *t)
 }
 
 static void
+close_idle(struct loop *l, struct loop_task *t)
+{
+	struct server_loop *sl = container_of(t, struct server_loop, sweep);
+	int64_t since_ms = loop_now_ms(l) - server_config(sl)->idle_timeout;
+
+	list_foreach_safe(it, &sl->sessions) {
+		struct session *s = list_entry(it, struct session, link);
+
+		if (s->n_parked == 0 && s->last_ms < since_ms)
+			conn_close(s->conn);
+	}
+	atomic_store(&sl->sweeping, false);
+}
+
+static void
 on_second(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, second);
 
 	info_sample(s);
+	if (server_config(&s->loops[0])->idle_timeout != 0)
+		for (unsigned i = 0; i < s->n_loops; i++)
+			if (!atomic_exchange(&s->loops[i].sweeping, true))
+				loop_post(s->loops[i].loop, &s->loops[i].sweep);
 	timer_start(t, 1000);
 }
 
@@ -264,8 +283,10 @@ start_clock_and_signals(struct server *s)
 {
 	struct loop *l = s->loops[0].loop;
 
-	for (unsigned i = 0; i < s->n_loops; i++)
+	for (unsigned i = 0; i < s->n_loops; i++) {
 		s->loops[i].drain.run = drain_loop;
+		s->loops[i].sweep.run = close_idle;
+	}
 	s->stop.run = on_stop;
 	timer_init(&s->tick, l, on_tick);
 	timer_init(&s->second, l, on_second);

@@ -31,6 +31,8 @@ struct server_loop {
 	unsigned untimed;      /* fast commands since the last that was timed */
 	bool draining, drained;
 	struct loop_task drain;
+	struct loop_task sweep; /* closes what is idle for too long */
+	atomic_bool sweeping;
 	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
 	struct counter parked;  /* replies owed now */
