@@ -15,6 +15,12 @@
 #include "base/slice.h"
 #include "base/util.h"
 
+#define CONFIG_LISTENS_MAX 64
+#define CONFIG_NAMESPACES_MAX 256 /* the default one included */
+#define CONFIG_ORIGINS_MAX 64
+#define CONFIG_ENDPOINTS_MAX 64   /* of one origin */
+
+/* listen.def, namespace.def and origin.def list what may be said of these. */
 struct config_listen {
 	bool is_unix;
 	char *path;    /* unix */
@@ -26,7 +32,8 @@ struct config_listen {
 };
 
 struct config_namespace {
-	char *name;             /* "name:", or else the prefix */
+	char *name;             /* "name:", or else made from the prefix: "user:" is
+	                         * user; unique; letters, digits, "_-." */
 	char *prefix;           /* "" is the default namespace */
 	char *origin;           /* NULL: none */
 	char *path;             /* template with {key} and {rest} */
@@ -54,9 +61,9 @@ struct config {
 #define CONFIG_FIELD_BYTES uint64_t
 #define CONFIG_FIELD_COUNT uint64_t
 #define CONFIG_FIELD_DURATION int64_t
-#define CONFIG_FIELD_LEVEL int
-#define CONFIG_FIELD_ENUM int
-#define OPTION(name, type, def, apply, redis, help) CONFIG_FIELD_##type name;
+#define CONFIG_FIELD_LEVEL int    /* enum log_level */
+#define CONFIG_FIELD_ENUM int     /* of eviction: enum cache_policy */
+#define OPTION(name, type, def, least, most, apply, redis, help) CONFIG_FIELD_##type name;
 #include "config/config.def"
 #undef OPTION
 	struct config_listen *listens;
@@ -81,22 +88,40 @@ struct config_override {
 	const char *name, *value;
 };
 
-/* path NULL: defaults only. 0, or -ENOENT, -EINVAL, -ENOMEM with err set;
- * *out is then untouched. */
+/* path NULL: no file. environ_vars NULL: none. Empty variables count as unset,
+ * and unknown PANNIER_ ones are passed over: Kubernetes sets some for any
+ * service of that name. 0; -EINVAL: wrong content; -ENOMEM; or what open(2)
+ * said, with err set. *out is then untouched. */
 int config_load(const char *path, const struct config_override *flags, unsigned n_flags,
     char *const *environ_vars, struct config **out, struct config_error *err) MUST_CHECK;
-void config_free(struct config *c);
+/* As config_load(), but goes on after an error and tells each. */
+int config_check(const char *path, const struct config_override *flags, unsigned n_flags,
+    char *const *environ_vars, struct config **out,
+    void (*each)(void *arg, const char *text), void *arg) MUST_CHECK;
+void config_free(struct config *c); /* NULL is fine */
+
+/* "unix:PATH", "unix:PATH,mode=0660,owner=USER,group=GROUP", "tcp:HOST:PORT".
+ * 0; -EINVAL or -ENOMEM with err set and *out empty. */
+int config_listen_parse(struct slice text, struct config_listen *out, struct config_error *err)
+    MUST_CHECK;
+void config_listen_fini(struct config_listen *l);
+/* One more listener, from the same text. */
+int config_listen_add(struct config *c, struct slice text, struct config_error *err) MUST_CHECK;
 
 /* By name of config.def or by Redis's name ("maxmemory"); for CONFIG GET and
- * SET. get: appends the value as Redis would print it. */
+ * SET. */
 unsigned config_option_count(void);
 const char *config_option_name(unsigned row);
 const char *config_option_redis_name(unsigned row); /* NULL: none */
 int config_option_find(struct slice name); /* row or -ENOENT; either name */
 bool config_option_runtime(unsigned row);  /* may change while running */
-/* out holds the value as text; redis: bytes as plain numbers. */
+const char *config_option_help(unsigned row);
+/* out holds the value as text. redis: as Redis would print it, with bytes and
+ * seconds as plain numbers, its names for values, and auto as 0. */
 void config_option_get(const struct config *c, unsigned row, bool redis, char *out, size_t size);
-/* Parses and checks; 0, -EINVAL with err set. Changes only that field. */
+/* Parses and checks; takes what Redis's clients send too ("notice", seconds
+ * without a unit). Changes only that field. 0; -EINVAL with err set: what is
+ * in c is then not fit to be used. */
 int config_option_set(struct config *c, unsigned row, struct slice value, struct config_error *err)
     MUST_CHECK;
 /* A copy to change and publish; NULL: no memory. */
@@ -107,6 +132,8 @@ struct config *config_clone(const struct config *c);
 void config_print(const struct config *c, bool sources, FILE *to);
 /* One line for each option of `serve`, for --help. */
 void config_print_flags(FILE *to);
+/* The tables of doc/config.md. */
+void config_print_reference(FILE *to);
 
 /* --- longest prefix ------------------------------------------------------ */
 

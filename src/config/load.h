@@ -1,0 +1,32 @@
+/* load.h - the steps of config_load(), apart so that each fits one file. */
+#ifndef PANNIER_CONFIG_LOAD_H
+#define PANNIER_CONFIG_LOAD_H
+
+#include "config/diag.h"
+#include "config/tree.h"
+
+#define CONFIG_FILE_MAX (1u << 20)
+
+/* Of all of these: 0, or -ENOMEM. What is wrong with the input goes to d and
+ * is not in the result, so that one run finds many errors. */
+
+/* Fills c from the file's tree. */
+int load_tree(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK;
+/* A scalar of config.def, or `listen` (one more), from flags or environment;
+ * `key` names it in errors. */
+int load_override(struct config *c, const char *name, const char *key, struct slice value,
+    enum config_source source, struct diag *d) MUST_CHECK;
+
+/* What the file says of listeners, before anything stands over it. */
+void validate_listens(struct config *c, const struct tree *t, struct diag *d);
+/* What no value alone can tell; then names and the default namespace are put
+ * right. t: for places; may be empty. */
+int validate(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK;
+
+/* Only that no limit is larger than memory. */
+void validate_limits(const struct config *c, const struct tree *t, struct diag *d);
+
+/* Resolves names of origins; all of them are there. */
+void config_resolve(struct config *c);
+
+#endif

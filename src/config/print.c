@@ -1,0 +1,283 @@
+/* print.c - the configuration for people: as YAML, as flags, as a reference. */
+#include <config.h>
+
+#include "base/parse.h"
+#include "config/machine.h"
+#include "config/schema.h"
+#include "config/text.h"
+#include "config/value.h"
+
+/* --- YAML ------------------------------------------------------------------------- */
+
+static void
+print_quoted(const char *s, FILE *to)
+{
+	fputc('"', to);
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			fputc('\\', to);
+		fputc(*s, to);
+	}
+	fputc('"', to);
+}
+
+/* Text always in quotes: "no", "0660" and "~" then stay what they are. */
+static void
+print_scalar(const struct field *f, const void *base, FILE *to)
+{
+	char text[512];
+
+	if (field_owns_text(f) && f->kind != VALUE_ADDRESS) {
+		print_quoted(*(char *const *)field_at(f, base), to);
+		return;
+	}
+	value_text(f, base, false, text, sizeof text);
+	if (f->kind == VALUE_MODE || f->kind == VALUE_ADDRESS)
+		print_quoted(text, to);
+	else
+		fputs(text, to);
+}
+
+static void print_mapping(const struct schema *s, const void *base, int indent, bool in_list,
+    FILE *to);
+
+static void
+print_urls(const struct field *f, const void *base, FILE *to)
+{
+	char *const *urls = *(char *const *const *)field_at(f, base);
+
+	fputc('[', to);
+	for (unsigned i = 0; i < *field_count(f, base); i++) {
+		fputs(i != 0 ? ", " : "", to);
+		print_quoted(urls[i], to);
+	}
+	fputs("]\n", to);
+}
+
+static void
+print_field(const struct field *f, const void *base, int indent, FILE *to)
+{
+	fprintf(to, "%s:", f->key);
+	if (f->kind == FIELD_PART) {
+		fputc('\n', to);
+		print_mapping(f->sub, base, indent + 2, false, to);
+		return;
+	}
+	fputc(' ', to);
+	if (f->kind == FIELD_URLS) {
+		print_urls(f, base, to);
+		return;
+	}
+	print_scalar(f, base, to);
+	fputc('\n', to);
+}
+
+/* Of a listener only what belongs to its kind. */
+static bool
+field_is_shown(const struct schema *s, const struct field *f, const void *base)
+{
+	const struct config_listen *l = base;
+
+	if (s == &listen_schema && !l->is_unix)
+		return f->kind == VALUE_ADDRESS;
+	return field_is_array(f) || f->kind == FIELD_PART || value_is_set(f, base);
+}
+
+static void
+print_mapping(const struct schema *s, const void *base, int indent, bool in_list, FILE *to)
+{
+	bool first = in_list;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!field_is_shown(s, &s->fields[i], base))
+			continue;
+		if (first)
+			fprintf(to, "%*s- ", indent - 2, "");
+		else
+			fprintf(to, "%*s", indent, "");
+		first = false;
+		print_field(&s->fields[i], base, indent, to);
+	}
+}
+
+/* The default namespace is shown where the file would have to say something. */
+static bool
+element_is_shown(const struct config *c, const void *element)
+{
+	return element != &c->namespaces[0] || c->namespaces[0].origin != NULL ||
+	    c->namespaces[0].ttl_ms != 0;
+}
+
+static void
+print_array(const struct config *c, const struct field *f, FILE *to)
+{
+	const char *array = *(char *const *)field_at(f, c);
+	bool headed = false;
+
+	for (unsigned i = 0; i < *field_count(f, c); i++) {
+		const void *element = array + i * f->sub->size;
+
+		if (!element_is_shown(c, element))
+			continue;
+		if (!headed)
+			fprintf(to, "%s:\n", f->key);
+		headed = true;
+		if (f->kind == FIELD_MAP) {
+			fprintf(to, "  ");
+			print_quoted(*(char *const *)element, to);
+			fprintf(to, ":\n");
+		}
+		print_mapping(f->sub, element, 4, f->kind == FIELD_LIST, to);
+	}
+}
+
+/* What `auto` comes to here, where this layer knows. */
+static void
+print_source(const struct config *c, unsigned row, FILE *to)
+{
+	static const char *const sources[] = { "default", "file", "environment", "flag",
+		"CONFIG SET" };
+	const struct field *f = &config_schema.fields[row];
+	struct machine m;
+	char here[FORMAT_MAX];
+
+	fprintf(to, " # %s", sources[c->sources[row]]);
+	machine_read("/", &m);
+	if (f->offset == offsetof(struct config, memory) && c->memory == CONFIG_AUTO)
+		fprintf(to, "; %.*s here", (int)format_bytes(here, machine_memory(&m)), here);
+	if (f->offset == offsetof(struct config, threads) && c->threads == CONFIG_AUTO)
+		fprintf(to, "; %u here", machine_threads(&m));
+}
+
+void
+config_print(const struct config *c, bool sources, FILE *to)
+{
+	for (unsigned i = 0; i < config_option_count(); i++) {
+		const struct field *f = &config_schema.fields[i];
+		char text[64];
+
+		value_text(f, c, false, text, sizeof text);
+		fprintf(to, "%s: %s", f->key, text);
+		if (sources)
+			print_source(c, i, to);
+		fputc('\n', to);
+	}
+	for (unsigned i = config_option_count(); i < config_schema.n; i++)
+		print_array(c, &config_schema.fields[i], to);
+}
+
+/* --- flags ------------------------------------------------------------------------- */
+
+static void
+print_flag(const char *key, const char *metavar, const char *help, const char *def, FILE *to)
+{
+	char head[64], prose[512];
+	struct text h = text_in(head, sizeof head), p = text_in(prose, sizeof prose);
+
+	text_add(&h, "    --");
+	for (; *key != '\0'; key++)
+		text_add(&h, "%c", *key == '_' ? '-' : *key);
+	text_add(&h, "=%s", metavar);
+	text_add(&p, "%s", help);
+	if (def != NULL)
+		text_add(&p, " [%s]", def);
+	help_row(to, head, prose);
+}
+
+void
+config_print_flags(FILE *to)
+{
+	print_flag("listen", "ADDRESS",
+	    "Where clients connect: unix:PATH, which may end in ,mode=0660,owner=USER,group=GROUP, "
+	    "or tcp:127.0.0.1:6380. May be given several times; stands instead of the file's.",
+	    NULL, to);
+	for (unsigned i = 0; i < config_option_count(); i++) {
+		const struct field *f = &config_schema.fields[i];
+
+		print_flag(f->key, value_metavar(f), f->help, f->def, to);
+	}
+}
+
+/* --- reference ---------------------------------------------------------------------- */
+
+static void
+print_cell(const char *text, FILE *to)
+{
+	if (text != NULL && *text != '\0')
+		fprintf(to, " `%s` |", text);
+	else
+		fprintf(to, " |");
+}
+
+static const char *
+range_text(const struct field *f, char *out, size_t size)
+{
+	const char *names[8];
+	struct text t = text_in(out, size);
+	unsigned n = f->kind < VALUE_KINDS ? value_names(f, names, ARRAY_LEN(names)) : 0;
+
+	for (unsigned i = 0; i < n; i++)
+		text_add(&t, "%s%s", i != 0 ? ", " : "", names[i]);
+	if (f->least != NULL && f->most != NULL)
+		text_add(&t, "%s to %s", f->least, f->most);
+	else if (f->most != NULL)
+		text_add(&t, "at most %s", f->most);
+	return out;
+}
+
+static void
+print_scalar_rows(FILE *to)
+{
+	fprintf(to, "| option | type | default | values | while running | Redis's name |\n"
+	            "|---|---|---|---|---|---|\n");
+	for (unsigned i = 0; i < config_option_count(); i++) {
+		const struct field *f = &config_schema.fields[i];
+		char range[128];
+
+		fprintf(to, "| `%s` | %s |", f->key, value_noun(f));
+		print_cell(f->def, to);
+		fprintf(to, " %s | %s |", range_text(f, range, sizeof range),
+		    f->runtime ? "yes" : "no");
+		print_cell(f->redis, to);
+		fprintf(to, "\n");
+	}
+	fprintf(to, "\n");
+	for (unsigned i = 0; i < config_option_count(); i++)
+		fprintf(to, "- `%s`: %s\n", config_option_name(i), config_option_help(i));
+}
+
+static void
+print_sub_rows(const struct schema *s, const char *above, FILE *to)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct field *f = &s->fields[i];
+		char range[128], key[64];
+		struct text t = text_in(key, sizeof key);
+
+		text_add(&t, "%s%s", above, f->key);
+		if (f->kind == FIELD_PART) {
+			text_add(&t, ".");
+			print_sub_rows(f->sub, key, to);
+			continue;
+		}
+		fprintf(to, "| `%s`%s |", key, f->required ? ", needed" : "");
+		fprintf(to, " %s |", f->kind == FIELD_URLS ? "list of URLs" : value_noun(f));
+		print_cell(f->def, to);
+		fprintf(to, " %s | %s |\n", range_text(f, range, sizeof range), f->help);
+	}
+}
+
+void
+config_print_reference(FILE *to)
+{
+	fprintf(to, "### Options\n\n");
+	print_scalar_rows(to);
+	for (unsigned i = config_option_count(); i < config_schema.n; i++) {
+		const struct field *f = &config_schema.fields[i];
+
+		fprintf(to, "\n### `%s`\n\n%s %s, at most %u.\n\n", f->key, f->help,
+		    f->kind == FIELD_LIST ? "A list" : "A mapping by name", f->max);
+		fprintf(to, "| key | type | default | values | meaning |\n|---|---|---|---|---|\n");
+		print_sub_rows(f->sub, "", to);
+	}
+}

@@ -1,0 +1,277 @@
+#include <config.h>
+
+#include "config/schema.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/mem.h"
+#include "config/value.h"
+
+#define ROW(type, row_key, row_kind, row_field, row_def, row_least, row_most, must, row_help) \
+	{ .key = row_key, .kind = VALUE_##row_kind, .offset = offsetof(struct type, row_field), \
+	    .def = row_def, .least = row_least, .most = row_most, .required = must, \
+	    .help = row_help },
+
+static const struct field listen_fields[] = {
+#define LISTEN_OPTION(...) ROW(config_listen, __VA_ARGS__)
+#include "config/listen.def"
+#undef LISTEN_OPTION
+};
+
+const struct schema listen_schema = {
+	.noun = "a listener",
+	.fields = listen_fields,
+	.n = ARRAY_LEN(listen_fields),
+	.size = sizeof(struct config_listen),
+};
+
+static const struct field namespace_fields[] = {
+#define NAMESPACE_OPTION(...) ROW(config_namespace, __VA_ARGS__)
+#include "config/namespace.def"
+#undef NAMESPACE_OPTION
+};
+
+static const struct schema namespace_schema = {
+	.noun = "a namespace",
+	.fields = namespace_fields,
+	.n = ARRAY_LEN(namespace_fields),
+	.size = sizeof(struct config_namespace),
+};
+
+static const struct field http_fields[] = {
+#define ORIGIN_HTTP_OPTION(row_key, kind_, field_, def_, least_, most_, must, row_help) \
+	{ .key = row_key, .kind = FIELD_##kind_, .offset = offsetof(struct config_origin, field_), \
+	    .count_offset = offsetof(struct config_origin, n_##field_), .required = must, \
+	    .help = row_help, .max = CONFIG_ENDPOINTS_MAX },
+#include "config/origin.def"
+#undef ORIGIN_HTTP_OPTION
+};
+
+static const struct schema http_schema = {
+	.noun = "http",
+	.fields = http_fields,
+	.n = ARRAY_LEN(http_fields),
+	.size = sizeof(struct config_origin),
+};
+
+/* The name is the first char * of the struct: FIELD_MAP fills it. */
+_Static_assert(offsetof(struct config_origin, name) == 0, "the key of the map");
+
+static const struct field origin_fields[] = {
+	{ .key = "http", .kind = FIELD_PART, .sub = &http_schema, .required = true,
+	    .help = "The origin speaks HTTP." },
+#define ORIGIN_OPTION(...) ROW(config_origin, __VA_ARGS__)
+#include "config/origin.def"
+#undef ORIGIN_OPTION
+};
+
+static const struct schema origin_schema = {
+	.noun = "an origin",
+	.fields = origin_fields,
+	.n = ARRAY_LEN(origin_fields),
+	.size = sizeof(struct config_origin),
+};
+
+#define START false
+#define RELOAD true
+#define ARRAY(name) \
+	.offset = offsetof(struct config, name), .count_offset = offsetof(struct config, n_##name)
+
+static const struct field config_fields[] = {
+#define OPTION(name, type, row_def, row_least, row_most, apply, row_redis, row_help) \
+	{ .key = #name, .kind = VALUE_##type, .offset = offsetof(struct config, name), \
+	    .def = row_def, .least = row_least, .most = row_most, .runtime = apply, \
+	    .redis = row_redis, .help = row_help },
+#include "config/config.def"
+#undef OPTION
+	{ .key = "listen", .kind = FIELD_LIST, ARRAY(listens), .sub = &listen_schema,
+	    .max = CONFIG_LISTENS_MAX,
+	    .help = "Where clients connect. Unset: a Unix socket at the first of "
+	            "/run/pannier/pannier.sock, $XDG_RUNTIME_DIR/pannier.sock and "
+	            "/tmp/pannier-UID.sock whose directory can be written." },
+	{ .key = "namespaces", .kind = FIELD_LIST, ARRAY(namespaces), .sub = &namespace_schema,
+	    .max = CONFIG_NAMESPACES_MAX - 1, .lead = 1,
+	    .help = "What keys with a common prefix have in common." },
+	{ .key = "origins", .kind = FIELD_MAP, ARRAY(origins), .sub = &origin_schema,
+	    .max = CONFIG_ORIGINS_MAX,
+	    .help = "Backends, by name, that namespaces fetch misses from." },
+};
+
+const struct schema config_schema = {
+	.noun = "the configuration",
+	.fields = config_fields,
+	.n = ARRAY_LEN(config_fields),
+	.size = sizeof(struct config),
+};
+
+const struct field *
+schema_find(const struct schema *s, struct slice key)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (slice_eq(key, slice_str(s->fields[i].key)))
+			return &s->fields[i];
+	return NULL;
+}
+
+static MUST_CHECK int
+field_default(const struct field *f, void *base)
+{
+	struct config_error why;
+	int rc;
+
+	if (f->kind == VALUE_OWNER || f->kind == VALUE_GROUP)
+		memset(field_at(f, base), 0xff, sizeof(uid_t)); /* -1: unset */
+	if (f->kind == FIELD_PART)
+		return schema_defaults(f->sub, base);
+	if (f->def == NULL || f->kind >= VALUE_KINDS)
+		return 0;
+	rc = value_parse(f, slice_str(f->def), base, &why);
+	assert(rc == 0 || rc == -ENOMEM); /* a default is right, tests see to it */
+	return rc;
+}
+
+int
+schema_defaults(const struct schema *s, void *base)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < s->n && rc == 0; i++)
+		rc = field_default(&s->fields[i], base);
+	return rc;
+}
+
+/* The elements of an array have their schema, but those of FIELD_URLS. */
+static size_t
+element_size(const struct field *f)
+{
+	return f->kind == FIELD_URLS ? sizeof(char *) : f->sub->size;
+}
+
+static void
+element_fini(const struct field *f, void *element)
+{
+	if (f->kind != FIELD_LIST) { /* a URL, or the name of an origin */
+		mem_free(*(char **)element);
+		*(char **)element = NULL;
+	}
+	if (f->kind != FIELD_URLS)
+		schema_fini(f->sub, element);
+}
+
+static MUST_CHECK int
+element_copy(const struct field *f, void *to, const void *from)
+{
+	int rc = f->kind == FIELD_URLS ? 0 : schema_copy(f->sub, to, from);
+
+	if (f->kind == FIELD_LIST)
+		return rc;
+	/* Also on failure: what schema_copy() left there is the original's. */
+	*(char **)to = rc == 0 ? mem_strdup(*(char *const *)from) : NULL;
+	return rc != 0 || *(char **)to != NULL ? rc : -ENOMEM;
+}
+
+static void
+field_fini(const struct field *f, void *base)
+{
+	void *at = field_at(f, base);
+
+	if (f->kind == FIELD_PART) {
+		schema_fini(f->sub, base);
+	} else if (field_is_array(f)) {
+		for (unsigned i = 0; i < *field_count(f, base); i++)
+			element_fini(f, *(char **)at + i * element_size(f));
+		*field_count(f, base) = 0;
+	}
+	if (field_owns_text(f) || field_is_array(f)) {
+		mem_free(*(void **)at);
+		*(void **)at = NULL;
+	}
+}
+
+void
+schema_fini(const struct schema *s, void *base)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		field_fini(&s->fields[i], base);
+}
+
+/* So that a copy that stops half-way owns nothing of the original's. */
+static void
+schema_disown(const struct schema *s, void *base)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct field *f = &s->fields[i];
+
+		if (f->kind == FIELD_PART)
+			schema_disown(f->sub, base);
+		else if (field_owns_text(f) || field_is_array(f))
+			*(void **)field_at(f, base) = NULL;
+		if (field_is_array(f))
+			*field_count(f, base) = 0;
+	}
+}
+
+static MUST_CHECK int
+array_copy(const struct field *f, void *to, const void *from)
+{
+	unsigned n = *field_count(f, from);
+	size_t size = element_size(f);
+	char *copy, *const *original = field_at(f, from);
+	int rc = 0;
+
+	if (*original == NULL)
+		return 0;
+	copy = mem_calloc(n, size);
+	if (copy == NULL)
+		return -ENOMEM;
+	*(char **)field_at(f, to) = copy;
+	for (unsigned i = 0; i < n && rc == 0; i++) {
+		*field_count(f, to) = i + 1;
+		rc = element_copy(f, copy + i * size, *original + i * size);
+	}
+	return rc;
+}
+
+static MUST_CHECK int
+field_copy(const struct field *f, void *to, const void *from)
+{
+	const char *text;
+
+	if (field_is_array(f))
+		return array_copy(f, to, from);
+	if (!field_owns_text(f))
+		return 0;
+	text = *(char *const *)field_at(f, from);
+	if (text == NULL)
+		return 0;
+	*(char **)field_at(f, to) = mem_strdup(text);
+	return *(char **)field_at(f, to) != NULL ? 0 : -ENOMEM;
+}
+
+static MUST_CHECK int
+fields_copy(const struct schema *s, void *to, const void *from)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < s->n && rc == 0; i++) {
+		const struct field *f = &s->fields[i];
+
+		rc = f->kind == FIELD_PART ? fields_copy(f->sub, to, from) :
+		                             field_copy(f, to, from);
+	}
+	return rc;
+}
+
+int
+schema_copy(const struct schema *s, void *to, const void *from)
+{
+	int rc;
+
+	memcpy(to, from, s->size);
+	schema_disown(s, to);
+	rc = fields_copy(s, to, from);
+	if (rc != 0)
+		schema_fini(s, to);
+	return rc;
+}

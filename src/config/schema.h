@@ -1,0 +1,95 @@
+/* schema.h - what a configuration may say, as tables made from the .def
+ * files. Reading, printing, copying, freeing and the reference page all walk
+ * these tables, so that a new row is known to each of them. */
+#ifndef PANNIER_CONFIG_SCHEMA_H
+#define PANNIER_CONFIG_SCHEMA_H
+
+#include "config/config.h"
+
+enum field_kind {
+	/* Scalars: value.h reads and prints them. */
+	VALUE_BYTES,    /* uint64_t */
+	VALUE_COUNT,    /* uint64_t */
+	VALUE_COUNT32,  /* uint32_t */
+	VALUE_DURATION, /* int64_t, milliseconds */
+	VALUE_LEVEL,    /* int */
+	VALUE_ENUM,     /* int */
+	VALUE_MODE,     /* mode_t */
+	VALUE_OWNER,    /* uid_t, -1: unset */
+	VALUE_GROUP,    /* gid_t, -1: unset */
+	VALUE_ADDRESS,  /* char *, and the port of struct config_listen */
+	VALUE_NAME,     /* char *, from here on: NULL is unset */
+	VALUE_PREFIX,
+	VALUE_TEMPLATE,
+	VALUE_SOCKET,
+	VALUE_URL,
+	VALUE_KINDS,
+	/* Containers. */
+	FIELD_URLS = VALUE_KINDS, /* char **, and how many: a list of VALUE_URL */
+	FIELD_LIST,     /* an array of `sub`, and how many */
+	FIELD_MAP,      /* likewise, the key goes to the element's first char * */
+	FIELD_PART,     /* a mapping that fills fields of the same struct */
+};
+
+struct schema;
+
+struct field {
+	const char *key;
+	enum field_kind kind;
+	size_t offset;        /* in the struct that the schema is about */
+	size_t count_offset;  /* of arrays: of an unsigned */
+	const char *def, *least, *most; /* as text, NULL: none */
+	bool required;
+	bool runtime;         /* may change while running */
+	const char *redis;    /* CONFIG GET's name, or NULL */
+	const char *help;
+	const struct schema *sub;
+	unsigned max;         /* of arrays: elements */
+	unsigned lead;        /* elements before those of the file */
+};
+
+struct schema {
+	const char *noun; /* "a namespace" */
+	const struct field *fields;
+	unsigned n;
+	size_t size;
+};
+
+/* The scalars come first, in the order of config.def. */
+extern const struct schema config_schema;
+
+extern const struct schema listen_schema;
+
+const struct field *schema_find(const struct schema *s, struct slice key);
+/* All defaults; base is zeroed. 0 or -ENOMEM. */
+int schema_defaults(const struct schema *s, void *base) MUST_CHECK;
+/* Frees what the struct owns, not the struct, and forgets it. */
+void schema_fini(const struct schema *s, void *base);
+/* A deep copy into storage of s->size bytes. 0, or -ENOMEM with *to empty. */
+int schema_copy(const struct schema *s, void *to, const void *from) MUST_CHECK;
+
+static inline void *
+field_at(const struct field *f, const void *base)
+{
+	return (char *)base + f->offset;
+}
+
+static inline unsigned *
+field_count(const struct field *f, const void *base)
+{
+	return (unsigned *)(void *)((char *)base + f->count_offset);
+}
+
+static inline bool
+field_is_array(const struct field *f)
+{
+	return f->kind >= VALUE_KINDS && f->kind != FIELD_PART;
+}
+
+static inline bool
+field_owns_text(const struct field *f)
+{
+	return f->kind >= VALUE_ADDRESS && f->kind < VALUE_KINDS;
+}
+
+#endif

@@ -1,0 +1,296 @@
+/* validate.c - what no value alone can tell. */
+#include <config.h>
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "config/load.h"
+#include "config/text.h"
+
+/* --- listeners ------------------------------------------------------------------ */
+
+static void
+check_listen(const struct config_listen *l, const struct node *n, const struct place *at,
+    struct diag *d)
+{
+	static const char *const unix_only[] = { "mode", "owner", "group" };
+
+	if (n == NULL || n->kind != NODE_MAPPING)
+		return;
+	if (l->path != NULL && l->host != NULL)
+		diag_error(d, n->at, at, "has unix: and tcp:; write two listeners");
+	else if (node_member(n, "unix") == NULL && node_member(n, "tcp") == NULL)
+		diag_error(d, n->at, at, "needs unix: or tcp:, and there is none");
+	for (size_t i = 0; i < ARRAY_LEN(unix_only); i++) {
+		const struct node *extra = node_member(n, unix_only[i]);
+
+		if (extra != NULL && l->path == NULL && l->host != NULL)
+			diag_error(d, extra->at, at, "%s: belongs to a Unix socket, not to TCP",
+			    unix_only[i]);
+	}
+}
+
+void
+validate_listens(struct config *c, const struct tree *t, struct diag *d)
+{
+	const struct node *list = node_member(t->root, "listen");
+	struct place up = { .key = "listen" }, at = { .up = &up };
+
+	for (; at.index < c->n_listens; at.index++) {
+		struct config_listen *l = &c->listens[at.index];
+
+		check_listen(l, node_element(list, at.index), &at, d);
+		l->is_unix = l->path != NULL;
+	}
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* Port 0 is another one each time. */
+static void
+check_same_listens(const struct config *c, struct diag *d)
+{
+	struct place where = { .key = "listen" };
+	struct mark nowhere = { 0, 0 };
+
+	for (unsigned i = 0; i < c->n_listens; i++) {
+		for (unsigned j = 0; j < i; j++) {
+			const struct config_listen *a = &c->listens[i], *b = &c->listens[j];
+
+			if (same_text(a->path, b->path))
+				diag_error(d, nowhere, &where, "two listeners on %s", a->path);
+			else if (same_text(a->host, b->host) && a->port == b->port && a->port != 0)
+				diag_error(d, nowhere, &where, "two listeners on %s:%u", a->host,
+				    a->port);
+		}
+	}
+}
+
+/* --- limits ---------------------------------------------------------------------- */
+
+static void
+check_limit(const struct config *c, const struct tree *t, const char *name, uint64_t value,
+    struct diag *d)
+{
+	struct place where = { .key = name };
+	int row = config_option_find(slice_str(name));
+	const struct node *n = node_member(t->root, name);
+	struct mark at = { 0, 0 };
+	char limit[64], memory[64];
+
+	if (value == CONFIG_AUTO || c->memory == CONFIG_AUTO || value <= c->memory)
+		return;
+	if (n != NULL && c->sources[row] == CONFIG_FILE)
+		at = n->at;
+	config_option_get(c, (unsigned)row, false, limit, sizeof limit);
+	config_option_get(c, (unsigned)config_option_find(SLICE("memory")), false, memory,
+	    sizeof memory);
+	diag_error(d, at, &where, "\"%s\" is more than memory, which is %s", limit, memory);
+}
+
+void
+validate_limits(const struct config *c, const struct tree *t, struct diag *d)
+{
+	check_limit(c, t, "max_value", c->max_value, d);
+	check_limit(c, t, "output_limit", c->output_limit, d);
+	check_limit(c, t, "buffers_limit", c->buffers_limit, d);
+}
+
+/* --- namespaces ------------------------------------------------------------------ */
+
+/* The file's list begins at element 1: 0 is the default namespace's. */
+struct ns_check {
+	const struct config *c;
+	const struct config_namespace *ns;
+	const struct node *node;
+	struct place at;
+	struct diag *d;
+};
+
+/* The place of a key, or where it is not written that of the namespace. */
+static struct mark
+ns_mark(const struct ns_check *k, const char *key)
+{
+	const struct node *n = node_member(k->node, key);
+
+	return n != NULL ? n->at : k->node->at;
+}
+
+static const struct config_origin *
+find_origin(const struct config *c, const char *name)
+{
+	for (unsigned i = 0; i < c->n_origins; i++)
+		if (same_text(c->origins[i].name, name))
+			return &c->origins[i];
+	return NULL;
+}
+
+static void
+unknown_origin(const struct ns_check *k)
+{
+	const char *names[CONFIG_ORIGINS_MAX], *near;
+	struct place where = { .up = &k->at, .key = "origin" };
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < k->c->n_origins; i++)
+		if (k->c->origins[i].name != NULL)
+			names[n++] = k->c->origins[i].name;
+	near = nearest(slice_str(k->ns->origin), names, n);
+	diag_error(k->d, ns_mark(k, "origin"), &where, "\"%s\" is not among origins:%s%s%s",
+	    k->ns->origin, near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+	    near != NULL ? "\"?" : "");
+}
+
+static void
+check_ns_origin(const struct ns_check *k)
+{
+	struct place path = { .up = &k->at, .key = "path" };
+	const struct config_namespace *ns = k->ns;
+
+	if (ns->origin != NULL && find_origin(k->c, ns->origin) == NULL)
+		unknown_origin(k);
+	if (ns->origin != NULL && node_member(k->node, "path") == NULL)
+		diag_error(k->d, ns_mark(k, "origin"), &k->at,
+		    "origin: needs path:, for example path: /%s/{rest}", ns->origin);
+	if (ns->path != NULL && node_member(k->node, "origin") == NULL)
+		diag_error(k->d, ns_mark(k, "path"), &k->at,
+		    "path: needs origin:, and there is none");
+	if (ns->path != NULL && strstr(ns->path, "{key}") == NULL &&
+	    strstr(ns->path, "{rest}") == NULL)
+		diag_error(k->d, ns_mark(k, "path"), &path,
+		    "\"%s\" has neither {key} nor {rest}; all keys would fetch the same", ns->path);
+}
+
+/* "user:" is user, "a/b." is a_b; NULL: no memory. */
+static char *
+name_of_prefix(const char *prefix)
+{
+	char *name = *prefix == '\0' ? mem_strdup("default") : mem_strdup(prefix);
+	size_t end = 0;
+
+	for (size_t i = 0; name != NULL && i < 64 && name[i] != '\0'; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+			end = i + 1;
+		else if (c != '-' && c != '.')
+			name[i] = '_';
+	}
+	if (name != NULL)
+		name[end] = '\0';
+	return name;
+}
+
+static MUST_CHECK int
+check_ns_name(const struct ns_check *k, struct config_namespace *ns)
+{
+	struct place name = { .up = &k->at, .key = "name" };
+	bool is_default = ns->prefix != NULL && *ns->prefix == '\0';
+
+	if (ns->name == NULL && ns->prefix != NULL) {
+		ns->name = name_of_prefix(ns->prefix);
+		if (ns->name == NULL)
+			return -ENOMEM;
+	}
+	if (ns->name == NULL)
+		return 0;
+	if (*ns->name == '\0')
+		diag_error(k->d, k->node->at, &k->at,
+		    "no name can be made from the prefix; add name:");
+	else if ((strcmp(ns->name, "default") == 0) != is_default)
+		diag_error(k->d, ns_mark(k, "name"), &name,
+		    is_default ? "the namespace of prefix \"\" is called default; leave name: out" :
+		                 "default is the namespace of prefix \"\"; write another name:");
+	return 0;
+}
+
+static void
+check_ns_unique(const struct ns_check *k)
+{
+	struct place prefix = { .up = &k->at, .key = "prefix" };
+
+	for (const struct config_namespace *o = k->c->namespaces + 1; o != k->ns; o++) {
+		unsigned i = (unsigned)(o - k->c->namespaces) - 1;
+
+		if (same_text(o->prefix, k->ns->prefix))
+			diag_error(k->d, ns_mark(k, "prefix"), &prefix,
+			    "\"%s\" is the prefix of namespaces[%u] too", o->prefix, i);
+		else if (same_text(o->name, k->ns->name) && *o->name != '\0')
+			diag_error(k->d, ns_mark(k, "name"), &k->at,
+			    "is called \"%s\", as namespaces[%u] is; give it a name: of its own",
+			    o->name, i);
+	}
+}
+
+static MUST_CHECK int
+check_namespaces(struct config *c, const struct tree *t, struct diag *d)
+{
+	struct place up = { .key = "namespaces" };
+	const struct node *list = node_member(t->root, "namespaces");
+	int rc = 0;
+
+	for (unsigned i = 1; i < c->n_namespaces && rc == 0; i++) {
+		struct ns_check k = { .c = c, .ns = &c->namespaces[i], .d = d,
+			.node = node_element(list, i - 1), .at = { .up = &up, .index = i - 1 } };
+
+		if (k.node->kind != NODE_MAPPING)
+			continue;
+		rc = check_ns_name(&k, &c->namespaces[i]);
+		check_ns_unique(&k);
+		check_ns_origin(&k);
+	}
+	return rc;
+}
+
+/* --- all ------------------------------------------------------------------------- */
+
+/* Element 0 is the namespace of prefix "": that of the file, or a plain one. */
+static MUST_CHECK int
+place_default(struct config *c)
+{
+	struct config_namespace *all = c->namespaces, found;
+	unsigned i = 1;
+
+	while (i < c->n_namespaces && *all[i].prefix != '\0')
+		i++;
+	if (i == c->n_namespaces) {
+		all[0].name = mem_strdup("default");
+		all[0].prefix = mem_strdup("");
+		return all[0].name != NULL && all[0].prefix != NULL ? 0 : -ENOMEM;
+	}
+	found = all[i];
+	memmove(&all[i], &all[i + 1], (c->n_namespaces - i - 1) * sizeof *all);
+	all[0] = found;
+	c->n_namespaces--;
+	return 0;
+}
+
+void
+config_resolve(struct config *c)
+{
+	for (unsigned i = 0; i < c->n_origins; i++)
+		c->origins[i].index = i;
+	for (unsigned i = 0; i < c->n_namespaces; i++)
+		if (c->namespaces[i].origin != NULL)
+			c->namespaces[i].origin_cfg = find_origin(c, c->namespaces[i].origin);
+}
+
+int
+validate(struct config *c, const struct tree *t, struct diag *d)
+{
+	int rc;
+
+	check_same_listens(c, d);
+	validate_limits(c, t, d);
+	rc = check_namespaces(c, t, d);
+	if (rc != 0 || d->n != 0)
+		return rc;
+	rc = place_default(c);
+	if (rc == 0)
+		config_resolve(c);
+	return rc;
+}
