@@ -4,46 +4,48 @@
 #ifndef PANNIER_PROTO_RESP_H
 #define PANNIER_PROTO_RESP_H
 
+#include "base/buf.h"
 #include "proto/msg.h"
 
 struct resp_limits {
-	uint32_t max_args;   /* 1,048,576, as Redis; 10 before AUTH */
+	uint32_t max_args;   /* 1,048,576; 10 before AUTH */
 	uint64_t max_bulk;   /* bytes of one argument; 16 KiB before AUTH */
 	uint32_t max_inline; /* 64 KiB: an inline request or a count line */
+	bool unauthenticated;/* say so where max_args or max_bulk is passed */
 };
 
 /* What is known of a request that is not complete yet, one for each
- * connection. Holds heap memory only while a request is cut in two. */
+ * connection. Offsets are from that request's start. Holds no memory. */
 struct resp_parser {
 	const struct resp_limits *limits; /* the caller's, may be exchanged */
-	size_t pos;          /* bytes of the open request looked at so far */
-	uint32_t args_want;  /* of the open request; 0: its head is not read */
-	uint32_t args_have;
-	uint64_t bulk_left;  /* length of the argument that is open */
-	bool bulk_open;
-	struct resp_span *spans; /* offsets of the arguments found so far, owned */
-	uint32_t spans_cap;
+	enum resp_stage { RESP_FRESH, RESP_INLINE, RESP_COUNT, RESP_BULKS } stage;
+	uint32_t args_left;  /* whose heads were not read yet */
+	size_t pos;          /* where the next line begins; behind the input, where
+	                      * the last bulk is not here yet */
+	size_t scanned;      /* bytes of that line that hold no line end */
 	size_t need;         /* after PARSE_MORE: bytes in all, from the start of
 	                      * the open request, without which nothing goes on */
 	const char *error;   /* after PARSE_ERROR: text behind "ERR " */
-	char error_buf[64];
+	char error_buf[48];
 };
 
 enum parse_status {
 	PARSE_DONE,  /* all input is used, or the batch is full (used < len) */
 	PARSE_MORE,  /* the rest behind `used` is the start of a request */
 	PARSE_ERROR, /* answer "-ERR <error>", close after the batch is served */
-	PARSE_NOMEM,
+	PARSE_NOMEM, /* for the request at `used`; the batch is good */
 };
 
 void resp_parser_init(struct resp_parser *p, const struct resp_limits *limits);
+/* Forgets the open request: the next input may begin anywhere. */
+void resp_parser_reset(struct resp_parser *p);
 void resp_parser_fini(struct resp_parser *p);
 
-/* Finds whole requests in data and puts them into the emptied batch; *used
+/* Empties the batch and puts whole requests found in data into it; *used
  * is where the first request begins that is not in it. The next call gets the
- * same bytes from there on, with more behind. Empty requests (*0, *-1, a bare
- * CR LF) are passed over, as Redis does. Requests found before an error are in
- * the batch and must be served. */
+ * same bytes from there on, with more behind, or resp_parser_reset() comes
+ * before it. Empty requests (*0, *-1, a bare CR LF) are passed over, as Redis
+ * does. Requests found before an error are in the batch and must be served. */
 enum parse_status resp_parse(struct resp_parser *p, const char *data, size_t len,
     struct batch *batch, size_t *used) MUST_CHECK;
 
@@ -54,22 +56,30 @@ enum resp_type {
 	RESP_MAP, RESP_SET, RESP_PUSH, RESP_BOOL, RESP_DOUBLE, RESP_VERBATIM, RESP_BIGNUM,
 };
 
+#define RESP_REPLY_DEPTH 16           /* COMMAND DOCS has 10 */
+#define RESP_REPLY_ELEMENTS (1u << 24)
+#define RESP_REPLY_LINE 65536         /* bytes of a status, error, number */
+
 /* One element of a reply; aggregates are followed by their elements, depth
  * first. */
 struct resp_value {
 	enum resp_type type;
-	struct slice text; /* bytes of everything but aggregates */
+	struct slice text; /* bytes of everything but aggregates; of a verbatim
+	                    * string without its format */
 	int64_t n;         /* the integer, the bool, or how many elements (of a
 	                    * map: pairs) follow */
 };
 
 /* Length of the whole reply at the start of data, 0 where it is not complete,
- * -EPROTO where it is none. Elements and depth are capped. */
-int64_t resp_reply_len(const char *data, size_t len, uint64_t max_bulk);
+ * -EPROTO where it is none: a malformed one, more than the limits above, or a
+ * string of more than max_bulk bytes. Looks at everything again each time:
+ * ask again only when there is clearly more. Attributes and streamed
+ * aggregates, which Redis never sends unasked, are refused. */
+int64_t resp_reply_len(const char *data, size_t len, uint64_t max_bulk) MUST_CHECK;
 /* The element at *pos of a complete reply, and moves on; false at its end. */
 bool resp_reply_next(struct slice reply, size_t *pos, struct resp_value *out);
 
-/* Appends a request as clients send it. 0 or -ENOMEM. */
+/* Appends a request as clients send it. 0 or -ENOMEM, with nothing written. */
 int resp_request(struct buf *b, const struct slice *argv, uint32_t argc) MUST_CHECK;
 
 #endif
