@@ -137,6 +137,6 @@ buf_shrink(struct buf *b, size_t keep)
 		return;
 	if (len == 0)
 		buf_fini(b);
-	else if (buf_resize(b, len) != 0)
+	else if (buf_resize(b, MAX(len, keep)) != 0)
 		return; /* keeping more than needed is no failure */
 }

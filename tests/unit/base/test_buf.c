@@ -124,6 +124,53 @@ START_TEST(shrinking_keeps_the_content_and_gives_memory_back)
 }
 END_TEST
 
+START_TEST(resizing_is_exact_and_keeps_the_content)
+{
+	struct buf b;
+
+	buf_init(&b);
+	ck_assert_int_eq(buf_resize(&b, 100), 0);
+	ck_assert_uint_eq(b.cap, 100);
+	ck_assert_int_eq(buf_append(&b, "0123456789", 10), 0);
+	ck_assert_uint_eq(b.cap, 100);
+	buf_consume(&b, 4);
+	ck_assert_int_eq(buf_resize(&b, 6), 0); /* what stands behind the head moves */
+	ck_assert_uint_eq(b.cap, 6);
+	ck_assert(holds(&b, "456789"));
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(shrinking_leaves_what_was_asked_for)
+{
+	struct buf b;
+
+	buf_init(&b);
+	ck_assert_int_eq(buf_resize(&b, 100000), 0);
+	ck_assert_int_eq(buf_append(&b, "abc", 3), 0);
+	buf_consume(&b, 1);
+	buf_shrink(&b, 70000);
+	ck_assert_uint_eq(b.cap, 100000); /* not far more: stays */
+	buf_shrink(&b, 30000);
+	ck_assert_uint_eq(b.cap, 30000);
+	ck_assert(holds(&b, "bc"));
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(absurd_lengths_are_refused_without_overflow)
+{
+	struct buf b;
+
+	buf_init(&b);
+	ck_assert_int_eq(buf_append(&b, "bc", 2), 0);
+	ck_assert_int_eq(buf_reserve(&b, SIZE_MAX - 10), -ENOMEM);
+	ck_assert_int_eq(buf_reserve(&b, SIZE_MAX / 4), -ENOMEM);
+	ck_assert(holds(&b, "bc"));
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(an_empty_buf_can_be_looked_at)
 {
 	struct buf b;
@@ -149,6 +196,8 @@ main(void)
 	    an_empty_buf_can_be_looked_at);
 	SUITE_ADD(s, "memory", a_queue_that_is_never_empty_does_not_grow_for_ever,
 	    a_refused_append_leaves_the_content,
-	    shrinking_keeps_the_content_and_gives_memory_back);
+	    shrinking_keeps_the_content_and_gives_memory_back,
+	    resizing_is_exact_and_keeps_the_content, shrinking_leaves_what_was_asked_for,
+	    absurd_lengths_are_refused_without_overflow);
 	return suite_main(s);
 }
