@@ -2,15 +2,12 @@
 
 #include "origin/curl_api.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "base/util.h"
+#include "origin/dynlib.h"
 
-#define LIBRARY "libcurl.so.4"
 /* 7.87 brought CURLOPT_QUICK_EXIT, without which taking back a fetch whose
  * name is still being looked up waits for the resolver. */
 #define VERSION_MIN 0x075700
@@ -22,29 +19,21 @@ static struct {
 	char error[256];
 } loaded = { .once = PTHREAD_ONCE_INIT };
 
-static bool
-load_functions(void *lib)
+static int
+load_functions(void)
 {
-	static const struct {
-		const char *name;
-		size_t offset;
-	} functions[] = {
+	static const struct dynlib_fn functions[] = {
 #define CURL_API_ROW(fn) { "curl_" #fn, offsetof(struct curl_api, fn) },
 		CURL_API(CURL_API_ROW)
 #undef CURL_API_ROW
 	};
+	char why[200];
+	int rc = dynlib_load("libcurl.so.4", "libcurl4", functions, ARRAY_LEN(functions),
+	    &loaded.api, why, sizeof why);
 
-	for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
-		void *fn = dlsym(lib, functions[i].name);
-
-		if (fn == NULL) {
-			snprintf(loaded.error, sizeof loaded.error, LIBRARY " has no function %s",
-			    functions[i].name);
-			return false;
-		}
-		memcpy((char *)&loaded.api + functions[i].offset, &fn, sizeof fn);
-	}
-	return true;
+	if (rc != 0)
+		snprintf(loaded.error, sizeof loaded.error, "origins need libcurl: %s", why);
+	return rc;
 }
 
 static bool
@@ -54,13 +43,13 @@ check_version(void)
 
 	if (v->version_num < VERSION_MIN) {
 		snprintf(loaded.error, sizeof loaded.error,
-		    LIBRARY " is of version %s, origins need 7.87 or later", v->version);
+		    "origins need libcurl 7.87 or later, this is %s", v->version);
 		return false;
 	}
 	/* Without, a slow name server would stop the whole loop. */
 	if ((v->features & CURL_VERSION_ASYNCHDNS) == 0) {
 		snprintf(loaded.error, sizeof loaded.error,
-		    LIBRARY " was built without a threaded resolver");
+		    "origins need a libcurl with a threaded resolver, this one has none");
 		return false;
 	}
 	return true;
@@ -69,18 +58,10 @@ check_version(void)
 static void
 load(void)
 {
-	void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-
-	if (lib == NULL) {
-		snprintf(loaded.error, sizeof loaded.error,
-		    "origins need " LIBRARY " (%s); on Debian: apt-get install libcurl4",
-		    dlerror());
-		return;
-	}
-	if (!load_functions(lib) || !check_version())
+	if (load_functions() != 0 || !check_version())
 		return;
 	if (loaded.api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-		snprintf(loaded.error, sizeof loaded.error, LIBRARY " could not be initialised");
+		snprintf(loaded.error, sizeof loaded.error, "libcurl could not be initialised");
 		return;
 	}
 	loaded.usable = true;
