@@ -41,7 +41,7 @@ buf_resize(struct buf *b, size_t cap)
 	size_t len = buf_len(b);
 	char *mem;
 
-	assert(cap >= len);
+	assert(cap >= len && (b->mem != NULL || len == 0));
 	if (b->head != 0) {
 		mem = mem_alloc(cap);
 		if (mem == NULL)

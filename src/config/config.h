@@ -101,12 +101,12 @@ int config_check(const char *path, const struct config_override *flags, unsigned
 void config_free(struct config *c); /* NULL is fine */
 
 /* "unix:PATH", "unix:PATH,mode=0660,owner=USER,group=GROUP", "tcp:HOST:PORT".
- * 0; -EINVAL or -ENOMEM with err set and *out empty. */
-int config_listen_parse(struct slice text, struct config_listen *out, struct config_error *err)
+ * 0; -EINVAL or -ENOMEM with why set and *out empty. */
+int config_listen_parse(struct slice text, struct config_listen *out, struct config_error *why)
     MUST_CHECK;
 void config_listen_fini(struct config_listen *l);
 /* One more listener, from the same text. */
-int config_listen_add(struct config *c, struct slice text, struct config_error *err) MUST_CHECK;
+int config_listen_add(struct config *c, struct slice text, struct config_error *why) MUST_CHECK;
 
 /* By name of config.def or by Redis's name ("maxmemory"); for CONFIG GET and
  * SET. */

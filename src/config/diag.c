@@ -19,7 +19,7 @@ place_text(const struct place *p, struct text *t)
 void
 diag_error(struct diag *d, struct mark at, const struct place *where, const char *fmt, ...)
 {
-	struct config_error e;
+	struct config_error e = { "" };
 	struct text t = text_in(e.text, sizeof e.text);
 	va_list ap;
 

@@ -145,7 +145,7 @@ read_upwards(const char *root, const struct hierarchy *h, const char *cgroup, st
 		cgroup = "";
 	if (room == 0)
 		return;
-	strcpy(dir + base, cgroup);
+	memcpy(dir + base, cgroup, strlen(cgroup) + 1);
 	for (;;) {
 		char *slash = strrchr(dir + base, '/');
 

@@ -11,6 +11,7 @@
 
 #include "config/tree.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <yaml.h>
 
@@ -49,10 +50,11 @@ static struct node *
 node_new(struct builder *b, enum node_kind kind, yaml_mark_t at, struct slice text)
 {
 	struct node *n = mem_alloc(sizeof *n + text.len + 1);
-	char *copy = (char *)(n + 1);
+	char *copy;
 
 	if (n == NULL)
 		return NULL;
+	copy = (char *)(n + 1);
 	*n = (struct node){ .kind = kind, .at = mark_of(at), .all = b->tree->all };
 	if (text.len != 0)
 		memcpy(copy, text.ptr, text.len);
@@ -75,6 +77,7 @@ place_node(struct builder *b, struct node *n, yaml_mark_t at)
 		f->key->value = n;
 		f->key = NULL;
 	} else {
+		assert(f->node != NULL);
 		if (f->node->kind == NODE_MAPPING && n->kind != NODE_SCALAR)
 			return refuse(b, at, "a key must be plain text, not a list or a mapping");
 		if (f->node->kind == NODE_MAPPING)

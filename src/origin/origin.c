@@ -26,6 +26,7 @@
 #define ERROR_MAX 512
 #define SCRATCH_KEEP 4096
 
+/* NOLINTNEXTLINE(misc-redundant-expression): that is what it asserts */
 _Static_assert(ORIGIN_TTL_UNSAID == CACHE_CONTROL_UNSAID, "one value for both");
 
 struct origin_client {
