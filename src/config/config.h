@@ -31,6 +31,8 @@ struct config_listen {
 	uint16_t port;
 };
 
+enum coalesce { COALESCE_FETCH, COALESCE_LEASE };
+
 struct config_namespace {
 	char *name;             /* "name:", or else made from the prefix: "user:" is
 	                         * user; unique; letters, digits, "_-." */
@@ -38,6 +40,8 @@ struct config_namespace {
 	char *origin;           /* NULL: none */
 	char *path;             /* template with {key} and {rest} */
 	int64_t ttl_ms;         /* 0: no expiry of its own */
+	int coalesce;           /* enum coalesce */
+	int64_t lease_ms;
 	const struct config_origin *origin_cfg; /* resolved */
 	int stats_id;           /* filled by the server */
 };

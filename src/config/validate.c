@@ -165,6 +165,14 @@ check_ns_origin(const struct ns_check *k)
 		    "\"%s\" has neither {key} nor {rest}; all keys would fetch the same", ns->path);
 }
 
+static void
+check_ns_coalesce(const struct ns_check *k)
+{
+	if (k->ns->coalesce == COALESCE_LEASE && k->ns->origin != NULL)
+		diag_error(k->d, ns_mark(k, "coalesce"), &k->at,
+		    "coalesce: lease is for code that loads by itself; with origin: leave it out");
+}
+
 /* "user:" is user, "a/b." is a_b; NULL: no memory. */
 static char *
 name_of_prefix(const char *prefix)
@@ -242,6 +250,7 @@ check_namespaces(struct config *c, const struct tree *t, struct diag *d)
 		rc = check_ns_name(&k, &c->namespaces[i]);
 		check_ns_unique(&k);
 		check_ns_origin(&k);
+		check_ns_coalesce(&k);
 	}
 	return rc;
 }

@@ -29,6 +29,8 @@ static const struct choice level_choices[] = {
 /* In the order of enum cache_policy; a policy is named here once it is built. */
 static const struct choice eviction_choices[] = { { "lru", "allkeys-lru" } };
 
+static const struct choice coalesce_choices[] = { { "fetch", NULL }, { "lease", NULL } };
+
 /* Rows whose values have names. */
 static const struct option_enum {
 	const char *key, *noun, *example;
@@ -37,6 +39,7 @@ static const struct option_enum {
 } option_enums[] = {
 	{ "log_level", "log level", "info", level_choices, ARRAY_LEN(level_choices) },
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
+	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 };
 
 /* What is wrong with a text, as the rest of a sentence, or NULL. */

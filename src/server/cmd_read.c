@@ -17,6 +17,7 @@ reply_filled(struct reply *r, const struct store_waiter *w)
 		reply_bulk(r, blob_slice(w->value));
 		break;
 	case FILL_NOT_FOUND:
+	case FILL_AGAIN:
 		reply_nil(r);
 		break;
 	case FILL_FAILED:
@@ -37,12 +38,47 @@ fill_failed(const struct store_waiter *w)
 struct get_wait {
 	struct store_waiter waiter;
 	struct parked *parked;
+	char *key; /* a copy: the answer may be to ask again */
+	size_t key_len;
 };
+
+static void
+get_wait_free(struct get_wait *g)
+{
+	mem_free(g->key);
+	mem_free(g);
+}
 
 static void
 get_free(struct store_waiter *w)
 {
-	mem_free(container_of(w, struct get_wait, waiter));
+	get_wait_free(container_of(w, struct get_wait, waiter));
+}
+
+/* Somebody set the key that this one waited for: it is a hit now, unless it
+ * went again meanwhile. True: answered. */
+static bool
+get_again(struct get_wait *g)
+{
+	struct session *s = parked_session(g->parked);
+	struct reply *r = parked_reply(g->parked);
+	struct store_cursor cur;
+
+	switch (store_get(s->sl->store, slice_of(g->key, g->key_len), &cur, &g->waiter)) {
+	case STORE_HIT:
+		reply_value(r, &cur);
+		store_close(&cur);
+		return true;
+	case STORE_WAITING:
+		return false;
+	case STORE_MISS:
+		break;
+	case STORE_REFUSED:
+		reply_error(r, "OVERLOAD %s", g->waiter.error);
+		return true;
+	}
+	reply_nil(r);
+	return true;
 }
 
 static void
@@ -51,8 +87,13 @@ get_filled(struct store_waiter *w)
 	struct get_wait *g = container_of(w, struct get_wait, waiter);
 	struct parked *p = g->parked;
 
-	reply_filled(parked_reply(p), w);
-	mem_free(g);
+	if (w->status == FILL_AGAIN) {
+		if (!get_again(g))
+			return;
+	} else {
+		reply_filled(parked_reply(p), w);
+	}
+	get_wait_free(g);
 	parked_done(p);
 }
 
@@ -83,8 +124,15 @@ spare_waiter(struct server_loop *sl)
 static void
 get_park(struct call *c, struct get_wait *g)
 {
+	struct slice key = c->argv[1];
+
 	c->sl->spare_wait = NULL;
-	g->parked = call_park(c, get_dropped, g);
+	g->key = mem_slicedup(key);
+	g->key_len = key.len;
+	if (g->key == NULL)
+		call_put_failed(c, -ENOMEM);
+	else
+		g->parked = call_park(c, get_dropped, g);
 	if (g->parked == NULL)
 		store_leave(&g->waiter, get_free);
 }
@@ -106,6 +154,8 @@ cmd_get(struct call *c)
 		call_put_failed(c, -ENOMEM);
 		return;
 	}
+	g->waiter.holder = &c->session->holder;
+	g->waiter.deadline_ms = 0;
 	switch (store_get(c->store, c->argv[1], &cur, &g->waiter)) {
 	case STORE_HIT:
 		reply_value(c->reply, &cur);
@@ -127,7 +177,9 @@ cmd_get(struct call *c)
 
 #define MGET_ROUTED_MAX 16384
 
-/* All fetches of one MGET run at the same time. One that fails fails the
+/* Leases are for GET alone: an MGET that waited for one key of many would hold
+ * up the rest.
+ * All fetches of one MGET run at the same time. One that fails fails the
  * request: clients do not expect an error among the values. */
 struct mget_item {
 	struct store_waiter waiter;

@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "config/machine.h"
+#include "proto/command.h"
 #include "server/internal.h"
 
 _Static_assert(CMD_COUNT <= STATS_COMMANDS, "stats.h must have room for every command");

@@ -369,6 +369,7 @@ on_end(struct conn *conn, enum conn_end why)
 	else if (why == CONN_INPUT_LIMIT)
 		counter_inc(&sl->stats.query_limit_closes);
 	drop_parked(s);
+	store_holder_gone(&s->holder);
 	session_free(s);
 	counter_add(&sl->clients, -1);
 	server_client_gone(sl);
@@ -394,6 +395,7 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	s->created_ms = s->last_ms = loop_now_ms(sl->loop);
 	s->addr = listener_name;
 	s->wire = WIRE_RESP2;
+	store_holder_init(&s->holder);
 	list_init(&s->parked);
 	list_init(&s->link);
 	resp_parser_init(&s->parser, &sl->limits);

@@ -23,6 +23,7 @@ struct session {
 	enum wire wire;          /* set by HELLO, RESET */
 	bool closing;            /* set by QUIT: close when all is answered */
 	struct resp_parser parser;
+	struct store_holder holder; /* of leases */
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */

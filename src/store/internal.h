@@ -79,6 +79,7 @@ const char *waiter_admit(struct store_waiter *w, struct store_loop *sl,
 /* Undoes waiter_admit() for one that need not wait after all. */
 void waiter_dismiss(struct store_waiter *w);
 void waiter_add_locked(struct pending *p, struct store_waiter *w);
+void waiters_move_locked(struct pending *from, struct pending *to);
 /* All of them, now the caller's to answer. */
 void waiters_take_locked(struct pending *p, struct list *to);
 /* The first of them; there is one. */
@@ -98,6 +99,29 @@ enum store_answer flight_join(struct store_loop *sl, const struct config_namespa
     struct slice key, uint64_t hash, struct store_cursor *cur, struct store_waiter *w);
 /* All flights lose the right to store. */
 void flight_detach_all(struct store *s);
+
+/* --- lease.c ------------------------------------------------------------------- */
+
+/* `ns` has leases. The cursor is open on STORE_HIT. */
+enum store_answer lease_seek(struct store_loop *sl, const struct config_namespace *ns,
+    struct slice key, uint64_t hash, struct store_cursor *cur, struct store_waiter *w);
+/* The waiter is back on its loop, maybe with a lease: it begins, or it ends
+ * where the client left. */
+void lease_arrived(struct store_waiter *w);
+
+/* What a write did to the key's lease, told when no lock is held any more. */
+struct lease_news {
+	struct list waiters;
+	enum fill_status status;
+	struct store_waiter *promoted;
+	struct lease *ended;
+};
+/* The key was written; present: it has a value now. */
+void lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, bool present,
+    struct lease_news *news);
+void lease_tell(struct lease_news *news);
+/* Everything was flushed. */
+void lease_void_all(struct store *s);
 
 /* --- store.c ------------------------------------------------------------------- */
 

@@ -238,6 +238,21 @@ store_prefetch_entry(struct store_loop *sl, uint64_t hash)
 	cache_prefetch_entry(sl->store->cache, hash);
 }
 
+/* Rule two: a write first detaches the key's flight, and keeps the stripe until
+ * the shard is written. */
+static void
+hold_stripe(struct store_cursor *cur, uint64_t hash, struct slice key)
+{
+	struct stripe *st = pending_stripe(cur->sl->store, hash);
+	struct pending **link;
+
+	lock_acquire(&st->lock);
+	link = pending_find_locked(st, hash, key);
+	if (*link != NULL && !(*link)->is_lease)
+		pending_unlink_locked(link);
+	cur->stripe = st;
+}
+
 enum cache_result
 store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store_cursor *cur)
 {
@@ -250,27 +265,35 @@ store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store
 		ns = routes_find(sl->origins->routes, key);
 	cur->sl = sl;
 	cur->stripe = NULL;
-	if ((flags & STORE_WRITE) && ns->origin_cfg != NULL) {
-		struct pending **link;
-
-		cur->stripe = pending_stripe(sl->store, hash);
-		lock_acquire(&cur->stripe->lock);
-		link = pending_find_locked(cur->stripe, hash, key);
-		if (*link != NULL)
-			pending_unlink_locked(link);
-	}
+	if ((flags & STORE_WRITE) && (ns->origin_cfg != NULL || ns->coalesce == COALESCE_LEASE))
+		hold_stripe(cur, hash, key);
 	res = cache_open(cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
 	if (flags & STORE_COUNT)
 		count_read(sl, ns, res);
 	return res;
 }
 
+/* A write that was to a key which somebody fills: leases end with it. */
+static void
+close_written(struct store_cursor *cur)
+{
+	struct lease_news news;
+	struct slice key = cur->c.key;
+	bool present = cur->c.value.ptr != NULL;
+
+	cache_close(&cur->c);
+	lease_settle_locked(cur->stripe, cur->c.hash, key, present, &news);
+	lock_release(&cur->stripe->lock);
+	lease_tell(&news);
+}
+
 void
 store_close(struct store_cursor *cur)
 {
-	cache_close(&cur->c);
-	if (cur->stripe != NULL)
-		lock_release(&cur->stripe->lock);
+	if (likely(cur->stripe == NULL))
+		cache_close(&cur->c);
+	else
+		close_written(cur);
 }
 
 int
@@ -301,6 +324,7 @@ store_flush(struct store_loop *sl)
 {
 	flight_detach_all(sl->store);
 	cache_flush(sl->store->cache, &sl->thread);
+	lease_void_all(sl->store);
 }
 
 int
@@ -326,6 +350,8 @@ store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
 	cache_close(&cur->c);
 	if (ns->origin_cfg != NULL)
 		return flight_join(sl, ns, key, hash, cur, w);
+	if (ns->coalesce == COALESCE_LEASE && w->holder != NULL)
+		return lease_seek(sl, ns, key, hash, cur, w);
 	counter_inc(&store_ns_stats(sl, ns)->misses);
 	return STORE_MISS;
 }

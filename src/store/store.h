@@ -21,6 +21,7 @@
 
 struct store;
 struct store_loop;
+struct lease;
 struct pending;
 struct stripe;
 
@@ -56,7 +57,8 @@ void store_loop_set_now(struct store_loop *sl, int64_t now_ms);
 struct store_cursor {
 	struct cache_cursor c; /* value, expires_ms: see cache.h */
 	struct store_loop *sl;
-	struct stripe *stripe; /* held by a writer of a routed key, else NULL */
+	struct stripe *stripe; /* held by a writer of a key that somebody may be
+	                        * filling, else NULL */
 };
 
 enum {
@@ -91,25 +93,36 @@ int store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf
 
 enum store_answer {
 	STORE_HIT,      /* the cursor is open: copy, then store_close() */
-	STORE_MISS,     /* not there, and no origin for this key */
+	STORE_MISS,     /* not there, and no origin for this key; the lease, where
+	                 * there is one, is the caller's */
 	STORE_WAITING,  /* done() of the waiter will be called */
 	STORE_REFUSED,  /* too many wait already, or no memory: w->error says so */
 };
 
 enum fill_status {
 	FILL_VALUE,     /* value holds it */
-	FILL_NOT_FOUND, /* the origin has none */
+	FILL_NOT_FOUND, /* the origin has none; or: load it, the lease is yours */
+	FILL_AGAIN,     /* it was set meanwhile: ask again, with the same waiter */
 	FILL_FAILED,    /* error says why */
 	FILL_TIMEOUT,   /* the waiter's own deadline passed */
 };
 
-/* A request that waits for a flight; the caller's, untouched by the caller
+/* Who may hold leases: a connection. Belongs to its loop. */
+struct store_holder {
+	struct list leases;
+};
+void store_holder_init(struct store_holder *h);
+/* The connection is closed: its leases go to those who wait. */
+void store_holder_gone(struct store_holder *h);
+
+/* A request that waits for a flight or a lease; the caller's, untouched by the caller
  * between STORE_WAITING and done() or store_leave(). */
 struct store_waiter {
 	/* Set by the caller. Called once, on the waiter's loop, never from
 	 * within store_get(). The waiter may be freed in it. */
 	void (*done)(struct store_waiter *w);
-	int64_t deadline_ms; /* 0: the origin's */
+	int64_t deadline_ms; /* 0: the origin's, or the lease's time */
+	struct store_holder *holder; /* of leases; NULL: takes none, waits for none */
 	/* For done(): */
 	enum fill_status status;
 	struct blob *value;  /* FILL_VALUE: a reference, unref'd after done() */
@@ -125,6 +138,7 @@ struct store_waiter {
 	struct loop_task task;
 	struct timer timer;
 	struct blob *error_text;
+	struct lease *lease;     /* granted while it waited */
 	void (*left)(struct store_waiter *w); /* set by store_leave() */
 };
 

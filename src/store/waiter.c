@@ -32,6 +32,7 @@ waiter_admit(struct store_waiter *w, struct store_loop *sl, const struct config_
 	w->value = w->error_text = NULL;
 	w->error = NULL;
 	w->left = NULL;
+	w->lease = NULL;
 	w->task.run = waiter_arrived;
 	timer_init(&w->timer, sl->loop, waiter_timed_out);
 	return NULL;
@@ -80,6 +81,17 @@ waiters_take_locked(struct pending *p, struct list *to)
 	p->n_waiters = 0;
 }
 
+void
+waiters_move_locked(struct pending *from, struct pending *to)
+{
+	assert(lock_held(&from->stripe->lock) && from->stripe == to->stripe);
+	list_foreach(it, &from->waiters)
+		list_entry(it, struct store_waiter, link)->pending = to;
+	list_splice_tail(&to->waiters, &from->waiters);
+	to->n_waiters += from->n_waiters;
+	from->n_waiters = 0;
+}
+
 struct store_waiter *
 waiters_take_first_locked(struct pending *p)
 {
@@ -106,6 +118,7 @@ waiter_finish(struct store_waiter *w)
 
 	timer_stop(&w->timer);
 	atomic_fetch_sub(&w->sl->store->waiting, 1);
+	lease_arrived(w);
 	if (w->left != NULL) {
 		w->left(w);
 	} else {
@@ -125,29 +138,34 @@ waiter_arrived(struct loop *l, struct loop_task *t)
 	waiter_finish(container_of(t, struct store_waiter, task));
 }
 
-/* Whether the waiter was still in its list, and is now taken out. */
-static bool
+enum was { WAS_TAKEN, WAS_FOR_FLIGHT, WAS_FOR_LEASE };
+
+/* Takes the waiter out of its list, if it still was in one. */
+static enum was
 waiter_take_out(struct store_waiter *w)
 {
-	bool there;
+	enum was was = WAS_TAKEN;
 
 	lock_acquire(&w->stripe->lock);
-	there = w->pending != NULL;
-	if (there)
+	if (w->pending != NULL) {
+		was = w->pending->is_lease ? WAS_FOR_LEASE : WAS_FOR_FLIGHT;
 		take_locked(w);
+	}
 	lock_release(&w->stripe->lock);
-	return there;
+	return was;
 }
 
 static void
 waiter_timed_out(struct timer *t)
 {
 	struct store_waiter *w = container_of(t, struct store_waiter, timer);
+	enum was was = waiter_take_out(w);
 
-	if (!waiter_take_out(w))
+	if (was == WAS_TAKEN)
 		return; /* the answer won; it is on its way */
 	counter_inc(&store_ns_stats(w->sl, w->ns)->wait_timeouts);
-	w->status = FILL_TIMEOUT;
+	/* Who waited for a lease can still load by itself. */
+	w->status = was == WAS_FOR_LEASE ? FILL_NOT_FOUND : FILL_TIMEOUT;
 	w->error = "no answer within the time that this request may wait";
 	waiter_finish(w);
 }
@@ -156,6 +174,6 @@ void
 store_leave(struct store_waiter *w, void (*free_fn)(struct store_waiter *w))
 {
 	w->left = free_fn;
-	if (waiter_take_out(w))
+	if (waiter_take_out(w) != WAS_TAKEN)
 		waiter_finish(w);
 }
