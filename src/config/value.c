@@ -29,7 +29,7 @@ static const struct choice level_choices[] = {
 /* In the order of enum cache_policy; a policy is named here once it is built. */
 static const struct choice eviction_choices[] = { { "lru", "allkeys-lru" } };
 
-static const struct choice coalesce_choices[] = { { "fetch", NULL }, { "lease", NULL } };
+static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
 
 /* Rows whose values have names. */
 static const struct option_enum {

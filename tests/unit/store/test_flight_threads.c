@@ -17,7 +17,7 @@
 #define KEYS 4
 #define TURNS 4000
 #define OPS_A_TURN 4
-#define WAITING_MAX 3 /* by loop; the fixture's wait_limit is 8 */
+#define WAITING_MAX 2 /* by loop; the fixture's max_waiters is 4 */
 
 /* The origin's data, and the version below which nobody may see any more. */
 static _Atomic(uint64_t) version[KEYS];
