@@ -7,7 +7,9 @@
 #include "base/util.h"
 
 /* Names are found through their first and last eight bytes, taken as numbers:
- * with the length these are the whole name, up to NAME_MAX_LEN bytes. */
+ * with the length these are the whole name, up to NAME_MAX_LEN bytes. Letters
+ * differ from their capitals in one bit, which is left out of the hash, and of
+ * the comparison where the name has a letter. */
 #define NAME_MAX_LEN 16
 #define SLOT_BITS 9
 #define SLOTS (1u << SLOT_BITS)
@@ -21,7 +23,8 @@
 		.access = acc, .tips = tip },
 #define CONTAINER(row, text, ari, flg, ...) \
 	COMMAND(row, text, ari, (flg) | CMD_CONTAINER, __VA_ARGS__)
-#define SUBCOMMAND(of, row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, tip) \
+#define SUBCOMMAND(of, row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, \
+    tip) \
 	[CMD_ID_##of##_##row] = { .id = CMD_ID_##of##_##row, .parent = CMD_ID_##of, \
 		.name = #of "|" text, .arity = ari, .flags = flg, .first_key = first, \
 		.last_key = last, .key_step = step, .group = grp, .since = snc, \
@@ -46,71 +49,79 @@ static_assert(CMD_COUNT <= SLOTS / 2 && CMD_COUNT < 255, "enlarge the index");
 #undef SUBCOMMAND
 
 struct name_key {
-	uint64_t a, b;
-	uint32_t len;
-	uint32_t parent; /* NO_PARENT for top-level names */
+	uint64_t a, b;   /* b: 0 in names of up to eight bytes */
+	uint64_t strict; /* bits of a that must be equal */
+	uint32_t tag;    /* length, and above it the parent, NO_PARENT at the top */
 };
 
 static struct name_key keys[CMD_COUNT];
 static uint8_t slots[SLOTS]; /* 1 + id, 0: free; probed upwards */
 
 static inline uint64_t
-load(const char *p, size_t n)
+load32(const char *p)
 {
-	uint64_t v = 0;
+	uint32_t v;
 
-	memcpy(&v, p, n);
+	memcpy(&v, p, sizeof v);
 	return v;
 }
 
-/* A-Z of all eight bytes to a-z, other bytes as they are. */
 static inline uint64_t
+load64(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+#define CASE_BITS 0x2020202020202020ull
+
+/* A-Z of all eight bytes to a-z, other bytes as they are. */
+static uint64_t
 fold(uint64_t v)
 {
 	uint64_t low = v & 0x7f7f7f7f7f7f7f7full;
-	uint64_t from_a = low + 0x3f3f3f3f3f3f3f3full;    /* bit 7: >= 'A' */
+	uint64_t from_a = low + 0x3f3f3f3f3f3f3f3full;   /* bit 7: >= 'A' */
 	uint64_t behind_z = low + 0x2525252525252525ull; /* bit 7: > 'Z' */
 
 	return v | ((from_a & ~behind_z & ~v & 0x8080808080808080ull) >> 2);
 }
 
+/* Loads overlap, so that each length needs two or three and no loop. */
 static inline struct name_key
 key_of(struct slice name, uint32_t parent)
 {
-	struct name_key k = { .len = (uint32_t)name.len, .parent = parent };
+	struct name_key k = { .tag = (uint32_t)name.len | parent << 8 };
+	const unsigned char *p = (const unsigned char *)name.ptr;
 	const char *end = name.ptr + name.len;
 
-	if (name.len >= 8) {
-		k.a = load(name.ptr, 8);
-		k.b = load(end - 8, 8);
+	if (name.len > 8) {
+		k.a = load64(name.ptr);
+		k.b = fold(load64(end - 8));
 	} else if (name.len >= 4) {
-		k.a = load(name.ptr, 4);
-		k.b = load(end - 4, 4);
+		k.a = load32(name.ptr) | load32(end - 4) << 32;
 	} else if (name.len > 0) {
-		k.a = load(name.ptr, 1) | load(name.ptr + name.len / 2, 1) << 8;
-		k.b = load(end - 1, 1);
+		k.a = p[0] | (uint64_t)p[name.len / 2] << 8 | (uint64_t)p[name.len - 1] << 16;
 	}
-	k.a = fold(k.a);
-	k.b = fold(k.b);
 	return k;
 }
 
 static inline uint32_t
 key_slot(const struct name_key *k)
 {
-	uint64_t h = k->a * 0x9e3779b97f4a7c15ull ^ (k->b + k->parent) * 0xc2b2ae3d27d4eb4full;
+	uint64_t h = ((k->a | CASE_BITS) + k->b + k->tag) * 0x9e3779b97f4a7c15ull;
 
-	h ^= h >> 32;
-	return (uint32_t)((h * 0x9e3779b97f4a7c15ull) >> (64 - SLOT_BITS));
+	return (uint32_t)(h >> (64 - SLOT_BITS));
 }
 
 static inline bool
-key_eq(const struct name_key *x, const struct name_key *y)
+key_fits(const struct name_key *row, const struct name_key *k)
 {
-	return x->a == y->a && x->b == y->b && x->len == y->len && x->parent == y->parent;
+	return (((row->a ^ k->a) & row->strict) | (row->b ^ k->b) | (row->tag ^ k->tag)) == 0;
 }
 
-static const struct command *
+static inline const struct command *
 lookup(struct slice name, uint32_t parent)
 {
 	struct name_key k;
@@ -119,9 +130,18 @@ lookup(struct slice name, uint32_t parent)
 		return NULL;
 	k = key_of(name, parent);
 	for (uint32_t i = key_slot(&k); slots[i] != 0; i = (i + 1) % SLOTS)
-		if (likely(key_eq(&keys[slots[i] - 1], &k)))
+		if (likely(key_fits(&keys[slots[i] - 1], &k)))
 			return &command_table[slots[i] - 1];
 	return NULL;
+}
+
+/* All but the case bits of letters; names in the table are in lower case. */
+static uint64_t
+strict_bits(uint64_t a)
+{
+	uint64_t capitals = a ^ CASE_BITS;
+
+	return ~(fold(capitals) ^ capitals);
 }
 
 /* Before main(), so that no thread can see it half made. */
@@ -131,9 +151,11 @@ index_build(void)
 	for (unsigned id = 0; id < CMD_COUNT; id++) {
 		const struct command *cmd = &command_table[id];
 		const char *bar = strchr(cmd->name, '|');
+		struct slice name = slice_str(bar ? bar + 1 : cmd->name);
 		uint32_t i;
 
-		keys[id] = key_of(slice_str(bar ? bar + 1 : cmd->name), bar ? cmd->parent : NO_PARENT);
+		keys[id] = key_of(name, bar ? cmd->parent : NO_PARENT);
+		keys[id].strict = strict_bits(keys[id].a);
 		for (i = key_slot(&keys[id]); slots[i] != 0; i = (i + 1) % SLOTS)
 			;
 		slots[i] = (uint8_t)(id + 1);

@@ -143,7 +143,7 @@ inline_split(struct batch *b, struct slice line, uint32_t *argc)
 			return 0;
 		rc = split_word(b, &p, end, &word);
 		if (rc == 0 && b->args_used == b->args_cap)
-			rc = batch_grow_args(b);
+			rc = batch_grow_args(b, 1);
 		if (rc != 0)
 			return rc;
 		b->args[b->args_used++] = word;

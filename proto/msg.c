@@ -52,9 +52,9 @@ batch_reset(struct batch *b)
 }
 
 int
-batch_grow_args(struct batch *b)
+batch_grow_args(struct batch *b, size_t n)
 {
-	size_t cap = MAX(2 * b->args_cap, ARGS_MIN);
+	size_t cap = MAX(MAX(2 * b->args_cap, ARGS_MIN), b->args_used + n);
 	struct slice *args = mem_realloc(b->args, cap * sizeof *args);
 	struct slice *at = args;
 

@@ -38,9 +38,9 @@ void batch_init(struct batch *b);
 void batch_fini(struct batch *b);
 /* Empties it; codecs do that first. */
 void batch_reset(struct batch *b);
-/* One more argument behind args_used, or room for n bytes of scratch, which
- * may move what is in the batch already. 0 or -ENOMEM. */
-int batch_grow_args(struct batch *b) MUST_CHECK;
+/* Room for n more arguments, or n bytes of scratch, behind what is used; that
+ * may move. 0 or -ENOMEM. */
+int batch_grow_args(struct batch *b, size_t n) MUST_CHECK;
 int batch_grow_scratch(struct batch *b, size_t n) MUST_CHECK;
 
 enum wire { WIRE_RESP2, WIRE_RESP3 };

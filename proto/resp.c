@@ -2,19 +2,20 @@
 
 #include "proto/resp.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/parse.h"
 #include "proto/inline.h"
 
-/* Two passes share the work. parse_whole() goes through a request that is here
- * as a whole, in some tens of instructions, and gives up on anything else,
- * without saying why. Then walk() finds out: it checks line by line, remembers
- * how far it came, never looks at a byte twice, and knows the errors. When it
- * has seen the request's end, parse_whole() does its work after all. So a
- * request that comes in many pieces costs two passes over its heads, and no
- * memory while it is incomplete.
+/* Two passes share the work. take_requests() goes through requests that are
+ * here as a whole, in some tens of instructions each, and stops at anything
+ * else, without saying why. Then walk() finds out: it checks line by line,
+ * remembers how far it came, never looks at a byte twice, and knows the errors.
+ * When it has seen the request's end, take_requests() does its work after all.
+ * So a request that comes in many pieces costs two passes over its heads, and
+ * no memory while it is incomplete.
  *
  * As Redis does, and for its clients' sake: the byte behind a CR and the two
  * bytes behind a bulk are skipped, whatever they are. */
@@ -46,12 +47,25 @@ resp_parser_fini(struct resp_parser *p)
 
 #define ARG_MIN_BYTES 6 /* "$0\r\n\r\n" */
 
-enum whole { WHOLE_YES, WHOLE_NO, WHOLE_NOMEM };
+static inline uint32_t
+load_le32(const char *p)
+{
+	uint32_t v;
 
-/* The number and the line end at p, in the form that string2ll() of Redis
- * takes; NULL: not here, or not of that form. Returns behind it. */
-static inline const char *
-take_count(const char *p, const char *end, uint64_t *out)
+	memcpy(&v, p, sizeof v);
+	return le32toh(v);
+}
+
+/* A number read from a line, and what is behind that line. */
+struct count {
+	const char *p;
+	uint64_t n; /* NO_COUNT: not here, or not of the form that string2ll() of
+	             * Redis takes */
+};
+#define NO_COUNT UINT64_MAX
+
+static struct count
+take_long_count(const char *p, const char *end)
 {
 	const char *begin = p;
 	uint64_t n = 0;
@@ -61,54 +75,94 @@ take_count(const char *p, const char *end, uint64_t *out)
 		n = n * 10 + d;
 		p++;
 	}
-	if (unlikely(end - p < 2 || *p != '\r' || p == begin || p - begin > 18 ||
-	        (*begin == '0' && p - begin > 1)))
-		return NULL;
-	*out = n;
-	return p + 2;
+	if (end - p < 2 || *p != '\r' || p == begin || p - begin > 18 ||
+	    (*begin == '0' && p - begin > 1))
+		return (struct count){ p, NO_COUNT };
+	return (struct count){ p + 2, n };
 }
 
+/* Counts of one and two digits take one or two comparisons of four bytes: the
+ * digit's place is zero in the pattern, so that exclusive-or leaves the digit's
+ * value, and nothing else where all is well. Behind `enough`, too little is
+ * left for that. */
+static inline struct count
+take_count(const char *p, const char *enough, const char *end, char type)
+{
+	const uint32_t one = (uint32_t)type | '0' << 8 | '\r' << 16 | (uint32_t)'\n' << 24;
+	const uint32_t two = '0' | '0' << 8 | '\r' << 16 | (uint32_t)'\n' << 24;
+	uint32_t x;
+
+	if (unlikely(p >= enough))
+		return (struct count){ p, NO_COUNT };
+	x = load_le32(p) ^ one;
+	x = x >> 8 | x << 24;
+	if (likely(x <= 9))
+		return (struct count){ p + 4, x };
+	if (unlikely(*p != type))
+		return (struct count){ p, NO_COUNT };
+	x = load_le32(p + 1) ^ two;
+	if (likely(x <= 0x909 && (x & 0xff) - 1 < 9))
+		return (struct count){ p + 5, (x & 0xff) * 10 + (x >> 8) };
+	return take_long_count(p + 1, end);
+}
+
+/* Finds arguments from p on, as many as fit between out and last; returns
+ * behind them, or NULL. */
 static inline const char *
-take_bulk(const char *p, const char *end, uint64_t max, struct slice *out)
+take_bulks(const char *p, const char *enough, const char *end, uint64_t max, struct slice *out,
+    const struct slice *last)
 {
-	uint64_t n;
+	struct count c;
 
-	if (unlikely(p == end || *p != '$'))
-		return NULL;
-	p = take_count(p + 1, end, &n);
-	if (unlikely(p == NULL || n > max || (uint64_t)(end - p) < n + 2))
-		return NULL;
-	*out = slice_of(p, n);
-	return p + n + 2;
+	do {
+		c = take_count(p, enough, end, '$');
+		/* Not by a pointer: n may lead out of the address space. */
+		if (unlikely(c.n > max || (uintptr_t)c.p + c.n + 2 > (uintptr_t)end))
+			return NULL;
+		*out++ = slice_of(c.p, c.n);
+		p = c.p + c.n + 2;
+	} while (out < last);
+	return p;
 }
 
-/* Adds the multibulk request at *at to the batch and moves behind it. */
-static inline enum whole
-parse_whole(const struct resp_limits *l, struct batch *b, const char **at, const char *end)
+/* Puts multibulk requests from *at on into the batch, up to `upto` in all, and
+ * moves *at behind them. Stops where one is cut, empty, wrong, or no multibulk.
+ * 0 or -ENOMEM. */
+static int
+take_requests(const struct resp_limits *l, struct batch *b, unsigned upto, const char *data,
+    const char **at, const char *end)
 {
-	uint64_t argc;
-	const char *p = take_count(*at + 1, end, &argc);
-	size_t first = b->args_used;
+	const char *enough = end - *at >= ARG_MIN_BYTES ? end - ARG_MIN_BYTES + 1 : *at;
+	const char *p = *at;
+	uint64_t max_bulk = MIN(l->max_bulk, (uint64_t)INT64_MAX);
+	struct slice *args = b->args + b->args_used;
+	size_t room = b->args_cap - b->args_used;
+	struct request *req = b->req + b->n;
 
-	if (unlikely(p == NULL || argc == 0 || argc > l->max_args ||
-	        argc > (uint64_t)(end - p) / ARG_MIN_BYTES))
-		return WHOLE_NO;
-	for (uint64_t i = 0; i < argc; i++) {
-		if (unlikely(b->args_used == b->args_cap) && batch_grow_args(b) != 0) {
-			b->args_used = first;
-			return WHOLE_NOMEM;
+	while (req < b->req + upto) {
+		struct count argc = take_count(p, enough, end, '*');
+
+		if (unlikely(argc.n - 1 >= l->max_args ||
+		        argc.n * ARG_MIN_BYTES > (uint64_t)(end - argc.p)))
+			break;
+		/* No more than a few times the bytes that are here. */
+		if (unlikely(room < argc.n)) {
+			if (batch_grow_args(b, argc.n) != 0)
+				return -ENOMEM;
+			args = b->args + b->args_used;
+			room = b->args_cap - b->args_used;
 		}
-		p = take_bulk(p, end, l->max_bulk, &b->args[b->args_used]);
-		if (unlikely(p == NULL)) {
-			b->args_used = first;
-			return WHOLE_NO;
-		}
-		b->args_used++;
+		p = take_bulks(argc.p, enough, end, max_bulk, args, args + argc.n);
+		if (unlikely(p == NULL))
+			break;
+		*req++ = (struct request){ args, (uint32_t)argc.n, (size_t)(p - data) };
+		args += argc.n;
+		room -= argc.n;
+		b->args_used += argc.n;
+		b->n++;
+		*at = p;
 	}
-	b->req[b->n].argv = b->args + first;
-	b->req[b->n].argc = (uint32_t)argc;
-	*at = p;
-	return WHOLE_YES;
+	return 0;
 }
 
 /* --- the thorough pass ----------------------------------------------------------- */
@@ -261,7 +315,7 @@ walk(struct resp_parser *p, const char *data, size_t len)
 
 /* The line that ends with the LF in front of p->pos. */
 static enum parse_status
-take_inline(struct resp_parser *p, struct batch *b, const char *data)
+take_inline(struct resp_parser *p, struct batch *b, const char *data, size_t wire_len)
 {
 	struct slice line = slice_of(data, p->pos - 1);
 	size_t first = b->args_used;
@@ -276,23 +330,22 @@ take_inline(struct resp_parser *p, struct batch *b, const char *data)
 		p->error = "Protocol error: unbalanced quotes in request";
 		return rc == -ENOMEM ? PARSE_NOMEM : PARSE_ERROR;
 	}
-	b->req[b->n].argv = b->args + first;
-	b->req[b->n].argc = argc;
+	if (argc != 0)
+		b->req[b->n++] = (struct request){ b->args + first, argc, wire_len };
 	return PARSE_DONE;
 }
 
-static const struct resp_limits no_limits = { .max_args = UINT32_MAX, .max_bulk = UINT64_MAX };
+static const struct resp_limits no_limits = { .max_args = UINT32_MAX, .max_bulk = INT64_MAX };
 
-/* What parse_whole() gave up on. PARSE_DONE: *at moved on, and b->req[b->n] is
- * filled, or has no arguments. */
+/* What take_requests() stopped at. PARSE_DONE: *at moved on. */
 static enum parse_status
-parse_hard(struct resp_parser *p, struct batch *b, const char **at, const char *end)
+parse_hard(struct resp_parser *p, struct batch *b, const char *data, const char **at,
+    const char *end)
 {
-	const char *data = *at;
+	const char *begin = *at, *again = begin;
 	enum parse_status status = PARSE_DONE;
 
-	b->req[b->n].argc = 0;
-	switch (walk(p, data, (size_t)(end - data))) {
+	switch (walk(p, begin, (size_t)(end - begin))) {
 	case WALK_MORE:
 		return PARSE_MORE;
 	case WALK_ERROR:
@@ -301,16 +354,16 @@ parse_hard(struct resp_parser *p, struct batch *b, const char **at, const char *
 	case WALK_EMPTY:
 		break;
 	case WALK_INLINE:
-		status = take_inline(p, b, data);
+		status = take_inline(p, b, begin, (size_t)(begin - data) + p->pos);
 		break;
 	case WALK_BULKS:
 		/* Limits may have changed since walk() checked them. */
-		if (parse_whole(&no_limits, b, at, end) != WHOLE_YES)
+		if (take_requests(&no_limits, b, b->n + 1, data, &again, end) != 0)
 			status = PARSE_NOMEM;
 		break;
 	}
 	if (status == PARSE_DONE)
-		*at = data + p->pos;
+		*at = begin + p->pos;
 	resp_parser_reset(p);
 	return status;
 }
@@ -320,21 +373,17 @@ resp_parse(struct resp_parser *p, const char *data, size_t len, struct batch *ba
 {
 	const char *at = data, *end = data + len;
 	enum parse_status status = PARSE_DONE;
-	enum whole whole;
 
 	batch_reset(batch);
-	while (at < end && batch->n < BATCH_MAX) {
-		whole = WHOLE_NO;
-		if (likely(p->stage == RESP_FRESH && *at == '*'))
-			whole = parse_whole(p->limits, batch, &at, end);
-		if (unlikely(whole == WHOLE_NO))
-			status = parse_hard(p, batch, &at, end);
-		else if (unlikely(whole == WHOLE_NOMEM))
+	while (status == PARSE_DONE) {
+		if (p->stage == RESP_FRESH &&
+		    take_requests(p->limits, batch, BATCH_MAX, data, &at, end) != 0) {
 			status = PARSE_NOMEM;
-		if (unlikely(status != PARSE_DONE))
 			break;
-		batch->req[batch->n].wire_len = (size_t)(at - data);
-		batch->n += whole == WHOLE_YES || batch->req[batch->n].argc != 0;
+		}
+		if (at == end || batch->n == BATCH_MAX)
+			break;
+		status = parse_hard(p, batch, data, &at, end);
 	}
 	*used = (size_t)(at - data);
 	return status;

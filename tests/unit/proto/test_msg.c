@@ -255,7 +255,7 @@ START_TEST(a_batch_keeps_its_requests_while_it_grows)
 	batch_init(&b);
 	for (unsigned i = 0; i < 10000; i++) {
 		if (b.args_used == b.args_cap)
-			ck_assert_int_eq(batch_grow_args(&b), 0);
+			ck_assert_int_eq(batch_grow_args(&b, 1), 0);
 		b.args[b.args_used++] = slice_of("x", i);
 		if (i % 1000 == 0) {
 			b.req[b.n].argv = b.args + i;
