@@ -51,6 +51,20 @@ out_failed(const struct out *o)
 	return o->failed;
 }
 
+/* No memory held, nothing unsent, not marked. */
+static inline bool
+out_is_bare(const struct out *o)
+{
+	return (o->bytes.cap | o->gaps_cap | o->failed) == 0;
+}
+
+/* The unsent bytes where all of them are copied ones; ptr NULL: not so. */
+static inline struct slice
+out_copied(const struct out *o)
+{
+	return likely(o->ref_bytes == 0 && !o->failed) ? buf_slice(&o->bytes) : slice_of(NULL, 0);
+}
+
 /* Room for n bytes to write at the answer, then out_commit(). NULL: no
  * memory, and the queue is marked. */
 char *out_grow(struct out *o, size_t n);

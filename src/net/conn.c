@@ -26,8 +26,8 @@ set_hangup(struct conn *c, bool on)
 	if (likely(on == c->hangup_on))
 		return;
 	if (!on)
-		hangup_del(&c->pool->hangup, conn_fd(c));
-	else if (hangup_add(&c->pool->hangup, conn_fd(c), c) != 0)
+		hangup_del(&c->pool->hangup, conn_sock(c));
+	else if (hangup_add(&c->pool->hangup, conn_sock(c), c) != 0)
 		return; /* its end is then seen when it is written to */
 	c->hangup_on = on;
 }
@@ -72,7 +72,7 @@ conn_end(struct conn *c, enum conn_end why)
 	list_del(&c->link);
 	set_hangup(c, false);
 	watch_set(&c->watch, 0);
-	close(conn_fd(c));
+	close(conn_sock(c));
 	c->watch.ev.fd = -1;
 	drop_buffers(c);
 	counter_add(&p->count, -1);
@@ -86,7 +86,7 @@ static bool
 end_if_done(struct conn *c)
 {
 	if (c->finishing) {
-		shutdown(conn_fd(c), SHUT_WR);
+		shutdown(conn_sock(c), SHUT_WR);
 		conn_drain(c);
 		conn_end(c, CONN_CLOSED);
 	} else if (c->eof && c->holds == 0 && !c->paused && !c->kick) {
@@ -123,6 +123,10 @@ on_ready(struct watch *w, int events)
 {
 	struct conn *c = container_of(w, struct conn, watch);
 
+	if (likely(events == WATCH_READ && conn_is_plain(c))) {
+		conn_turn(c);
+		return;
+	}
 	if (unlikely(events == WATCH_FAILED)) {
 		conn_end(c, CONN_ERROR);
 		return;
@@ -170,7 +174,7 @@ conn_data(const struct conn *c)
 int
 conn_fd(const struct conn *c)
 {
-	return c->watch.ev.fd;
+	return conn_sock(c);
 }
 
 struct loop *

@@ -53,17 +53,29 @@ struct conn {
 	int64_t soft_since_ms;
 	unsigned holds;   /* replies owed: conn_hold() */
 	bool in_input;    /* on_input() is on the stack */
-	bool close_asked; /* conn_close() was called in on_input() */
-	bool ended;       /* on_end() was called */
-	bool kick;
-	bool paused;
-	bool peeked;      /* paused, and input waits in the socket */
-	bool full;        /* too much is unsent: no reading, no on_input() */
-	bool want_write;  /* the socket is full */
-	bool eof;
-	bool finishing;
-	bool hangup_on;   /* in pool.hangup */
+	/* None of them in the usual case, which is one comparison. */
+	union {
+		struct {
+			uint16_t close_asked : 1; /* conn_close() in on_input() */
+			uint16_t ended : 1;       /* on_end() was called */
+			uint16_t kick : 1;
+			uint16_t paused : 1;
+			uint16_t peeked : 1;      /* paused, and input waits in the socket */
+			uint16_t full : 1;        /* too much unsent: no reading, no on_input() */
+			uint16_t want_write : 1;  /* the socket is full */
+			uint16_t eof : 1;
+			uint16_t finishing : 1;
+			uint16_t hangup_on : 1;   /* in pool.hangup */
+		};
+		uint16_t special;
+	};
 };
+
+static inline int
+conn_sock(const struct conn *c)
+{
+	return c->watch.ev.fd;
+}
 
 /* conn_settle() is due when this turn ends. */
 void conn_mark(struct conn *c);
@@ -72,6 +84,15 @@ void conn_settle(struct conn *c);
 /* Calls on_end(); the memory is good until the end of the turn. */
 void conn_end(struct conn *c, enum conn_end why);
 
+/* Nothing is kept, unsent or under way: conn_turn() may serve it. */
+static inline bool
+conn_is_plain(const struct conn *c)
+{
+	return c->special == 0 && c->in.cap == 0 && out_is_bare(&c->out);
+}
+
+/* All of a readable connection's turn, the usual case in the shortest way. */
+void conn_turn(struct conn *c);
 /* Reads what is there and hands it on. May end the connection. */
 void conn_read(struct conn *c);
 /* Hands on what is kept. May end the connection. */
@@ -80,6 +101,9 @@ void conn_feed_kept(struct conn *c);
  * it has read our last words. Bounded. */
 void conn_drain(struct conn *c);
 
+/* The usual case: all of the scratch, copied bytes only, in one send(). False:
+ * it was not that case, or not all of it went; then conn_send() goes on. */
+bool conn_send_scratch(struct conn *c) MUST_CHECK;
 /* False: ended. */
 bool conn_send(struct conn *c) MUST_CHECK;
 bool conn_check_output_limits(struct conn *c) MUST_CHECK;

@@ -28,7 +28,7 @@
 static bool
 peer_is_gone(struct conn *c)
 {
-	struct pollfd p = { .fd = conn_fd(c) };
+	struct pollfd p = { .fd = conn_sock(c) };
 
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
 }
@@ -49,27 +49,44 @@ no_bytes(struct conn *c, ssize_t n)
 }
 
 /* The bytes of data that the handler used. */
-static size_t
-feed(struct conn *c, const char *data, size_t n)
+static inline size_t
+call_handler(struct conn *c, const char *data, size_t n)
 {
-	size_t used, pause_bytes = c->pool->limits.output_pause_bytes;
+	size_t used;
 
-	if (c->cur == &c->out && out_len(&c->out) == 0 && !out_failed(&c->out))
-		c->cur = &c->pool->scratch;
 	c->need = 0;
 	c->in_input = true;
 	used = c->handler->on_input(c, data, n, &c->need);
 	c->in_input = false;
 	assert(used <= n);
-	if (pause_bytes != 0 && out_len(c->cur) > pause_bytes)
+	return used;
+}
+
+/* The handler may have stopped because of it. */
+static void
+check_full(struct conn *c)
+{
+	if (conn_out_full(c))
 		c->full = true;
+}
+
+static size_t
+feed(struct conn *c, const char *data, size_t n)
+{
+	size_t used;
+
+	if (c->cur == &c->out && out_is_bare(&c->out))
+		c->cur = &c->pool->scratch;
+	used = call_handler(c, data, n);
+	check_full(c);
 	return used;
 }
 
 static bool
 takes_input(const struct conn *c)
 {
-	return !c->ended && !c->close_asked && !c->finishing && !c->full && !c->paused;
+	return likely(c->special == 0) ||
+	    (!c->ended && !c->close_asked && !c->finishing && !c->full && !c->paused);
 }
 
 /* --- the own buffer ---------------------------------------------------------- */
@@ -93,6 +110,8 @@ own_cap(size_t kept, size_t upto)
 static void
 keep(struct conn *c, const char *data, size_t n)
 {
+	if (likely(n == 0 && c->in.cap == 0))
+		return;
 	buf_clear(&c->in);
 	if (n == 0 || c->finishing || c->close_asked) {
 		buf_fini(&c->in);
@@ -141,7 +160,7 @@ read_own(struct conn *c)
 		return false;
 	}
 	room = MIN(c->in.cap - c->in.tail, upto - kept);
-	n = recv(conn_fd(c), buf_tail(&c->in), room, MSG_DONTWAIT);
+	n = recv(conn_sock(c), buf_tail(&c->in), room, MSG_DONTWAIT);
 	if (n <= 0) {
 		no_bytes(c, n);
 		return false;
@@ -164,7 +183,7 @@ read_common(struct conn *c)
 
 	if (kept != 0)
 		memcpy(mem, buf_data(&c->in), kept);
-	n = recv(conn_fd(c), mem + kept, READ_BYTES - kept, MSG_DONTWAIT);
+	n = recv(conn_sock(c), mem + kept, READ_BYTES - kept, MSG_DONTWAIT);
 	if (unlikely(n <= 0)) {
 		no_bytes(c, n);
 		return false;
@@ -192,7 +211,7 @@ static bool
 peek(struct conn *c)
 {
 	char byte;
-	ssize_t n = recv(conn_fd(c), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = recv(conn_sock(c), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
 	if (n <= 0)
 		no_bytes(c, n);
@@ -212,9 +231,33 @@ conn_read(struct conn *c)
 }
 
 void
+conn_turn(struct conn *c)
+{
+	char *mem = c->pool->read_mem;
+	ssize_t n = recv(conn_sock(c), mem, READ_BYTES, MSG_DONTWAIT);
+	size_t used;
+
+	if (unlikely(n <= 0)) {
+		no_bytes(c, n);
+		conn_settle(c);
+		return;
+	}
+	counter_add(&c->pool->bytes_in, n);
+	c->cur = &c->pool->scratch;
+	used = call_handler(c, mem, (size_t)n);
+	if (likely(used == (size_t)n && n < READ_BYTES && c->special == 0) && conn_send_scratch(c))
+		return;
+	check_full(c);
+	keep(c, mem + used, (size_t)n - used);
+	if (n == READ_BYTES && takes_input(c))
+		conn_read(c);
+	conn_settle(c);
+}
+
+void
 conn_drain(struct conn *c)
 {
 	for (int i = 0; i < DRAINS_MAX; i++)
-		if (recv(conn_fd(c), c->pool->read_mem, READ_BYTES, MSG_DONTWAIT) <= 0)
+		if (recv(conn_sock(c), c->pool->read_mem, READ_BYTES, MSG_DONTWAIT) <= 0)
 			return;
 }

@@ -36,7 +36,7 @@ send_all(struct conn *c, struct out *o)
 		struct iovec iov[IOVS_MAX];
 		int n = out_iov(o, iov, IOVS_MAX);
 		size_t offered = 0;
-		ssize_t sent = send_some(conn_fd(c), iov, n);
+		ssize_t sent = send_some(conn_sock(c), iov, n);
 
 		if (unlikely(sent < 0)) {
 			c->want_write = sent == -EAGAIN;
@@ -52,6 +52,33 @@ send_all(struct conn *c, struct out *o)
 		}
 	}
 	return 0;
+}
+
+bool
+conn_send_scratch(struct conn *c)
+{
+	struct out *o = &c->pool->scratch;
+	struct slice all = out_copied(o);
+	ssize_t sent;
+
+	if (unlikely(all.ptr == NULL || o->bytes.cap > 2 * SCRATCH_KEEP))
+		return false;
+	if (unlikely(all.len == 0)) {
+		c->cur = &c->out;
+		return true;
+	}
+	sent = send(conn_sock(c), all.ptr, all.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (unlikely(sent < 0))
+		return false;
+	counter_add(&c->pool->bytes_out, sent);
+	if (unlikely((size_t)sent < all.len)) {
+		out_consume(o, (size_t)sent);
+		c->want_write = true;
+		return false;
+	}
+	buf_clear(&o->bytes);
+	c->cur = &c->out;
+	return true;
 }
 
 /* What the scratch still holds becomes the connection's. */
@@ -83,7 +110,7 @@ conn_send(struct conn *c)
 	}
 	if (c->cur != &c->out)
 		leave_scratch(c);
-	else if (out_len(&c->out) == 0 && c->out.bytes.cap != 0)
+	else if (out_len(&c->out) == 0)
 		out_fini(&c->out);
 	return true;
 }
