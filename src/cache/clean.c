@@ -1,0 +1,265 @@
+/* The cleaner: empties the segment with the fewest live bytes by moving these
+ * behind one another, and so turns scattered dead bytes into free segments.
+ *
+ * As in log-structured file systems (Rosenblum and Ousterhout 1991) its cost
+ * is u / (1 - u) bytes moved for each byte won, at a share u of live bytes. So
+ * it starts late, when few segments are free, for victims get emptier all the
+ * while; and where even the best victim is too full, entries are evicted ahead
+ * of need until victims are emptier again (cache.ahead), which bounds the cost
+ * of a write whatever the load does.
+ *
+ * Segments that a flush has left behind are emptied first: nothing in them is
+ * moved, their entries are only counted out. */
+#include "config.h"
+
+#include <string.h>
+
+#include "cache/impl.h"
+
+#define WALK_MAX 512     /* entries looked at in a step */
+#define BATCH 8          /* entries whose memory is fetched ahead */
+#define MAX_REWINDS 4
+/* The fullest victim worth its cost, of SEG_CLASSES: at 3/4 three bytes are
+ * moved for each one won. */
+#define DEAR_CLASS (SEG_CLASSES * 3 / 4)
+#define CHEAP_CLASS (SEG_CLASSES * 11 / 16)
+/* Beyond that not even in need: there is nothing to be won. */
+#define FULL_CLASS (SEG_CLASSES - 2)
+
+struct found {
+	uint32_t ref;
+	uint64_t hash;
+};
+
+/* --- stale segments ----------------------------------------------------------- */
+
+/* Whether no cursor can stand in a segment of an older generation. */
+static bool
+all_shards_follow(const struct work *w)
+{
+	struct cache *c = w->c;
+	uint32_t gen = pool_gen(&c->pool);
+
+	for (unsigned i = 0; i < c->n_shards; i++) {
+		struct shard *sh = &c->shards[i];
+
+		if (atomic_load_explicit(&sh->gen, memory_order_acquire) == gen)
+			continue;
+		if (!work_lock_shard(w, sh))
+			return false;
+		work_unlock_shard(w, sh);
+	}
+	return true;
+}
+
+static void
+drop_stale(const struct work *w, uint32_t ref, uint32_t word)
+{
+	struct cache *c = w->c;
+	const struct entry *e = arena_at(&c->arena, ref);
+	struct cache_tally *tally;
+
+	if (word_state(word) != ENTRY_LIVE || ref == w->keep)
+		return;
+	tally = tally_of(c, w->t, entry_key(c, e, word));
+	counter_add(&tally->entries, -1);
+	counter_add(&tally->bytes, -(int64_t)entry_footprint(e, word));
+	entry_free(c, ref);
+}
+
+/* --- moving ------------------------------------------------------------------------ */
+
+/* False: no memory to move it to, or a flush came between. */
+static bool
+move_locked(struct cache *c, struct shard *sh, uint32_t ref, uint64_t hash)
+{
+	struct entry *e = arena_at(&c->arena, ref), *copy;
+	uint32_t word = entry_word(e), bytes = word_bytes(word);
+	uint32_t to = pool_alloc(&c->pool, SEG_MOVED, word, entry_expiry(e, word));
+
+	if (to == 0)
+		return false;
+	copy = arena_at(&c->arena, to);
+	if (pool_gen_of(&c->pool, to) != atomic_load(&sh->gen)) {
+		entry_set_word(copy, word_with_state(word, ENTRY_DEAD));
+		pool_free(&c->pool, to, bytes);
+		return false;
+	}
+	memcpy(copy + 1, e + 1, bytes - sizeof *e);
+	shard_write_begin(sh);
+	table_replace(sh, hash, ref, to);
+	queue_moved(sh, ref, to);
+	entry_set_word(copy, word);
+	shard_write_end(sh);
+	entry_set_word(e, word_with_state(word, ENTRY_DEAD));
+	pool_free(&c->pool, ref, bytes);
+	atomic_fetch_add_explicit(&c->cleaned_bytes, bytes, memory_order_relaxed);
+	return true;
+}
+
+/* Bytes moved. An entry whose shard cannot be had now is left for a later
+ * walk over the segment. */
+static uint32_t
+clean_entry(const struct work *w, const struct found *f)
+{
+	struct cache *c = w->c;
+	struct shard *sh = shard_of(c, f->hash);
+	const struct entry *e = arena_at(&c->arena, f->ref);
+	uint32_t word, moved = 0;
+
+	if (f->ref == w->keep || !work_lock_shard(w, sh))
+		return 0;
+	word = entry_word(e);
+	if (word_state(word) == ENTRY_LIVE &&
+	    pool_gen_of(&c->pool, f->ref) == atomic_load(&sh->gen)) {
+		if (entry_expired(e, word, w->t->now_ms))
+			entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EXPIRED);
+		else if (move_locked(c, sh, f->ref, f->hash))
+			moved = word_bytes(word);
+	}
+	work_unlock_shard(w, sh);
+	return moved;
+}
+
+static void
+fetch(const struct cache *c, struct found *f, uint32_t ref, uint32_t word)
+{
+	const struct entry *e = arena_at(&c->arena, ref);
+
+	f->ref = ref;
+	f->hash = key_hash(c->seed, entry_key(c, e, word));
+	cache_prefetch(c, f->hash);
+	__builtin_prefetch(arena_at(&c->arena, link_get(&e->newer)), 1);
+	__builtin_prefetch(arena_at(&c->arena, link_get(&e->older)), 1);
+}
+
+/* --- a step --------------------------------------------------------------------------- */
+
+/* Too dear a victim: evict more than needed for a while. In calm times it is
+ * taken back bit by bit. In steps by the segment written, or a run of small
+ * writes would evict far too much before the first victim gets emptier. */
+static void
+adjust_ahead(struct cache *c, unsigned class)
+{
+	uint32_t seq = atomic_load_explicit(&c->pool.seq, memory_order_relaxed);
+	int64_t ahead = atomic_load_explicit(&c->ahead, memory_order_relaxed);
+	int64_t most = (arena_budget(&c->arena) << PAGE_SHIFT) / 4;
+	int64_t step = c->pool.seg_bytes / 4;
+
+	if (c->cleaner.ahead_seq == seq)
+		return;
+	c->cleaner.ahead_seq = seq;
+	if (class >= DEAR_CLASS)
+		ahead = MIN(ahead + step, most);
+	else if (class < CHEAP_CLASS)
+		ahead = MAX(ahead - step / 2, 0);
+	atomic_store_explicit(&c->ahead, ahead, memory_order_relaxed);
+}
+
+static bool
+start(struct cache *c, bool stale)
+{
+	struct cleaner *cl = &c->cleaner;
+	const struct segment *s;
+
+	cl->victim = pool_victim(&c->pool, stale);
+	if (cl->victim == 0)
+		return false;
+	s = &c->pool.segs[cl->victim];
+	cl->rewinds = 0;
+	cl->walk.at = cl->victim << c->pool.shift;
+	cl->walk.end = cl->walk.at + (s->used >> REF_SHIFT);
+	pool_inherit(&c->pool, cl->victim);
+	return true;
+}
+
+/* CLEAN_MORE: a victim is there, or an entry was evicted that lay in the best
+ * one: where entries die in the order of the log, the rest of the oldest
+ * segment is what goes next anyway, and moving it would be for nothing. */
+static enum clean
+choose(const struct work *w, bool urgent)
+{
+	struct cache *c = w->c;
+	unsigned class;
+	uint32_t seg;
+
+	if (atomic_load(&c->pool.has_stale)) {
+		if (!all_shards_follow(w))
+			return CLEAN_STUCK;
+		return start(c, true) ? CLEAN_MORE : CLEAN_IDLE;
+	}
+	class = pool_best_class(&c->pool, &seg);
+	if (class >= DEAR_CLASS) {
+		pool_close_lanes(&c->pool);
+		class = pool_best_class(&c->pool, &seg);
+	}
+	if (seg != 0 && seg == evict_next_segment(c) && evict_one(w) != 0)
+		return CLEAN_MORE;
+	adjust_ahead(c, class);
+	if (class >= (urgent ? FULL_CLASS : DEAR_CLASS))
+		return CLEAN_IDLE;
+	return start(c, false) ? CLEAN_MORE : CLEAN_IDLE;
+}
+/* At the end of a walk: free, or again, or later. */
+static enum clean
+finish(const struct work *w)
+{
+	struct cache *c = w->c;
+	struct cleaner *cl = &c->cleaner;
+	bool empty = atomic_load(&c->pool.segs[cl->victim].live) == 0;
+
+	if (!empty && ++cl->rewinds <= MAX_REWINDS) {
+		cl->walk.at = cl->victim << c->pool.shift;
+		return CLEAN_MORE;
+	}
+	pool_release(&c->pool, cl->victim);
+	cl->victim = 0;
+	return empty ? CLEAN_FREED : CLEAN_STUCK;
+}
+
+/* Up to BATCH live entries of the walk, their memory on its way. */
+static unsigned
+collect(const struct work *w, struct found *found, unsigned *seen, bool stale)
+{
+	struct cache *c = w->c;
+	uint32_t ref, word;
+	unsigned n = 0;
+
+	while (n < BATCH && *seen < WALK_MAX && walk_next(c, &c->cleaner.walk, &ref, &word)) {
+		++*seen;
+		if (stale)
+			drop_stale(w, ref, word);
+		else if (word_state(word) == ENTRY_LIVE)
+			fetch(c, &found[n++], ref, word);
+	}
+	return n;
+}
+
+enum clean
+clean_step(const struct work *w, uint32_t bytes, bool urgent)
+{
+	struct cache *c = w->c;
+	struct cleaner *cl = &c->cleaner;
+	struct found found[BATCH];
+	uint32_t moved = 0;
+	unsigned seen = 0;
+
+	assert(lock_held(&c->work));
+	if (cl->victim == 0) {
+		enum clean did = choose(w, urgent);
+
+		if (did != CLEAN_MORE || cl->victim == 0)
+			return did;
+	}
+	while (moved < bytes && seen < WALK_MAX && cl->walk.at < cl->walk.end) {
+		bool stale = c->pool.segs[cl->victim].gen != pool_gen(&c->pool);
+		unsigned n;
+
+		if (stale && !all_shards_follow(w))
+			return CLEAN_STUCK;
+		n = collect(w, found, &seen, stale);
+		for (unsigned i = 0; i < n; i++)
+			moved += clean_entry(w, &found[i]);
+	}
+	return cl->walk.at < cl->walk.end ? CLEAN_MORE : finish(w);
+}

@@ -1,0 +1,412 @@
+/* One key: lookup, and what can be done with what was found. */
+#include "config.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "cache/impl.h"
+
+/* Rounds of making room without any progress: pins, or other threads' cursors,
+ * hold what there is. */
+#define HOPELESS_MAX 64
+#define PIN_MIN (8u << 10) /* below, a copy is cheaper than a reference */
+#define PIN_SHARE 8        /* of the budget may be pinned */
+#define TOKEN_EXTENT ((uint64_t)1 << 32)
+
+static struct entry *
+at(const struct cache_cursor *cur, uint32_t ref)
+{
+	return arena_at(&cur->cache->arena, ref);
+}
+
+/* Short keys are most keys, and a call of memcmp() costs more than they. */
+static inline bool
+same_bytes(const char *a, const char *b, size_t n)
+{
+	uint64_t x, y, p, q;
+
+	if (n > 32 || n < 8)
+		return n == 0 || memcmp(a, b, n) == 0;
+	for (size_t i = 0; i + 8 < n; i += 8) {
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		if (x != y)
+			return false;
+	}
+	memcpy(&p, a + n - 8, 8);
+	memcpy(&q, b + n - 8, 8);
+	return p == q;
+}
+
+static bool
+same_key(const struct cache *c, const struct entry *e, uint32_t word, struct slice key)
+{
+	if (unlikely(word_is_large(word))) {
+		struct slice have = entry_key(c, e, word);
+
+		return have.len == key.len && memcmp(have.ptr, key.ptr, key.len) == 0;
+	}
+	return same_bytes(entry_body(e, word), key.ptr, key.len);
+}
+
+static uint32_t
+find(const struct cache *c, const struct shard *sh, struct slice key, uint64_t hash)
+{
+	uint32_t ref = *table_chain(sh, hash), want = word_of_key_len(key.len);
+
+	while (ref != 0) {
+		const struct entry *e = arena_at(&c->arena, ref);
+		uint32_t word = entry_word(e);
+
+		if ((word & WORD_KEY_MASK) == want && same_key(c, e, word, key))
+			return ref;
+		ref = e->chain;
+	}
+	return 0;
+}
+
+static void
+stand_on(struct cache_cursor *cur, uint32_t ref)
+{
+	const struct entry *e = at(cur, ref);
+	uint32_t word = entry_word(e);
+
+	cur->ref = ref;
+	cur->value = entry_value(cur->cache, e, word);
+	cur->expires_ms = entry_expiry(e, word);
+}
+
+static void
+stand_on_nothing(struct cache_cursor *cur)
+{
+	cur->ref = 0;
+	cur->value = (struct slice){ NULL, 0 };
+	cur->expires_ms = CACHE_NEVER;
+}
+
+static void
+touch(struct shard *sh, uint32_t ref, uint64_t hash)
+{
+	if (sh->policy->touch == NULL)
+		queue_touch(sh, ref);
+	else
+		sh->policy->touch(sh, ref, hash);
+}
+
+static void
+leave(struct cache_cursor *cur, enum leave why)
+{
+	entry_leave_locked(cur->cache, cur->thread, cur->shard, cur->ref, cur->hash, why);
+	cur->changed++;
+	stand_on_nothing(cur);
+}
+
+enum cache_result
+cache_open(struct cache *c, struct cache_thread *t, struct slice key, uint64_t hash,
+    unsigned flags, struct cache_cursor *cur)
+{
+	struct shard *sh = shard_of(c, hash);
+	uint32_t ref;
+
+	cur->cache = c;
+	cur->thread = t;
+	cur->shard = sh;
+	cur->key = key;
+	cur->hash = hash;
+	cur->changed = 0;
+	shard_lock(sh);
+	ref = find(c, sh, key, hash);
+	if (ref == 0) {
+		stand_on_nothing(cur);
+		return CACHE_MISS;
+	}
+	stand_on(cur, ref);
+	if (cur->expires_ms != CACHE_NEVER && cur->expires_ms <= t->now_ms) {
+		leave(cur, LEAVE_EXPIRED);
+		return CACHE_MISS;
+	}
+	if (flags & CACHE_TOUCH)
+		touch(sh, ref, hash);
+	return CACHE_HIT;
+}
+
+void
+cache_remove(struct cache_cursor *cur)
+{
+	assert(lock_held(&cur->shard->lock));
+	if (cur->ref != 0)
+		leave(cur, LEAVE_REMOVED);
+}
+
+void
+cache_close(struct cache_cursor *cur)
+{
+	struct shard *sh = cur->shard;
+	uint32_t changed = cur->changed;
+
+	if (changed == 0) {
+		shard_unlock(sh);
+		return;
+	}
+	table_adjust(sh);
+	shard_unlock(sh);
+	work_after_write(cur->cache, cur->thread, changed);
+}
+
+/* --- put --------------------------------------------------------------------------- */
+
+/* Of no use as a size where it overflows: larger than any entry. */
+static uint64_t
+parts_len(const struct slice *parts, unsigned n)
+{
+	uint64_t len = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (parts[i].len > UINT64_MAX / 4 - len)
+			return UINT64_MAX / 2;
+		len += parts[i].len;
+	}
+	return len;
+}
+
+static void
+copy_parts(char *to, const struct slice *parts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (parts[i].len != 0 && to != parts[i].ptr)
+			memcpy(to, parts[i].ptr, parts[i].len);
+		to += parts[i].len;
+	}
+}
+
+/* Whether copying the parts over the value could overwrite what is still to
+ * be read. A part that stays where it is does no harm. */
+static bool
+parts_clash(struct slice value, const struct slice *parts, unsigned n)
+{
+	const char *to = value.ptr;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (parts[i].ptr < value.ptr + value.len &&
+		    parts[i].ptr + parts[i].len > value.ptr && parts[i].ptr != to)
+			return true;
+		to += parts[i].len;
+	}
+	return false;
+}
+
+static bool
+is_pinned(const struct cache_cursor *cur, const struct entry *e, uint32_t word)
+{
+	struct cache *c = cur->cache;
+
+	if (word_is_large(word))
+		return extent_pinned(&c->extents, entry_large(e, word)->extent);
+	return pool_pinned(&c->pool, cur->ref);
+}
+
+static void
+store_expiry(struct cache_cursor *cur, struct entry *e, int64_t expires_ms)
+{
+	entry_set_expiry(e, expires_ms);
+	if (expires_ms != CACHE_NEVER)
+		pool_expiry(&cur->cache->pool, cur->ref, expires_ms);
+}
+
+/* A value of the same length takes the old one's place: no room, no moving. */
+static bool
+rewrite(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_t len,
+    int64_t expires_ms)
+{
+	struct entry *e = at(cur, cur->ref);
+	uint32_t word = entry_word(e);
+
+	if (len != cur->value.len || (expires_ms != CACHE_NEVER && !(word & WORD_TTL)) ||
+	    pool_gen_of(&cur->cache->pool, cur->ref) != pool_gen(&cur->cache->pool) ||
+	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n))
+		return false;
+	shard_write_begin(cur->shard);
+	copy_parts((char *)(uintptr_t)cur->value.ptr, parts, n);
+	if (word & WORD_TTL)
+		store_expiry(cur, e, expires_ms);
+	shard_write_end(cur->shard);
+	touch(cur->shard, cur->ref, cur->hash);
+	cur->expires_ms = expires_ms;
+	return true;
+}
+
+/* A flush came since the cursor was opened. What is put comes after it, and the
+ * shard's entries are garbage, that under the cursor too; only the memory of
+ * that one stays until the put is done. */
+static void
+follow_flush(struct cache_cursor *cur, uint32_t gen)
+{
+	if (atomic_load(&cur->shard->gen) == gen)
+		return;
+	shard_follow_locked(cur->shard, gen);
+	cur->ref = 0;
+}
+
+static uint32_t
+alloc(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
+{
+	struct cache *c = cur->cache;
+	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref };
+	unsigned hopeless = 0;
+	uint32_t ref;
+
+	for (;;) {
+		ref = entry_alloc(c, cur->key, len, expires_ms);
+		if (likely(ref != 0) || hopeless == HOPELESS_MAX)
+			return ref;
+		follow_flush(cur, pool_gen(&c->pool));
+		if (work_make_room(&w, cur->key.len + len)) {
+			hopeless = 0;
+		} else {
+			hopeless++;
+			sched_yield();
+		}
+	}
+}
+
+static void
+publish(struct cache_cursor *cur, uint32_t ref)
+{
+	struct cache *c = cur->cache;
+	struct shard *sh = cur->shard;
+	struct entry *e = at(cur, ref);
+	uint32_t old;
+
+	if (unlikely(pool_gen_of(&c->pool, ref) != atomic_load(&sh->gen)))
+		follow_flush(cur, pool_gen_of(&c->pool, ref));
+	old = cur->ref;
+	if (old != 0)
+		entry_count_locked(c, cur->thread, sh, old, -1);
+	shard_write_begin(sh);
+	entry_set_word(e, word_with_state(entry_word(e), ENTRY_LIVE));
+	if (old != 0) {
+		table_replace(sh, cur->hash, old, ref);
+		sh->policy->replace(sh, old, ref, cur->hash);
+	} else {
+		table_insert(sh, cur->hash, ref);
+		sh->policy->insert(sh, ref, cur->hash);
+	}
+	shard_write_end(sh);
+	entry_count_locked(c, cur->thread, sh, ref, 1);
+	if (old != 0)
+		entry_free(c, old);
+	stand_on(cur, ref);
+}
+
+static int
+put(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_t len,
+    int64_t expires_ms)
+{
+	struct cache *c = cur->cache;
+	uint32_t ref = alloc(cur, len, expires_ms);
+	struct entry *e;
+	uint32_t word;
+
+	if (ref == 0)
+		return -ENOMEM;
+	e = at(cur, ref);
+	word = entry_word(e);
+	copy_parts((char *)(uintptr_t)entry_value(c, e, word).ptr, parts, n);
+	publish(cur, ref);
+	cur->changed += (uint32_t)MIN(entry_footprint(e, word), 1u << 30);
+	policy_mark(cur->shard, atomic_load_explicit(&c->pool.seq, memory_order_relaxed),
+	    atomic_load_explicit(&c->mark_gap, memory_order_relaxed));
+	return 0;
+}
+
+int
+cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
+    int64_t expires_ms)
+{
+	uint64_t len = parts_len(parts, n_parts);
+	int rc = 0;
+
+	assert(lock_held(&cur->shard->lock));
+	if (expires_ms != CACHE_NEVER && expires_ms <= cur->thread->now_ms) {
+		cache_remove(cur);
+		return 0;
+	}
+	expires_ms = MIN(expires_ms, EXPIRY_MAX);
+	if (cur->key.len + len > cache_max_entry(cur->cache))
+		return -E2BIG;
+	if (cur->ref == 0 || !rewrite(cur, parts, n_parts, len, expires_ms))
+		rc = put(cur, parts, n_parts, len, expires_ms);
+	if (rc == 0)
+		counter_inc(&tally_of(cur->cache, cur->thread, cur->key)->stored);
+	return rc;
+}
+
+int
+cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
+{
+	struct entry *e;
+
+	assert(lock_held(&cur->shard->lock));
+	if (cur->ref == 0)
+		return 0;
+	if (expires_ms != CACHE_NEVER && expires_ms <= cur->thread->now_ms) {
+		cache_remove(cur);
+		return 0;
+	}
+	expires_ms = MIN(expires_ms, EXPIRY_MAX);
+	e = at(cur, cur->ref);
+	if (!(entry_word(e) & WORD_TTL)) {
+		/* No place for it: the entry moves to one that has it. */
+		return expires_ms == CACHE_NEVER ? 0 :
+		    put(cur, &cur->value, 1, cur->value.len, expires_ms);
+	}
+	shard_write_begin(cur->shard);
+	store_expiry(cur, e, expires_ms);
+	shard_write_end(cur->shard);
+	cur->expires_ms = expires_ms;
+	return 0;
+}
+
+/* --- pins ------------------------------------------------------------------------------ */
+
+static void
+unpin(void *owner, uint64_t token)
+{
+	struct cache *c = owner;
+
+	if (token & TOKEN_EXTENT)
+		extent_unpin(&c->extents, (uint32_t)token);
+	else
+		pool_unpin(&c->pool, (uint32_t)token);
+}
+
+bool
+cache_pin(struct cache_cursor *cur, struct out_ref *ref)
+{
+	struct cache *c = cur->cache;
+	const struct entry *e;
+	uint32_t word;
+	uint64_t most = ((uint64_t)arena_budget(&c->arena) << PAGE_SHIFT) / PIN_SHARE;
+	uint64_t token;
+
+	assert(lock_held(&cur->shard->lock));
+	if (cur->ref == 0 || cur->value.len < PIN_MIN)
+		return false;
+	e = at(cur, cur->ref);
+	word = entry_word(e);
+	if (word_is_large(word)) {
+		uint32_t extent = entry_large(e, word)->extent;
+
+		if (!extent_pin(&c->extents, extent, most))
+			return false;
+		token = TOKEN_EXTENT | extent;
+	} else {
+		if (!pool_pin(&c->pool, cur->ref, most))
+			return false;
+		token = pool_seg_of(&c->pool, cur->ref);
+	}
+	*ref = (struct out_ref){ .ptr = cur->value.ptr, .len = cur->value.len,
+		.release = unpin, .owner = c, .token = token };
+	return true;
+}

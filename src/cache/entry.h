@@ -1,0 +1,184 @@
+/* entry.h - how an entry lies in the arena.
+ *
+ *   0  chain   next entry of the hash bucket          } references, 0: none
+ *   4  newer   neighbours in the policy's queue       }
+ *   8  older                                          }
+ *  12  word    value length 16 | key length 10 | TTL 1 | state 2 | policy 3
+ *  16  expiry  8 bytes, only where TTL is set: 48 bits of milliseconds
+ *      key, value, padded to 8 bytes
+ *
+ * A value length at its maximum marks a large entry: instead of key and value
+ * a struct entry_large follows, which names an extent that holds both. Its key
+ * length is then cut to the field's maximum, so that a lookup compares one
+ * field for entries of either kind.
+ *
+ * Who may look: links belong to the shard's lock. The word is read without it
+ * by whoever walks a segment (hence the atomics), and what makes up the size
+ * never changes while the memory is in use. Key bytes are constant from LIVE
+ * on, until the segment is emptied. */
+#ifndef PANNIER_CACHE_ENTRY_H
+#define PANNIER_CACHE_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "base/util.h"
+#include "cache/arena.h"
+
+enum entry_state {
+	ENTRY_PENDING, /* has a place, is not published yet */
+	ENTRY_LIVE,
+	ENTRY_DEAD,
+	ENTRY_HOLE,    /* dead, and on offer for an entry of the same size */
+};
+
+struct entry {
+	uint32_t chain;
+	uint32_t newer;
+	uint32_t older;
+	uint32_t word;
+};
+
+struct entry_large {
+	uint32_t extent;
+	uint32_t key_len;
+	uint64_t value_len;
+};
+
+#define WORD_VALUE_MAX 0xffffu
+#define WORD_KEY_SHIFT 16
+#define WORD_KEY_MAX 0x3ffu
+#define WORD_KEY_MASK (WORD_KEY_MAX << WORD_KEY_SHIFT)
+#define WORD_TTL (1u << 26)
+#define WORD_STATE_SHIFT 27
+#define WORD_STATE_MASK (3u << WORD_STATE_SHIFT)
+#define WORD_POLICY_SHIFT 29
+#define WORD_POLICY_MASK (7u << WORD_POLICY_SHIFT)
+
+#define EXPIRY_MAX (((int64_t)1 << 48) - 1)
+#define EXPIRY_BYTES 8
+
+static inline uint32_t
+entry_word(const struct entry *e)
+{
+	return __atomic_load_n(&e->word, __ATOMIC_ACQUIRE);
+}
+
+static inline void
+entry_set_word(struct entry *e, uint32_t word)
+{
+	__atomic_store_n(&e->word, word, __ATOMIC_RELEASE);
+}
+
+static inline enum entry_state
+word_state(uint32_t word)
+{
+	return (enum entry_state)((word & WORD_STATE_MASK) >> WORD_STATE_SHIFT);
+}
+
+static inline uint32_t
+word_with_state(uint32_t word, enum entry_state state)
+{
+	return (word & ~WORD_STATE_MASK) | (uint32_t)state << WORD_STATE_SHIFT;
+}
+
+static inline unsigned
+word_policy(uint32_t word)
+{
+	return word >> WORD_POLICY_SHIFT;
+}
+
+static inline uint32_t
+word_with_policy(uint32_t word, unsigned bits)
+{
+	return (word & ~WORD_POLICY_MASK) | bits << WORD_POLICY_SHIFT;
+}
+
+static inline bool
+word_is_large(uint32_t word)
+{
+	return (word & WORD_VALUE_MAX) == WORD_VALUE_MAX;
+}
+
+static inline size_t
+word_value_len(uint32_t word)
+{
+	return word & WORD_VALUE_MAX;
+}
+
+static inline size_t
+word_key_len(uint32_t word)
+{
+	return (word & WORD_KEY_MASK) >> WORD_KEY_SHIFT;
+}
+
+/* The key length field of a key so long, as large entries have it too. */
+static inline uint32_t
+word_of_key_len(size_t key_len)
+{
+	return (uint32_t)MIN(key_len, WORD_KEY_MAX) << WORD_KEY_SHIFT;
+}
+
+/* Bytes in the segment, header and padding included. */
+static inline uint32_t
+word_bytes(uint32_t word)
+{
+	size_t payload = word_is_large(word) ? sizeof(struct entry_large)
+	                                     : word_value_len(word) + word_key_len(word);
+
+	payload += sizeof(struct entry) + (word & WORD_TTL ? EXPIRY_BYTES : 0);
+	return (uint32_t)((payload + 7) & ~(size_t)7);
+}
+
+static inline char *
+entry_body(const struct entry *e, uint32_t word)
+{
+	return (char *)(uintptr_t)(e + 1) + (word & WORD_TTL ? EXPIRY_BYTES : 0);
+}
+
+static inline struct entry_large *
+entry_large(const struct entry *e, uint32_t word)
+{
+	return (struct entry_large *)(void *)entry_body(e, word);
+}
+
+/* CACHE_NEVER is 0 here too: a TTL that was taken away keeps its place. */
+static inline int64_t
+entry_expiry(const struct entry *e, uint32_t word)
+{
+	if (!(word & WORD_TTL))
+		return 0;
+	return (int64_t)(__atomic_load_n((const uint64_t *)(const void *)(e + 1),
+	    __ATOMIC_RELAXED) & EXPIRY_MAX);
+}
+
+static inline void
+entry_set_expiry(struct entry *e, int64_t expires_ms)
+{
+	__atomic_store_n((uint64_t *)(void *)(e + 1), (uint64_t)expires_ms, __ATOMIC_RELAXED);
+}
+
+static inline bool
+entry_expired(const struct entry *e, uint32_t word, int64_t now_ms)
+{
+	int64_t expires_ms = entry_expiry(e, word);
+
+	return expires_ms != 0 && expires_ms <= now_ms;
+}
+
+/* Links are also read without the lock, by who guesses at a shard's age. */
+static inline uint32_t
+link_get(const uint32_t *link)
+{
+	return __atomic_load_n(link, __ATOMIC_RELAXED);
+}
+
+static inline void
+link_set(uint32_t *link, uint32_t ref)
+{
+	__atomic_store_n(link, ref, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,179 @@
+/* impl.h - what the files of the cache share. Nobody outside includes it.
+ *
+ * Locks, in the order in which one may wait for them:
+ *
+ *   1  shard.lock   one at a time; a second one only by trylock
+ *   2  cache.work   the cleaner and the crawler: one thread at a time. Its
+ *                   holder takes shards by trylock alone, so that a cursor's
+ *                   holder, who needs room, may wait for it
+ *   3  pool.lock, extents.lock   short, nothing is locked under them
+ *
+ * What flows: a writer takes room in the log (pool_alloc) under its shard's
+ * lock, and pays for it after cache_close(), without any lock held: evicts
+ * (work_after_write) and cleans. What is kept free between suffices for what
+ * several writers can take at once; only where it does not (a large value, a
+ * long cursor) room is made inside cache_put(), with trylocks
+ * (work_make_room).
+ *
+ * Generations: a flush counts pool.gen up, and each shard forgets its entries
+ * when it is locked next. An entry is published in a segment of its shard's
+ * generation or not at all; so whatever lies in segments of older ones is
+ * garbage as soon as every shard has followed. */
+#ifndef PANNIER_CACHE_IMPL_H
+#define PANNIER_CACHE_IMPL_H
+
+#include "cache/cache.h"
+#include "cache/extent.h"
+#include "cache/policy.h"
+#include "cache/segment.h"
+#include "cache/shard.h"
+#include "cache/table.h"
+
+/* At the start of the arena. */
+struct region_head {
+	char magic[8];
+	uint32_t version;
+	uint32_t shards;
+	uint32_t seg_shift;
+	uint32_t first_slot, n_slots;
+	uint32_t stride_shift;
+	uint64_t seed;
+	uint64_t shards_at, segs_at, extents_at, tables_at, values_at;
+};
+
+/* A walk over the entries of a part of a segment. */
+struct walk {
+	uint32_t at, end;
+};
+
+struct cleaner {
+	uint32_t victim; /* 0: none */
+	uint32_t ahead_seq;
+	uint32_t rewinds;
+	struct walk walk;
+};
+
+struct crawler {
+	int64_t swept_ms;  /* when the last round began */
+	bool sweeping;     /* a round is under way */
+	bool inside;       /* `seg` is busy by us */
+	uint32_t seg;
+	unsigned block;
+	struct walk walk;
+	uint32_t least;    /* of what the walk left behind */
+};
+
+struct cache {
+	struct arena arena;
+	struct pool pool;
+	struct extents extents;
+	struct shard *shards;
+	void *shards_mem;
+	unsigned n_shards, shard_shift;
+	uint64_t seed;
+	uint16_t (*classify)(void *arg, struct slice key);
+	void *classify_arg;
+	uint32_t small_max;       /* bytes of the largest entry in a segment */
+	uint64_t reserve_pages;   /* the most that the budget may be */
+	uint64_t least_pages;     /* and the least */
+	struct lock work;
+	struct cleaner cleaner;   /* under work */
+	struct crawler crawler;   /* under work */
+	_Atomic(int64_t) ahead;   /* evicted beyond need, to ease cleaning */
+	_Atomic(int64_t) cleaned_bytes;
+	_Atomic(bool) wants_page; /* a table could not grow */
+	_Atomic(uint32_t) mark_gap; /* segments between markers, see policy.h */
+	_Atomic(uint32_t) evict_shard;
+	_Atomic(uint64_t) evict_until;
+};
+
+/* Who works for room. With a cursor open: its shard, whose lock is held, and
+ * the entry that must stay where it is. */
+struct work {
+	struct cache *c;
+	struct cache_thread *t;
+	struct shard *mine;
+	uint32_t keep;
+};
+
+/* --- hash.c ------------------------------------------------------------------ */
+uint64_t key_hash(uint64_t seed, struct slice key);
+
+static inline struct shard *
+shard_of(const struct cache *c, uint64_t hash)
+{
+	return &c->shards[c->shard_shift == 64 ? 0 : hash >> c->shard_shift];
+}
+
+/* --- shard.c: locking, with the flush that the shard may have missed ---------- */
+void shard_follow_locked(struct shard *sh, uint32_t gen);
+
+static inline void
+shard_catch_up(struct shard *sh)
+{
+	uint32_t gen = pool_gen(&sh->cache->pool);
+
+	if (unlikely(atomic_load_explicit(&sh->gen, memory_order_relaxed) != gen))
+		shard_follow_locked(sh, gen);
+}
+
+static inline void
+shard_lock(struct shard *sh)
+{
+	lock_acquire(&sh->lock);
+	shard_catch_up(sh);
+}
+
+static inline void
+shard_unlock(struct shard *sh)
+{
+	lock_release(&sh->lock);
+}
+
+/* Also true where the worker's cursor holds it already. */
+bool work_lock_shard(const struct work *w, struct shard *sh) MUST_CHECK;
+void work_unlock_shard(const struct work *w, struct shard *sh);
+
+/* --- entry.c: content ----------------------------------------------------------- */
+struct slice entry_key(const struct cache *c, const struct entry *e, uint32_t word);
+struct slice entry_value(const struct cache *c, const struct entry *e, uint32_t word);
+/* All that it takes, for tallies and for policies. */
+uint64_t entry_footprint(const struct entry *e, uint32_t word);
+/* Memory for an entry, its key filled in; PENDING. 0: no room. */
+uint32_t entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expires_ms);
+/* Not linked any more, or never was: gives its memory back. */
+void entry_free(struct cache *c, uint32_t ref);
+
+enum leave { LEAVE_REMOVED, LEAVE_EVICTED, LEAVE_EXPIRED };
+/* Out of the shard, for this reason, with its memory. */
+void entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
+    uint64_t hash, enum leave why);
+/* Counts it in or out. */
+void entry_count_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
+    int sign);
+struct cache_tally *tally_of(const struct cache *c, struct cache_thread *t, struct slice key);
+
+/* The next entry of the walk, in any state. False: at its end. */
+bool walk_next(const struct cache *c, struct walk *w, uint32_t *ref, uint32_t *word);
+
+/* --- evict.c ---------------------------------------------------------------------- */
+/* Bytes by which the cache is over what it may hold, with room for `more`. */
+int64_t evict_excess(const struct cache *c, uint64_t more);
+/* Evicts one entry, where the oldest are; its footprint, or 0: none could be. */
+uint64_t evict_one(const struct work *w);
+/* About where the entry lies that would be evicted next. */
+uint32_t evict_next_segment(struct cache *c);
+
+/* --- clean.c, expire.c: the work lock is held ---------------------------------------- */
+enum clean { CLEAN_IDLE, CLEAN_MORE, CLEAN_FREED, CLEAN_STUCK };
+/* One step, of at most about `bytes` moved. Urgent: whatever it costs. */
+enum clean clean_step(const struct work *w, uint32_t bytes, bool urgent);
+/* One step; false: nothing is due now. */
+bool expire_step(const struct work *w);
+
+/* --- work.c ---------------------------------------------------------------------------- */
+void work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes);
+/* Some work towards room for so many bytes; false: there is no hope. */
+bool work_make_room(const struct work *w, uint64_t bytes);
+
+#endif

@@ -1,0 +1,219 @@
+#include "config.h"
+
+#include "cache/policy.h"
+
+#include "cache/impl.h"
+
+static struct entry *
+at(const struct shard *sh, uint32_t ref)
+{
+	return arena_at(&sh->cache->arena, ref);
+}
+
+static uint32_t
+head_ref(const struct shard *sh, unsigned queue)
+{
+	return arena_ref(&sh->cache->arena, &sh->head->queues[queue]);
+}
+
+/* --- queues ---------------------------------------------------------------------- */
+
+static void
+link_in(const struct shard *sh, unsigned queue, uint32_t ref)
+{
+	struct entry *head = &sh->head->queues[queue], *e = at(sh, ref);
+	uint32_t front = head->older;
+
+	link_set(&e->newer, head_ref(sh, queue));
+	link_set(&e->older, front);
+	link_set(&at(sh, front)->newer, ref);
+	link_set(&head->older, ref);
+}
+
+static void
+link_out(const struct shard *sh, const struct entry *e)
+{
+	link_set(&at(sh, e->newer)->older, e->older);
+	link_set(&at(sh, e->older)->newer, e->newer);
+}
+
+static int64_t
+footprint(const struct shard *sh, uint32_t ref)
+{
+	const struct entry *e = at(sh, ref);
+
+	return (int64_t)entry_footprint(e, entry_word(e));
+}
+
+void
+queue_push(struct shard *sh, unsigned queue, uint32_t ref)
+{
+	link_in(sh, queue, ref);
+	sh->queue_bytes[queue] += (uint64_t)footprint(sh, ref);
+}
+
+void
+queue_remove(struct shard *sh, unsigned queue, uint32_t ref)
+{
+	link_out(sh, at(sh, ref));
+	sh->queue_bytes[queue] -= (uint64_t)footprint(sh, ref);
+}
+
+void
+queue_touch(struct shard *sh, uint32_t ref)
+{
+	if (sh->head->queues[0].older == ref)
+		return;
+	link_out(sh, at(sh, ref));
+	link_in(sh, 0, ref);
+}
+
+void
+queue_moved(struct shard *sh, uint32_t ref, uint32_t by)
+{
+	const struct entry *e = at(sh, ref);
+	struct entry *copy = at(sh, by);
+
+	link_set(&copy->newer, e->newer);
+	link_set(&copy->older, e->older);
+	link_set(&at(sh, e->newer)->older, by);
+	link_set(&at(sh, e->older)->newer, by);
+}
+
+/* --- markers ----------------------------------------------------------------------- */
+
+/* Markers and heads of queues lie below all segments. */
+static bool
+is_marker(const struct shard *sh, uint32_t ref)
+{
+	uint32_t first = arena_ref(&sh->cache->arena, sh->head->markers);
+
+	return ref >= first &&
+	    ref < first + SHARD_MARKERS * (sizeof(struct entry) >> REF_SHIFT);
+}
+
+void
+policy_mark(struct shard *sh, uint32_t time, uint32_t gap)
+{
+	struct entry *marker = &sh->head->markers[sh->marker_next];
+
+	if (likely(time - sh->marked < gap) || sh->markers_in == SHARD_MARKERS)
+		return;
+	link_set(&marker->chain, time);
+	link_in(sh, 0, arena_ref(&sh->cache->arena, marker));
+	sh->marker_next = (sh->marker_next + 1) % SHARD_MARKERS;
+	sh->markers_in++;
+	sh->marked = time;
+}
+
+static void
+drop_marker(struct shard *sh, uint32_t ref)
+{
+	const struct entry *marker = at(sh, ref);
+
+	atomic_store_explicit(&sh->oldest, marker->chain, memory_order_relaxed);
+	link_out(sh, marker);
+	sh->markers_in--;
+}
+
+uint32_t
+queue_oldest(struct shard *sh, unsigned queue)
+{
+	uint32_t ref;
+
+	while (is_marker(sh, ref = sh->head->queues[queue].newer))
+		drop_marker(sh, ref);
+	return ref == head_ref(sh, queue) ? 0 : ref;
+}
+
+uint32_t
+queue_newer(struct shard *sh, unsigned queue, uint32_t ref)
+{
+	do {
+		ref = at(sh, ref)->newer;
+	} while (is_marker(sh, ref));
+	return ref == head_ref(sh, queue) ? 0 : ref;
+}
+
+uint32_t
+policy_next(const struct shard *sh)
+{
+	uint32_t ref = link_get(&sh->head->queues[0].newer);
+
+	for (int i = 0; i < SHARD_MARKERS && is_marker(sh, ref); i++)
+		ref = link_get(&at(sh, ref)->newer);
+	return ref;
+}
+
+/* Entries written at about the same time by different shards lie in about the
+ * same segments, so the segment's age decides where markers are too coarse. */
+uint64_t
+policy_age(const struct shard *sh)
+{
+	uint32_t ref = link_get(&sh->head->queues[0].newer);
+	uint32_t time = atomic_load_explicit(&sh->oldest, memory_order_relaxed);
+
+	if (ref == head_ref(sh, 0))
+		return shard_get(&sh->count) == 0 ? UINT64_MAX : 0;
+	if (is_marker(sh, ref))
+		return (uint64_t)link_get(&at(sh, ref)->chain) << 32;
+	return (uint64_t)time << 32 | pool_seq_of(&sh->cache->pool, ref);
+}
+
+/* --- LRU, exact: one queue, whose bytes nobody asks for ----- */
+
+static void
+lru_insert(struct shard *sh, uint32_t ref, uint64_t hash)
+{
+	(void)hash;
+	link_in(sh, 0, ref);
+}
+
+static void
+lru_replace(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash)
+{
+	(void)hash;
+	link_out(sh, at(sh, ref));
+	link_in(sh, 0, by);
+}
+
+static void
+lru_remove(struct shard *sh, uint32_t ref)
+{
+	link_out(sh, at(sh, ref));
+}
+
+static uint32_t
+lru_victim(struct shard *sh, uint32_t keep)
+{
+	uint32_t ref = queue_oldest(sh, 0);
+
+	return ref != 0 && ref == keep ? queue_newer(sh, 0, ref) : ref;
+}
+
+static void
+lru_evict(struct shard *sh, uint32_t ref, uint64_t hash)
+{
+	(void)hash;
+	link_out(sh, at(sh, ref));
+}
+
+static const struct policy lru = {
+	.name = "lru",
+	.insert = lru_insert,
+	.replace = lru_replace,
+	.remove = lru_remove,
+	.victim = lru_victim,
+	.evict = lru_evict,
+};
+
+const struct policy *
+policy_of(enum cache_policy which)
+{
+	switch (which) {
+	case CACHE_LRU:
+		return &lru;
+	default:
+		return NULL;
+	}
+}

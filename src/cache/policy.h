@@ -1,0 +1,53 @@
+/* policy.h - which entry goes when room is needed.
+ *
+ * A policy keeps each shard's entries in up to SHARD_QUEUES queues, linked
+ * through the entries, and has three bits in each entry's word. It may keep
+ * more in the arena. A shard's lock is held in all of these calls. */
+#ifndef PANNIER_CACHE_POLICY_H
+#define PANNIER_CACHE_POLICY_H
+
+#include "cache/cache.h"
+#include "cache/shard.h"
+
+struct policy {
+	const char *name;
+	/* A new entry; its word is set, its links are not. */
+	void (*insert)(struct shard *sh, uint32_t ref, uint64_t hash);
+	/* An entry with the same key takes the place of `ref`: a use. */
+	void (*replace)(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash);
+	/* A use. NULL: the queue is LRU, queue_touch() is all. */
+	void (*touch)(struct shard *sh, uint32_t ref, uint64_t hash);
+	/* Leaves for another reason than eviction. */
+	void (*remove)(struct shard *sh, uint32_t ref);
+	/* The next to go, never `keep`; 0: none. It stays linked. */
+	uint32_t (*victim)(struct shard *sh, uint32_t keep);
+	/* That one goes now. */
+	void (*evict)(struct shard *sh, uint32_t ref, uint64_t hash);
+};
+
+const struct policy *policy_of(enum cache_policy which);
+
+/* Puts a marker into the shard's first queue where it is time for one. */
+void policy_mark(struct shard *sh, uint32_t time, uint32_t gap);
+/* How long the next victim has waited, the smaller the longer; for comparing
+ * shards, without their locks. UINT64_MAX: nothing is there. */
+uint64_t policy_age(const struct shard *sh);
+
+/* About which entry goes next, without the lock. */
+uint32_t policy_next(const struct shard *sh);
+
+/* --- queues, for policies and for whoever moves an entry -------------------- */
+
+/* Bytes that count against a policy's queue: what lies in segments. */
+void queue_push(struct shard *sh, unsigned queue, uint32_t ref);
+void queue_remove(struct shard *sh, unsigned queue, uint32_t ref);
+/* The oldest entry, markers taken out on the way; 0: empty. */
+uint32_t queue_oldest(struct shard *sh, unsigned queue);
+/* The next newer entry than `ref`, 0: none. */
+uint32_t queue_newer(struct shard *sh, unsigned queue, uint32_t ref);
+/* `by` is a copy of `ref` and takes its place; whichever queue. */
+void queue_moved(struct shard *sh, uint32_t ref, uint32_t by);
+/* To the front of queue 0. */
+void queue_touch(struct shard *sh, uint32_t ref);
+
+#endif

@@ -1,0 +1,78 @@
+#include "config.h"
+
+#include "cache/shard.h"
+
+#include <string.h>
+
+#include "cache/impl.h"
+
+static void
+queues_reset(struct shard *sh)
+{
+	for (unsigned q = 0; q < SHARD_QUEUES; q++) {
+		struct entry *head = &sh->head->queues[q];
+		uint32_t ref = arena_ref(&sh->cache->arena, head);
+
+		link_set(&head->newer, ref);
+		link_set(&head->older, ref);
+		sh->queue_bytes[q] = 0;
+	}
+	sh->markers_in = 0;
+}
+
+void
+shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
+    unsigned stride_shift)
+{
+	memset(sh, 0, sizeof *sh);
+	lock_init(&sh->lock);
+	sh->cache = c;
+	sh->head = head;
+	sh->table = table;
+	sh->stride_shift = stride_shift;
+	sh->table_pages = 1;
+	atomic_store(&head->n_buckets, TABLE_PAGE_BUCKETS);
+	queues_reset(sh);
+}
+
+void
+shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time)
+{
+	assert(lock_held(&sh->lock));
+	shard_write_begin(sh);
+	for (uint32_t i = 0; i < TABLE_PAGE_BUCKETS; i++)
+		link_set(table_bucket(sh, i), 0);
+	atomic_store_explicit(&sh->head->n_buckets, TABLE_PAGE_BUCKETS, memory_order_relaxed);
+	queues_reset(sh);
+	shard_write_end(sh);
+	atomic_store_explicit(&sh->count, 0, memory_order_relaxed);
+	atomic_store_explicit(&sh->user_bytes, 0, memory_order_relaxed);
+	atomic_store_explicit(&sh->oldest, time, memory_order_relaxed);
+	sh->marked = time;
+	atomic_store_explicit(&sh->gen, gen, memory_order_release);
+}
+
+void
+shard_follow_locked(struct shard *sh, uint32_t gen)
+{
+	shard_reset_locked(sh, gen,
+	    atomic_load_explicit(&sh->cache->pool.seq, memory_order_relaxed));
+}
+
+bool
+work_lock_shard(const struct work *w, struct shard *sh)
+{
+	if (sh == w->mine)
+		return true;
+	if (!lock_try(&sh->lock))
+		return false;
+	shard_catch_up(sh);
+	return true;
+}
+
+void
+work_unlock_shard(const struct work *w, struct shard *sh)
+{
+	if (sh != w->mine)
+		lock_release(&sh->lock);
+}

@@ -1,0 +1,86 @@
+/* shard.h - one of the parts that keys are spread over by the high bits of
+ * their hash: a lock, a table, the policy's queues, counters.
+ *
+ * What another process would need to look up keys lies in the arena (struct
+ * shard_head), with a sequence counter that is odd while links change: who
+ * reads without the lock validates by it. The rest is on the heap.
+ *
+ * Everything here belongs to shard.lock but what is atomic. */
+#ifndef PANNIER_CACHE_SHARD_H
+#define PANNIER_CACHE_SHARD_H
+
+#include "base/lock.h"
+#include "cache/entry.h"
+
+#define SHARD_QUEUES 3
+#define SHARD_MARKERS 64
+
+struct shard_head {
+	_Atomic(uint32_t) seq;
+	_Atomic(uint32_t) n_buckets;
+	uint32_t reserved[2];
+	/* Heads of the policy's queues, circular: `older` is the newest entry,
+	 * `newer` the oldest. */
+	struct entry queues[SHARD_QUEUES];
+	/* Put into the first queue now and then, with the time in `chain`: the
+	 * last one to drop out at the end tells how old the end is. */
+	struct entry markers[SHARD_MARKERS];
+};
+
+struct shard {
+	struct lock lock;
+	struct cache *cache;
+	struct shard_head *head;
+	char *table;             /* first page; pages of all shards alternate */
+	const struct policy *policy;
+	unsigned stride_shift;   /* distance of its pages */
+	uint32_t table_pages;    /* taken */
+	bool trimming;           /* a page is being punched: do not grow */
+	_Atomic(uint32_t) gen;   /* the flush that it has seen */
+	_Atomic(uint32_t) oldest; /* time of the first queue's end, from markers */
+	uint32_t marked;         /* time of the last marker put in */
+	unsigned marker_next, markers_in;
+	_Atomic(uint64_t) count;
+	_Atomic(uint64_t) user_bytes;
+	_Atomic(uint64_t) evicted, expired;
+	uint64_t queue_bytes[SHARD_QUEUES];
+} __attribute__((aligned(64)));
+
+void shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
+    unsigned stride_shift);
+/* Forgets all entries, in constant time: segments and tables are cleared by
+ * others. The first page of the table must be there. */
+void shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time);
+
+/* Around every change of links or values. */
+static inline void
+shard_write_begin(struct shard *sh)
+{
+	uint32_t seq = atomic_load_explicit(&sh->head->seq, memory_order_relaxed);
+
+	/* An exchange, for nothing written later may be seen before it. */
+	atomic_exchange_explicit(&sh->head->seq, seq + 1, memory_order_acq_rel);
+}
+
+static inline void
+shard_write_end(struct shard *sh)
+{
+	uint32_t seq = atomic_load_explicit(&sh->head->seq, memory_order_relaxed);
+
+	atomic_store_explicit(&sh->head->seq, seq + 1, memory_order_release);
+}
+
+static inline void
+shard_add(_Atomic(uint64_t) *n, int64_t by)
+{
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (uint64_t)by,
+	    memory_order_relaxed);
+}
+
+static inline uint64_t
+shard_get(const _Atomic(uint64_t) *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+#endif

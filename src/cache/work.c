@@ -1,0 +1,207 @@
+/* Work that makes room: after each write, when a write finds none, and from
+ * idle time. See impl.h for the locks. */
+#include "config.h"
+
+#include "base/clock.h"
+#include "cache/impl.h"
+
+/* Segments that writers find free to open. Below it the cleaner starts. */
+#define KEEP_FREE 2
+#define CLEAN_STEP_BYTES (32u << 10)
+#define EVICT_LEAST 32 /* a write may evict so many, however small it was */
+#define ROOM_EVICTIONS 256
+#define MAKE_ROOM_ROUNDS 4096
+
+static bool
+needs_cleaning(const struct cache *c)
+{
+	return pool_available(&c->pool) < KEEP_FREE ||
+	    arena_used(&c->arena) > arena_budget(&c->arena);
+}
+
+/* Over budget (it was lowered), or a table asks for a page: gives pages back
+ * that nothing lies in. False: there are none. */
+static bool
+punch(struct cache *c)
+{
+	return extents_punch(&c->extents) || pool_punch(&c->pool);
+}
+
+static bool
+wants_pages(struct cache *c)
+{
+	int64_t left = arena_budget(&c->arena) - arena_used(&c->arena);
+
+	if (left > 0)
+		atomic_store_explicit(&c->wants_page, false, memory_order_relaxed);
+	return left < 0 || atomic_load_explicit(&c->wants_page, memory_order_relaxed);
+}
+
+/* Released extents first: their pages are free but for the punching. */
+static enum clean
+free_a_segment(const struct work *w, uint32_t bytes, bool urgent)
+{
+	if (extents_punch(&w->c->extents))
+		return CLEAN_MORE;
+	return clean_step(w, bytes, urgent);
+}
+
+/* After a write of so many bytes: what is left free shrinks no faster than
+ * cleaning refills it, and cleans the harder the less there is. */
+static void
+clean_after_write(const struct work *w, uint64_t bytes)
+{
+	struct cache *c = w->c;
+	uint32_t avail = pool_available(&c->pool);
+	uint64_t share = avail != 0 ? 2 * bytes + 1024 : 8 * bytes + CLEAN_STEP_BYTES;
+
+	if (!lock_try(&c->work))
+		return;
+	while (share != 0 && needs_cleaning(c)) {
+		uint32_t step = (uint32_t)MIN(share, CLEAN_STEP_BYTES);
+		enum clean did = free_a_segment(w, step, avail == 0);
+
+		if (did == CLEAN_IDLE || did == CLEAN_STUCK)
+			break;
+		share -= step;
+	}
+	lock_release(&c->work);
+}
+
+void
+work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
+{
+	struct work w = { .c = c, .t = t };
+	uint64_t evicted = 0;
+
+	for (unsigned n = 0; evict_excess(c, 0) > 0; n++) {
+		uint64_t got = n < EVICT_LEAST || evicted < 2 * bytes ? evict_one(&w) : 0;
+
+		if (got == 0)
+			break;
+		evicted += got;
+	}
+	if (unlikely(wants_pages(c)))
+		punch(c);
+	if (unlikely(needs_cleaning(c)))
+		clean_after_write(&w, bytes);
+}
+
+/* A large value wants pages, which segments hold: after evicting, segments
+ * are emptied and punched until there are as many. */
+bool
+work_make_room(const struct work *w, uint64_t bytes)
+{
+	struct cache *c = w->c;
+	enum clean did = CLEAN_IDLE;
+	unsigned evicted = 0;
+
+	lock_acquire(&c->work);
+	while (evict_excess(c, bytes) > 0 && evicted < ROOM_EVICTIONS && evict_one(w) != 0)
+		evicted++;
+	if (bytes > c->small_max && punch(c))
+		did = CLEAN_FREED;
+	else
+		did = free_a_segment(w, 4 * CLEAN_STEP_BYTES, true);
+	lock_release(&c->work);
+	return evicted != 0 || did == CLEAN_MORE || did == CLEAN_FREED;
+}
+
+void
+cache_make_room(struct cache *c, struct cache_thread *t, uint64_t bytes)
+{
+	struct work w = { .c = c, .t = t };
+	int64_t pages = (int64_t)extent_pages(bytes);
+
+	if (bytes <= c->small_max || bytes > cache_max_entry(c))
+		return;
+	for (unsigned i = 0; i < MAKE_ROOM_ROUNDS; i++) {
+		int64_t released = atomic_load_explicit(&c->extents.released_pages,
+		    memory_order_relaxed);
+		int64_t left = arena_budget(&c->arena) - arena_used(&c->arena) + released;
+
+		if (left >= pages || !work_make_room(&w, bytes))
+			return;
+	}
+}
+
+/* --- a flush ----------------------------------------------------------------- */
+
+void
+cache_flush(struct cache *c, struct cache_thread *t)
+{
+	(void)t;
+	pool_flush(&c->pool);
+	for (unsigned i = 0; i < c->n_shards; i++) {
+		shard_lock(&c->shards[i]); /* follows */
+		shard_unlock(&c->shards[i]);
+	}
+}
+
+/* --- in the background ----------------------------------------------------------- */
+
+static bool
+clean_in_background(const struct work *w)
+{
+	struct cache *c = w->c;
+	enum clean did;
+
+	if (!atomic_load_explicit(&c->pool.has_stale, memory_order_relaxed) &&
+	    pool_available(&c->pool) > KEEP_FREE && !needs_cleaning(c))
+		return false;
+	did = free_a_segment(w, CLEAN_STEP_BYTES, false);
+	return did == CLEAN_MORE || did == CLEAN_FREED;
+}
+
+/* True: something was done, so that there may be more. */
+static bool
+step(const struct work *w)
+{
+	struct cache *c = w->c;
+	bool more = expire_step(w);
+
+	for (unsigned n = 0; n < EVICT_LEAST && evict_excess(c, 0) > 0; n++) {
+		if (evict_one(w) == 0)
+			break;
+		more = true;
+	}
+	if (clean_in_background(w))
+		more = true;
+	if (wants_pages(c) && punch(c))
+		more = true;
+	return more;
+}
+
+/* Pages of tables that shrank, or that a flush left behind. */
+static bool
+trim(struct cache *c, int64_t until_us)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < c->n_shards; i++) {
+		while (table_trim(&c->shards[i])) {
+			any = true;
+			if (clock_mono_us() >= until_us)
+				return true;
+		}
+	}
+	return any;
+}
+
+bool
+cache_tick(struct cache *c, struct cache_thread *t, int64_t budget_us)
+{
+	struct work w = { .c = c, .t = t };
+	int64_t until_us = clock_mono_us() + budget_us;
+	bool more;
+
+	if (!lock_try(&c->work))
+		return false; /* another loop is at it */
+	do {
+		more = step(&w);
+	} while (more && clock_mono_us() < until_us);
+	lock_release(&c->work);
+	if (!more)
+		more = trim(c, until_us);
+	return more;
+}
