@@ -25,6 +25,20 @@ random_seed(uint64_t *out)
 	return getrandom(out, sizeof *out, 0) == sizeof *out ? 0 : -EIO;
 }
 
+/* Where address space is limited (ulimit -v, valgrind) it must do with less,
+ * which is a lower ceiling for a later CONFIG SET maxmemory. */
+static int
+make_cache(struct cache_opts *o, struct cache **out)
+{
+	int rc = cache_new(o, out);
+
+	for (unsigned times = 16; rc == -ENOMEM && times > 0; times /= 4) {
+		o->reserve_bytes = o->budget_bytes * times;
+		rc = cache_new(o, out);
+	}
+	return rc;
+}
+
 int
 store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 {
@@ -42,7 +56,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	if (s == NULL)
 		return -ENOMEM;
 	opts.classify_arg = s;
-	rc = cache_new(&opts, &s->cache);
+	rc = make_cache(&opts, &s->cache);
 	if (rc != 0) {
 		mem_free(s);
 		return rc;
