@@ -135,7 +135,7 @@ take_requests(const struct resp_limits *l, struct batch *b, unsigned upto, const
 	const char *enough = end - *at >= ARG_MIN_BYTES ? end - ARG_MIN_BYTES + 1 : *at;
 	const char *p = *at;
 	uint64_t max_bulk = MIN(l->max_bulk, (uint64_t)INT64_MAX);
-	struct slice *args = b->args + b->args_used;
+	struct slice *args = b->args_cap != 0 ? b->args + b->args_used : NULL;
 	size_t room = b->args_cap - b->args_used;
 	struct request *req = b->req + b->n;
 
