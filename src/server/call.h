@@ -19,6 +19,7 @@ struct call {
 	const struct command *cmd;
 	const struct slice *argv; /* good until the handler returns */
 	uint32_t argc;
+	uint64_t hash;            /* store_hash() of argv[1], if there is one */
 	struct reply *reply;
 	int64_t now_ms;           /* monotonic */
 	struct store_loop *store;
@@ -35,6 +36,13 @@ typedef void cmd_handler(struct call *c);
 #undef COMMAND
 #undef CONTAINER
 #undef SUBCOMMAND
+
+/* store_open() of argv[1], the key of most commands. */
+static inline enum cache_result
+call_open(struct call *c, unsigned flags, struct store_cursor *cur)
+{
+	return store_open_hashed(c->store, c->argv[1], c->hash, flags, cur);
+}
 
 /* By id; NULL for containers. */
 extern cmd_handler *const command_handlers[CMD_COUNT];

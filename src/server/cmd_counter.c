@@ -42,7 +42,7 @@ static void
 add(struct call *c, int64_t delta)
 {
 	struct store_cursor cur;
-	enum cache_result found = store_open(c->store, c->argv[1], STORE_WRITE, &cur);
+	enum cache_result found = call_open(c, STORE_WRITE, &cur);
 	int64_t sum;
 
 	if (add_to_entry(c, &cur, found, delta, &sum))

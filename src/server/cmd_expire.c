@@ -90,7 +90,7 @@ expire(struct call *c, unsigned form)
 		expiry_refuse(c, ok);
 		return;
 	}
-	done = store_open(c->store, c->argv[1], STORE_WRITE | STORE_TOUCH, &cur) == CACHE_HIT &&
+	done = call_open(c, STORE_WRITE | STORE_TOUCH, &cur) == CACHE_HIT &&
 	    conditions_hold(flags, cur.c.expires_ms, expires_ms);
 	if (done && expires_ms > c->now_ms)
 		rc = cache_set_expiry(&cur.c, expires_ms);
@@ -122,7 +122,7 @@ time_left(struct call *c)
 	struct store_cursor cur;
 	int64_t left = -2;
 
-	if (store_open(c->store, c->argv[1], STORE_COUNT, &cur) == CACHE_HIT)
+	if (call_open(c, STORE_COUNT, &cur) == CACHE_HIT)
 		left = cur.c.expires_ms == CACHE_NEVER ? -1 : MAX(cur.c.expires_ms - c->now_ms, 0);
 	store_close(&cur);
 	return left;
@@ -149,7 +149,7 @@ cmd_persist(struct call *c)
 	bool had;
 	int rc = 0;
 
-	had = store_open(c->store, c->argv[1], STORE_WRITE | STORE_TOUCH, &cur) == CACHE_HIT &&
+	had = call_open(c, STORE_WRITE | STORE_TOUCH, &cur) == CACHE_HIT &&
 	    cur.c.expires_ms != CACHE_NEVER;
 	if (had)
 		rc = cache_set_expiry(&cur.c, CACHE_NEVER);

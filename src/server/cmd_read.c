@@ -156,7 +156,7 @@ cmd_get(struct call *c)
 	}
 	g->waiter.holder = &c->session->holder;
 	g->waiter.deadline_ms = 0;
-	switch (store_get(c->store, c->argv[1], &cur, &g->waiter)) {
+	switch (store_get_hashed(c->store, c->argv[1], c->hash, &cur, &g->waiter)) {
 	case STORE_HIT:
 		reply_value(c->reply, &cur);
 		store_close(&cur);

@@ -120,7 +120,7 @@ set_key(struct call *c, struct slice value, unsigned flags, int64_t expires_ms, 
 		how |= STORE_TOUCH;
 	if (flags & OPT_GET)
 		how |= STORE_COUNT;
-	found = store_open(c->store, c->argv[1], how, &cur) == CACHE_HIT;
+	found = call_open(c, how, &cur) == CACHE_HIT;
 	outcome = set_entry(&cur, found, value, flags, expires_ms, old, &rc);
 	store_close(&cur);
 	if (outcome == SET_FAILED) {
@@ -241,7 +241,7 @@ cmd_getdel(struct call *c)
 	int rc = 0;
 
 	value_init(&old);
-	if (store_open(c->store, c->argv[1], STORE_WRITE | STORE_COUNT, &cur) == CACHE_HIT) {
+	if (call_open(c, STORE_WRITE | STORE_COUNT, &cur) == CACHE_HIT) {
 		rc = value_keep(&old, &cur);
 		if (rc == 0)
 			cache_remove(&cur.c);
@@ -286,7 +286,7 @@ cmd_getex(struct call *c)
 	if (args.flags != 0)
 		how |= STORE_WRITE;
 	value_init(&old);
-	if (store_open(c->store, c->argv[1], how, &cur) == CACHE_MISS)
+	if (call_open(c, how, &cur) == CACHE_MISS)
 		ok = EXPIRY_GOOD;
 	else if (ok == EXPIRY_GOOD && (rc = value_keep(&old, &cur)) == 0)
 		rc = getex_apply(c, &cur, args.flags, expires_ms);
@@ -325,7 +325,7 @@ cmd_strlen(struct call *c)
 	struct store_cursor cur;
 	size_t len = 0;
 
-	if (store_open(c->store, c->argv[1], STORE_TOUCH | STORE_COUNT, &cur) == CACHE_HIT)
+	if (call_open(c, STORE_TOUCH | STORE_COUNT, &cur) == CACHE_HIT)
 		len = cur.c.value.len;
 	store_close(&cur);
 	reply_int(c->reply, (int64_t)len);
@@ -347,7 +347,7 @@ cmd_append(struct call *c)
 	bool fits;
 	int rc = 0;
 
-	if (store_open(c->store, c->argv[1], STORE_WRITE, &cur) == CACHE_HIT) {
+	if (call_open(c, STORE_WRITE, &cur) == CACHE_HIT) {
 		parts[0] = cur.c.value;
 		expires_ms = cur.c.expires_ms;
 	}

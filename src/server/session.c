@@ -106,12 +106,13 @@ session_out(struct session *s)
 
 /* False: the request must wait until all that is owed is answered. */
 static bool
-session_serve(struct session *s, const struct request *req)
+session_serve(struct session *s, const struct request *req, uint64_t hash)
 {
 	struct reply reply = { .out = session_out(s), .wire = s->wire };
 	struct call c = {
 		.argv = req->argv,
 		.argc = req->argc,
+		.hash = hash,
 		.reply = &reply,
 		.now_ms = s->last_ms,
 		.store = s->sl->store,
@@ -145,31 +146,32 @@ session_serve(struct session *s, const struct request *req)
 
 /* --- batches ------------------------------------------------------------------- */
 
-/* The cache misses of a pipeline's keys overlap, instead of following one
- * another: first all buckets, then all entries. A single request gains nothing
- * from it. */
+/* Each key is hashed once. The cache misses of a pipeline's keys overlap, instead
+ * of following one another: first all buckets, then all entries. A single
+ * request gains nothing from that. */
 static void
-prefetch_keys(struct session *s, const struct batch *b)
+hash_keys(struct session *s, const struct batch *b, uint64_t hashes[BATCH_MAX])
 {
-	uint64_t hashes[BATCH_MAX];
-	unsigned n = 0;
+	const struct store_loop *store = s->sl->store;
 
-	if (b->n < 2)
+	for (unsigned i = 0; i < b->n; i++)
+		hashes[i] = b->req[i].argc > 1 ? store_hash(store, b->req[i].argv[1]) : 0;
+	if (b->n == 1)
 		return;
 	for (unsigned i = 0; i < b->n; i++)
-		if (b->req[i].argc > 1)
-			hashes[n++] = store_prefetch(s->sl->store, b->req[i].argv[1]);
-	for (unsigned i = 0; i < n; i++)
-		store_prefetch_entry(s->sl->store, hashes[i]);
+		store_prefetch(store, hashes[i]);
+	for (unsigned i = 0; i < b->n; i++)
+		store_prefetch_entry(store, hashes[i]);
 }
 
 /* Serves the batch; answers how many bytes of input its served requests had. */
 static size_t
 serve_batch(struct session *s, const struct batch *b)
 {
+	uint64_t hashes[BATCH_MAX];
 	size_t used = 0;
 
-	prefetch_keys(s, b);
+	hash_keys(s, b, hashes);
 	for (unsigned i = 0; i < b->n; i++) {
 		/* Who does not read gets no further replies for now; the rest of
 		 * the input comes again when there is room. */
@@ -177,7 +179,7 @@ serve_batch(struct session *s, const struct batch *b)
 			s->cut = true;
 			break;
 		}
-		if (!session_serve(s, &b->req[i])) {
+		if (!session_serve(s, &b->req[i], hashes[i])) {
 			s->stalled = s->cut = true;
 			break;
 		}

@@ -58,6 +58,7 @@ struct store_loop {
 	struct loop *loop;
 	struct stats_loop *stats;
 	struct origin_set *origins; /* of the present configuration */
+	const struct config_namespace *only; /* its one namespace; NULL: has several */
 	struct list retired;        /* of earlier ones, with fetches under way */
 	struct cache_thread thread;
 };
@@ -132,6 +133,11 @@ void origin_sets_sweep(struct store_loop *sl);
 /* The client for an origin of os, made now if need be; NULL: it can't be. */
 struct origin_client *origin_set_client(struct origin_set *os, struct store_loop *sl,
     const struct config_origin *cfg);
-struct stats_ns *store_ns_stats(struct store_loop *sl, const struct config_namespace *ns);
+
+static inline struct stats_ns *
+store_ns_stats(struct store_loop *sl, const struct config_namespace *ns)
+{
+	return &sl->stats->ns[ns->stats_id];
+}
 
 #endif

@@ -158,6 +158,14 @@ origin_set_client(struct origin_set *os, struct store_loop *sl, const struct con
 
 /* --- a loop's part ------------------------------------------------------------ */
 
+static const struct config_namespace *
+only_namespace(const struct routes *r)
+{
+	const struct config *cfg = routes_config(r);
+
+	return cfg->n_namespaces == 1 ? &cfg->namespaces[0] : NULL;
+}
+
 int
 store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct store_loop **out)
 {
@@ -176,6 +184,7 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 		mem_free(sl);
 		return rc;
 	}
+	sl->only = only_namespace(sl->origins->routes);
 	*out = sl;
 	return 0;
 }
@@ -199,6 +208,7 @@ store_loop_set_routes(struct store_loop *sl, struct routes *r)
 	if (old->routes == r || origin_set_new(r, &os) != 0)
 		return; /* without memory the old one goes on, which is sound */
 	sl->origins = os;
+	sl->only = only_namespace(r);
 	list_push_tail(&sl->retired, &old->link);
 	origin_sets_sweep(sl);
 }
@@ -221,13 +231,14 @@ store_loop_set_now(struct store_loop *sl, int64_t now_ms)
 	sl->thread.now_ms = now_ms;
 }
 
-struct stats_ns *
-store_ns_stats(struct store_loop *sl, const struct config_namespace *ns)
-{
-	return &sl->stats->ns[ns->stats_id];
-}
-
 /* --- one key -------------------------------------------------------------------- */
+
+/* Most configurations that are only a cache have one namespace. */
+static inline const struct config_namespace *
+namespace_of(const struct store_loop *sl, struct slice key)
+{
+	return sl->only != NULL ? sl->only : routes_find(sl->origins->routes, key);
+}
 
 static void
 count_read(struct store_loop *sl, const struct config_namespace *ns, enum cache_result res)
@@ -238,16 +249,19 @@ count_read(struct store_loop *sl, const struct config_namespace *ns, enum cache_
 }
 
 uint64_t
-store_prefetch(struct store_loop *sl, struct slice key)
+store_hash(const struct store_loop *sl, struct slice key)
 {
-	uint64_t hash = cache_hash(sl->store->cache, key);
-
-	cache_prefetch(sl->store->cache, hash);
-	return hash;
+	return cache_hash(sl->store->cache, key);
 }
 
 void
-store_prefetch_entry(struct store_loop *sl, uint64_t hash)
+store_prefetch(const struct store_loop *sl, uint64_t hash)
+{
+	cache_prefetch(sl->store->cache, hash);
+}
+
+void
+store_prefetch_entry(const struct store_loop *sl, uint64_t hash)
 {
 	cache_prefetch_entry(sl->store->cache, hash);
 }
@@ -270,13 +284,19 @@ hold_stripe(struct store_cursor *cur, uint64_t hash, struct slice key)
 enum cache_result
 store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store_cursor *cur)
 {
+	return store_open_hashed(sl, key, store_hash(sl, key), flags, cur);
+}
+
+enum cache_result
+store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash, unsigned flags,
+    struct store_cursor *cur)
+{
 	struct cache *cache = sl->store->cache;
-	uint64_t hash = cache_hash(cache, key);
 	const struct config_namespace *ns = NULL;
 	enum cache_result res;
 
 	if (flags & (STORE_COUNT | STORE_WRITE))
-		ns = routes_find(sl->origins->routes, key);
+		ns = namespace_of(sl, key);
 	cur->sl = sl;
 	cur->stripe = NULL;
 	if ((flags & STORE_WRITE) && (ns->origin_cfg != NULL || ns->coalesce == COALESCE_LEASE))
@@ -351,13 +371,20 @@ enum store_answer
 store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
     struct store_waiter *w)
 {
-	struct cache *cache = sl->store->cache;
-	uint64_t hash = cache_hash(cache, key);
-	const struct config_namespace *ns = routes_find(sl->origins->routes, key);
+	return store_get_hashed(sl, key, store_hash(sl, key), cur, w);
+}
+
+enum store_answer
+store_get_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
+    struct store_cursor *cur, struct store_waiter *w)
+{
+	const struct config_namespace *ns = namespace_of(sl, key);
+	enum cache_result res =
+	    cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c);
 
 	cur->sl = sl;
 	cur->stripe = NULL;
-	if (likely(cache_open(cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) == CACHE_HIT)) {
+	if (likely(res == CACHE_HIT)) {
 		counter_inc(&store_ns_stats(sl, ns)->hits);
 		return STORE_HIT;
 	}

@@ -74,10 +74,15 @@ enum cache_result store_open(struct store_loop *sl, struct slice key, unsigned f
     struct store_cursor *cur);
 void store_close(struct store_cursor *cur);
 
+/* What a key is found by. Calls that end in _hashed take it from whoever has it
+ * already; it is the same for the life of the store. */
+uint64_t store_hash(const struct store_loop *sl, struct slice key);
+enum cache_result store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
+    unsigned flags, struct store_cursor *cur);
 /* For pipelines: bring near first the buckets of all their keys, then the
- * entries, by the number that the first call gave. */
-uint64_t store_prefetch(struct store_loop *sl, struct slice key);
-void store_prefetch_entry(struct store_loop *sl, uint64_t hash);
+ * entries. */
+void store_prefetch(const struct store_loop *sl, uint64_t hash);
+void store_prefetch_entry(const struct store_loop *sl, uint64_t hash);
 
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
@@ -143,6 +148,8 @@ struct store_waiter {
 };
 
 /* `key` is borrowed for the call. */
+enum store_answer store_get_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
+    struct store_cursor *cur, struct store_waiter *w);
 enum store_answer store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
     struct store_waiter *w);
 /* The caller no longer waits (its client left). `free_fn(w)` is called when
