@@ -16,7 +16,7 @@
 static inline void
 fixture_enter(void)
 {
-	char dir[] = "/tmp/pannier-test-XXXXXX";
+	char dir[] = "/tmp/pannier-config-XXXXXX";
 
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chdir(dir), 0);

@@ -1,0 +1,105 @@
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "cli/client.h"
+#include "cli/options.h"
+#include "cli/target.h"
+
+int ping_main(int argc, char **argv);
+
+enum { OPT_SOCKET, OPT_TIMEOUT, OPT_QUIET };
+
+static const struct cli_option options[] = {
+	{ "socket", 's', "ADDRESS",
+	    "unix:PATH, tcp:HOST:PORT or a path. Default: the first of PANNIER_LISTEN, or where "
+	    "serve listens by itself." },
+	{ "timeout", 't', "DURATION", "How long to wait for the answer. [1s]" },
+	{ "quiet", 'q', NULL, "Print nothing; the exit code tells." },
+};
+
+static const struct cli cli = {
+	.name = "ping",
+	.usage = "[OPTION]...",
+	.about = "Asks a daemon for a sign of life. Exits with 0 when it answered, and with 69\n"
+	         "(unavailable) when it did not.\n",
+	.options = options,
+	.n = ARRAY_LEN(options),
+	.n_shown = ARRAY_LEN(options),
+};
+
+struct ping {
+	const char *socket;
+	int timeout_ms;
+	bool quiet;
+};
+
+static int
+parse(int argc, char **argv, struct ping *p)
+{
+	int i, rc = 0;
+
+	while (rc == 0 && (i = cli_next(&cli, argc, argv)) != CLI_END) {
+		if (i == CLI_HELP || i == CLI_WRONG)
+			return i;
+		if (i == OPT_SOCKET)
+			p->socket = optarg;
+		else if (i == OPT_QUIET)
+			p->quiet = true;
+		else
+			rc = cli_duration(&cli, "timeout", optarg, &p->timeout_ms);
+	}
+	if (rc == 0)
+		rc = cli_no_arguments(&cli, argc, argv);
+	return rc == 0 ? CLI_END : CLI_WRONG;
+}
+
+static int
+ask(struct client *c, const struct ping *p, struct config_error *err)
+{
+	const struct slice request = SLICE("PING");
+	int64_t start_us = clock_mono_us();
+	struct resp_value v = { 0 };
+	struct slice reply;
+	size_t pos = 0;
+	int rc = client_ask(c, &request, 1, &reply, err);
+
+	if (rc != 0)
+		return rc;
+	if (!resp_reply_next(reply, &pos, &v) || v.type != RESP_STATUS) {
+		snprintf(err->text, sizeof err->text, "%s: answered %.*s", client_name(c),
+		    (int)MIN(v.text.len, 200), v.text.len != 0 ? v.text.ptr : "");
+		return -EPROTO;
+	}
+	if (!p->quiet)
+		printf("%.*s from %s in %.2f ms\n", (int)v.text.len, v.text.ptr, client_name(c),
+		    (double)(clock_mono_us() - start_us) / 1000.0);
+	return 0;
+}
+
+int
+ping_main(int argc, char **argv)
+{
+	struct ping p = { .timeout_ms = 1000 };
+	struct config_listen to;
+	struct config_error err;
+	struct client *c = NULL;
+	int rc = parse(argc, argv, &p);
+
+	if (rc != CLI_END)
+		return rc == CLI_HELP ? EX_OK : EX_USAGE;
+	rc = target_to_ask(p.socket, &to, &err);
+	if (rc == 0)
+		rc = client_open(&to, p.timeout_ms, &c, &err);
+	if (rc == 0)
+		rc = ask(c, &p, &err);
+	if (rc != 0 && !p.quiet)
+		cli_error(&cli, "%s", err.text);
+	client_close(c);
+	config_listen_fini(&to);
+	return client_exit_code(rc);
+}

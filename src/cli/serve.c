@@ -1,0 +1,129 @@
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/config_args.h"
+#include "cli/target.h"
+#include "config/text.h"
+#include "server/server.h"
+
+int serve_main(int argc, char **argv);
+
+static struct cli cli = {
+	.name = "serve",
+	.usage = "[OPTION]...",
+	.about = "Runs the daemon, in the foreground, until SIGTERM or SIGINT; the second one\n"
+	         "stops it at once. SIGHUP reads the configuration again. Without options it is a\n"
+	         "plain cache on a Unix socket of its own choice.\n",
+};
+
+static MUST_CHECK int
+parse(int argc, char **argv, struct config_args *a)
+{
+	int i, rc = 0;
+
+	while (rc == 0 && (i = cli_next(&cli, argc, argv)) != CLI_END) {
+		if (i == CLI_HELP || i == CLI_WRONG)
+			return i;
+		rc = config_args_take(a, &cli, 0, i);
+	}
+	if (rc == 0)
+		rc = cli_no_arguments(&cli, argc, argv);
+	return rc == 0 ? CLI_END : CLI_WRONG;
+}
+
+/* File, environment and flags once more; also for SIGHUP. */
+static MUST_CHECK int
+load(void *arg, struct config **out, char *err, size_t err_size)
+{
+	const struct config_args *a = arg;
+	struct config *c = NULL;
+	struct config_error e;
+	char listen[160];
+	int rc = config_load(a->path, a->flags, a->n_flags, environ, &c, &e);
+
+	if (rc == 0 && c->n_listens == 0) {
+		target_to_listen(listen, sizeof listen);
+		rc = config_listen_add(c, slice_str(listen), &e);
+	}
+	if (rc != 0) {
+		config_free(c);
+		snprintf(err, err_size, "%s", e.text);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+static void
+tell_warning(const char *text)
+{
+	log_warn("%s", text);
+}
+
+static int
+start_exit_code(int rc)
+{
+	switch (rc) {
+	case -EADDRINUSE:
+		return EX_UNAVAILABLE;
+	case -EINVAL:
+	case -ENAMETOOLONG:
+		return EX_CONFIG;
+	case -EACCES:
+	case -EPERM:
+		return EX_NOPERM;
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EROFS:
+		return EX_CANTCREAT;
+	default:
+		return EX_OSERR;
+	}
+}
+
+static int
+serve(struct config_args *a, struct config *cfg)
+{
+	struct server *s = NULL;
+	char err[512] = "";
+	int rc = server_new(cfg, a->path, &s, err, sizeof err);
+
+	if (rc != 0) {
+		cli_error(&cli, "%s", err[0] != '\0' ? err : strerror(-rc));
+		return start_exit_code(rc);
+	}
+	config_args_look_at(environ, tell_warning);
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		log_info("listening on %s", listener_name(s->listeners[i]));
+	rc = server_run(s, load, a);
+	if (rc != 0)
+		cli_error(&cli, "%s", strerror(-rc));
+	server_free(s);
+	return rc == 0 ? EX_OK : EX_OSERR;
+}
+
+int
+serve_main(int argc, char **argv)
+{
+	struct config_args a;
+	struct config *cfg = NULL;
+	char err[512];
+	int rc;
+
+	config_args_options(&cli, NULL, 0);
+	config_args_init(&a);
+	rc = parse(argc, argv, &a);
+	if (rc != CLI_END)
+		return rc == CLI_HELP ? EX_OK : EX_USAGE;
+	rc = load(&a, &cfg, err, sizeof err);
+	if (rc != 0) {
+		cli_error(&cli, "%s", err);
+		return config_exit_code(rc);
+	}
+	return serve(&a, cfg);
+}
