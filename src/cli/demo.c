@@ -1,0 +1,306 @@
+#include "config.h"
+
+#include "cli/demo.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cli/demo_parts.h"
+#include "cli/demo_show.h"
+
+#define LATENCY_MAX_MS 60000
+#define SECONDS_MAX 86400
+#define HERD_MAX 8000 /* the sidecar takes 10,000 clients */
+/* Descriptors besides the clients': the origin's, both backends', the loops'. */
+#define OTHER_FDS 1300
+
+static const char usage[] =
+    "Usage: pannier demo [OPTION]...\n"
+    "Start a slow HTTP backend and a sidecar in front of it, send traffic, show what\n"
+    "happens, and stay up to be tried with redis-cli until Ctrl-C.\n"
+    "\n"
+    "  --socket PATH   Unix socket of the sidecar (default:\n"
+    "                  $XDG_RUNTIME_DIR/pannier-demo.sock, or in /tmp)\n"
+    "  --latency TIME  median time that the backend takes for an answer (default 40ms)\n"
+    "  --seconds N     length of the everyday traffic (default 8)\n"
+    "  --herd N        connections that ask for one key at once (default 1000)\n"
+    "  --no-stay       end after the show\n"
+    "  --help          print this and exit\n";
+
+/* --- options ------------------------------------------------------------------------ */
+
+static void
+default_socket(char *out, size_t size)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	if (dir == NULL || dir[0] != '/' || access(dir, W_OK | X_OK) != 0)
+		dir = "/tmp";
+	snprintf(out, size, "%s/pannier-demo.sock", dir);
+}
+
+/* "250ms", "2s"; a bare number is milliseconds. */
+static bool
+parse_latency(const char *text, unsigned *out)
+{
+	int64_t ms;
+
+	if (parse_i64(slice_str(text), &ms) != 0 && parse_duration_ms(slice_str(text), &ms) != 0)
+		return false;
+	if (ms < 0 || ms > LATENCY_MAX_MS)
+		return false;
+	*out = (unsigned)ms;
+	return true;
+}
+
+static bool
+parse_count(const char *text, unsigned max, unsigned *out)
+{
+	uint64_t n;
+
+	if (parse_u64(slice_str(text), &n) != 0 || n < 1 || n > max)
+		return false;
+	*out = (unsigned)n;
+	return true;
+}
+
+static int
+bad_option(const char *what)
+{
+	fprintf(stderr, "pannier demo: %s\nTry: pannier demo --help\n", what);
+	return EX_USAGE;
+}
+
+static int
+apply_option(struct demo_opts *o, int opt, const char *arg)
+{
+	switch (opt) {
+	case 's':
+		if (strlen(arg) >= sizeof o->socket || arg[0] == '\0')
+			return bad_option("--socket needs a path of at most 107 bytes");
+		strcpy(o->socket, arg);
+		return 0;
+	case 'l':
+		return parse_latency(arg, &o->latency_ms) ? 0 :
+		    bad_option("--latency needs a time of at most 60s, such as 40ms");
+	case 'n':
+		return parse_count(arg, SECONDS_MAX, &o->seconds) ? 0 :
+		    bad_option("--seconds needs a number between 1 and 86400");
+	case 'h':
+		return parse_count(arg, HERD_MAX, &o->herd) ? 0 :
+		    bad_option("--herd needs a number between 1 and 8000");
+	case 'q':
+		o->stay = false;
+		return 0;
+	}
+	return EX_USAGE;
+}
+
+/* 0, an exit code, or -1: --help was printed. */
+static int
+parse_options(int argc, char **argv, struct demo_opts *o)
+{
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "latency", required_argument, NULL, 'l' },
+		{ "seconds", required_argument, NULL, 'n' },
+		{ "herd", required_argument, NULL, 'h' }, { "no-stay", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, '?' + 256 }, { NULL, 0, NULL, 0 } };
+	int opt, rc = 0;
+
+	optind = 1;
+	opterr = 0;
+	while (rc == 0 && (opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		char text[160];
+
+		if (opt == '?' + 256) {
+			fputs(usage, stdout);
+			return -1;
+		}
+		if (opt == '?' || opt == ':') {
+			snprintf(text, sizeof text, opt == ':' ? "%.100s needs a value" :
+			    "unknown option %.100s", argv[optind - 1]);
+			return bad_option(text);
+		}
+		rc = apply_option(o, opt, optarg);
+	}
+	if (rc == 0 && optind < argc)
+		return bad_option("takes no arguments");
+	return rc;
+}
+
+/* --- the show ----------------------------------------------------------------------- */
+
+/* Both ends of every connection live in this process. */
+static int
+raise_descriptors(const struct demo_opts *o, char *err, size_t err_size)
+{
+	rlim_t need = (rlim_t)2 * MAX(o->herd, DEMO_CONNS) + OTHER_FDS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -errno;
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need) {
+		limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? need : MIN(need, limit.rlim_max);
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= need)
+		return 0;
+	snprintf(err, err_size, "%u connections need %llu descriptors, the limit is %llu; "
+	    "raise it (ulimit -Hn) or use a smaller --herd", o->herd, (unsigned long long)need,
+	    (unsigned long long)limit.rlim_max);
+	return -EMFILE;
+}
+
+int
+demo_figures(struct demo *d, struct demo_figures *out)
+{
+	int rc = demo_conn_info(&d->control, "namespaces", &d->info);
+	struct slice info = buf_slice(&d->info);
+
+	if (rc != 0)
+		return rc;
+	out->hits = demo_info_field(info, "ns_" DEMO_NAMESPACE, "hits");
+	out->misses = demo_info_field(info, "ns_" DEMO_NAMESPACE, "misses");
+	out->coalesced = demo_info_field(info, "ns_" DEMO_NAMESPACE, "coalesced");
+	out->backend_requests = backend_requests(d->backend);
+	return out->hits < 0 || out->misses < 0 || out->coalesced < 0 ? -EPROTO : 0;
+}
+
+static int
+start_backends(struct demo *d, char *err, size_t err_size)
+{
+	const struct backend_opts o = { .latency_ms = d->opts->latency_ms,
+		.value_bytes = DEMO_VALUE_BYTES, .max_age_s = -1, .threads = 1 };
+	int rc = backend_start(&o, &d->backend, err, err_size);
+
+	return rc == 0 ? backend_start(&o, &d->twin, err, err_size) : rc;
+}
+
+static void
+show_scene(struct demo *d, struct slice yaml)
+{
+	show_title("pannier demo");
+	show_line("  application --unix socket--> pannier --HTTP--> backend, %u ms an answer",
+	    d->opts->latency_ms);
+	show_gap();
+	while (yaml.len != 0) {
+		const char *end = memchr(yaml.ptr, '\n', yaml.len);
+		size_t len = (size_t)(end - yaml.ptr);
+
+		show_line("    %.*s", (int)len, yaml.ptr);
+		yaml = slice_skip(yaml, len + 1);
+	}
+}
+
+static int
+start_sidecar(struct demo *d, char *err, size_t err_size)
+{
+	struct buf yaml;
+	int rc;
+
+	buf_init(&yaml);
+	rc = sidecar_config(d->opts, backend_port(d->backend), &yaml);
+	if (rc == 0)
+		rc = sidecar_start(buf_slice(&yaml), &d->sidecar, err, err_size);
+	if (rc == 0) {
+		show_scene(d, buf_slice(&yaml));
+		rc = demo_conn_open(&d->control, d->opts->socket);
+		if (rc != 0)
+			snprintf(err, err_size, "cannot connect to %s: %s", d->opts->socket,
+			    strerror(-rc));
+	}
+	buf_fini(&yaml);
+	return rc;
+}
+
+static void
+show_invitation(const struct demo *d)
+{
+	char word[2 * sizeof d->opts->socket];
+	const char *path = show_shell_word(word, sizeof word, d->opts->socket);
+
+	show_title("It stays up. Try, in another terminal");
+	show_line("  redis-cli -s %s GET user:42       # slow; again within " DEMO_TTL ": quick",
+	    path);
+	show_line("  redis-cli -s %s PTTL user:42      # milliseconds that it lives", path);
+	show_line("  redis-cli -s %s GET user:missing  # the backend has none: nil", path);
+	show_line("  redis-cli -s %s SET mine 1 EX 60  # a plain cache for all other keys", path);
+	show_line("  redis-cli -s %s INFO namespaces   # hit rates, fetches, coalesced", path);
+	show_line("  redis-cli -s %s --stat            # live figures", path);
+	show_gap();
+	show_line("Ctrl-C ends it.");
+}
+
+static int
+run_show(struct demo *d, char *err, size_t err_size)
+{
+	int rc = raise_descriptors(d->opts, err, err_size);
+
+	if (rc == 0)
+		rc = start_backends(d, err, err_size);
+	if (rc == 0)
+		rc = start_sidecar(d, err, err_size);
+	if (rc == 0)
+		rc = demo_herd(d, err, err_size);
+	if (rc == 0)
+		rc = demo_stream(d, err, err_size);
+	if (rc == 0 && d->opts->stay) {
+		show_invitation(d);
+		sidecar_wait(d->sidecar, INT64_MAX);
+	}
+	return rc;
+}
+
+/* Ctrl-C ends the sidecar first, which breaks off whatever part was on: that
+ * is no failure. */
+static int
+end_show(struct demo *d, int rc)
+{
+	if (d->sidecar != NULL && rc != 0 &&
+	    sidecar_wait(d->sidecar, clock_mono_us() + 1000000))
+		rc = 0;
+	demo_conn_close(&d->control);
+	buf_fini(&d->info);
+	if (d->sidecar != NULL) {
+		int ended = sidecar_end(d->sidecar);
+
+		rc = rc == 0 ? ended : rc;
+	}
+	backend_stop(d->twin);
+	backend_stop(d->backend);
+	show_break();
+	return rc;
+}
+
+int
+demo_main(int argc, char **argv)
+{
+	struct demo_opts o = { .latency_ms = 40, .seconds = 8, .herd = 1000, .stay = true };
+	struct demo d = { .opts = &o, .control = { .fd = -1 } };
+	char err[768] = "";
+	int rc;
+
+	default_socket(o.socket, sizeof o.socket);
+	rc = parse_options(argc, argv, &o);
+	if (rc != 0)
+		return rc < 0 ? EX_OK : rc;
+	show_init();
+	buf_init(&d.info);
+	rc = end_show(&d, run_show(&d, err, sizeof err));
+	if (rc == 0)
+		return EX_OK;
+	fprintf(stderr, "pannier demo: %s\n", err[0] != '\0' ? err : strerror(-rc));
+	if (rc == -EMFILE)
+		return EX_OSERR;
+	return rc == -ENOTSUP || rc == -EADDRINUSE ? EX_UNAVAILABLE : EX_SOFTWARE;
+}
