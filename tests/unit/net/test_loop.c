@@ -333,7 +333,8 @@ START_TEST(the_longest_turn_is_measured_and_the_clock_stands_still_in_it)
 	set_alarm(&a, l, 'a', 1);
 	a.last = true;
 	loop_run(l);
-	ck_assert_int_ge(loop_take_max_lag_us(l), 4900); /* counted from the clock's last reading */
+	/* libev sets its clock right now and then, by what the reading of two clocks differs. */
+	ck_assert_int_ge(loop_take_max_lag_us(l), 4000);
 	ck_assert_int_eq(loop_take_max_lag_us(l), 0);
 	loop_free(l);
 }
