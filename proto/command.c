@@ -162,12 +162,6 @@ index_build(void)
 	}
 }
 
-static bool
-arity_fits(const struct command *cmd, uint32_t argc)
-{
-	return cmd->arity >= 0 ? argc == (uint32_t)cmd->arity : argc >= (uint32_t)-cmd->arity;
-}
-
 enum command_lookup
 command_find(const struct slice *argv, uint32_t argc, const struct command **out)
 {
@@ -182,5 +176,5 @@ command_find(const struct slice *argv, uint32_t argc, const struct command **out
 			return COMMAND_UNKNOWN_SUBCOMMAND;
 		*out = cmd = sub;
 	}
-	return likely(arity_fits(cmd, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
+	return likely(command_arity_fits(cmd, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "base/util.h"
 
 /* Flags as COMMAND INFO shows them, and ours. */
 enum command_flag {
@@ -77,5 +78,56 @@ enum command_lookup {
  * without a subcommand has the wrong arity. Pure; some tens of instructions. */
 enum command_lookup command_find(const struct slice *argv, uint32_t argc,
     const struct command **out);
+
+/* The commands of three letters that a loop met last, as they were spelled:
+ * most requests are GET, SET and DEL, and need no more than a comparison. The
+ * caller's; zeroed at first. */
+#define COMMAND_MEMO_SLOTS 8
+
+struct command_memo {
+	struct {
+		uint32_t letters;
+		const struct command *cmd;
+	} slots[COMMAND_MEMO_SLOTS];
+};
+
+static inline uint32_t
+command_letters(struct slice name)
+{
+	const unsigned char *p = (const unsigned char *)name.ptr;
+
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+}
+
+/* Whether cmd takes argc arguments, its name counted. */
+static inline bool
+command_arity_fits(const struct command *cmd, uint32_t argc)
+{
+	return cmd->arity >= 0 ? argc == (uint32_t)cmd->arity : argc >= (uint32_t)-cmd->arity;
+}
+
+/* command_find(), for requests that come one after the other. */
+static inline enum command_lookup
+command_find_again(struct command_memo *m, const struct slice *argv, uint32_t argc,
+    const struct command **out)
+{
+	enum command_lookup found;
+	uint32_t letters, slot;
+
+	if (argv[0].len != 3)
+		return command_find(argv, argc, out);
+	letters = command_letters(argv[0]);
+	slot = letters % COMMAND_MEMO_SLOTS;
+	if (likely(m->slots[slot].letters == letters)) {
+		*out = m->slots[slot].cmd;
+		return likely(command_arity_fits(*out, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
+	}
+	found = command_find(argv, argc, out);
+	if (found == COMMAND_FOUND && !(*out)->container) {
+		m->slots[slot].letters = letters;
+		m->slots[slot].cmd = *out;
+	}
+	return found;
+}
 
 #endif

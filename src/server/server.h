@@ -10,6 +10,7 @@
 #include "net/conn.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "proto/command.h"
 #include "proto/resp.h"
 #include "server/info.h"
 #include "server/memory.h"
@@ -24,6 +25,7 @@ struct server_loop {
 	struct store_loop *store;
 	struct stats_loop stats;
 	struct batch batch;
+	struct command_memo memo;
 	struct list sessions;  /* by session.link, oldest first */
 	struct resp_limits limits;
 	pthread_t thread;

@@ -20,6 +20,8 @@
 #include "server/server.h"
 
 #define PARKED_MAX 1024
+/* Output below is never too much, so that nobody need look. */
+#define OUT_LOOK_BYTES 4096
 /* One in so many of the fast commands is timed, and counts for all of them:
  * reading the clock twice would cost as much as a GET. */
 #define TIMED_SHARE 64
@@ -89,10 +91,27 @@ run_found(struct session *s, struct call *c)
 
 	s->last_cmd = c->cmd;
 	counter_inc(&st->calls);
-	counter_inc(&s->sl->stats.commands_processed);
 	run_timed(c, st);
 	if (unlikely(c->reply->failed))
 		count_error(s->sl, c->cmd);
+}
+
+static void
+refuse_call(struct call *c, enum command_lookup found)
+{
+	counter_inc(&c->sl->stats.error_replies);
+	switch (found) {
+	case COMMAND_WRONG_ARITY:
+		counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
+		call_wrong_args(c);
+		break;
+	case COMMAND_UNKNOWN_SUBCOMMAND:
+		reply_unknown_subcommand(c);
+		break;
+	default:
+		reply_unknown(c);
+		break;
+	}
 }
 
 /* Where the next reply belongs: behind the last one that is owed. */
@@ -104,43 +123,35 @@ session_out(struct session *s)
 	return &list_entry(s->parked.prev, struct parked, link)->behind;
 }
 
-/* False: the request must wait until all that is owed is answered. */
 static bool
-session_serve(struct session *s, const struct request *req, uint64_t hash)
+must_wait(const struct session *s, const struct command *cmd, enum command_lookup found)
 {
-	struct reply reply = { .out = session_out(s), .wire = s->wire };
-	struct call c = {
-		.argv = req->argv,
-		.argc = req->argc,
-		.hash = hash,
-		.reply = &reply,
-		.now_ms = s->last_ms,
-		.store = s->sl->store,
-		.session = s,
-		.sl = s->sl,
-	};
-	enum command_lookup found = command_find(req->argv, req->argc, &c.cmd);
+	return s->n_parked >= PARKED_MAX || found != COMMAND_FOUND ||
+	    !(cmd->flags & CMD_OVERTAKES);
+}
 
-	if (unlikely(s->n_parked != 0) && (s->n_parked >= PARKED_MAX || found != COMMAND_FOUND ||
-	                                       !(c.cmd->flags & CMD_OVERTAKES)))
-		return false;
-	if (likely(found == COMMAND_FOUND)) {
-		run_found(s, &c);
-		return true;
+/* c is the session's, with one request after the other in it. False: this one
+ * must wait until all that is owed is answered. */
+static bool
+session_serve(struct session *s, struct call *c, const struct request *req, uint64_t hash)
+{
+	enum command_lookup found =
+	    command_find_again(&s->sl->memo, req->argv, req->argc, &c->cmd);
+
+	if (unlikely(s->n_parked != 0)) {
+		if (must_wait(s, c->cmd, found))
+			return false;
+		c->reply->out = session_out(s);
 	}
-	counter_inc(&s->sl->stats.error_replies);
-	switch (found) {
-	case COMMAND_WRONG_ARITY:
-		counter_inc(&s->sl->stats.commands[c.cmd->id].rejected);
-		call_wrong_args(&c);
-		break;
-	case COMMAND_UNKNOWN_SUBCOMMAND:
-		reply_unknown_subcommand(&c);
-		break;
-	default:
-		reply_unknown(&c);
-		break;
-	}
+	c->argv = req->argv;
+	c->argc = req->argc;
+	c->hash = hash;
+	c->reply->wire = s->wire;
+	c->reply->failed = false;
+	if (likely(found == COMMAND_FOUND))
+		run_found(s, c);
+	else
+		refuse_call(c, found);
 	return true;
 }
 
@@ -168,31 +179,37 @@ hash_keys(struct session *s, const struct batch *b, uint64_t hashes[BATCH_MAX])
 static size_t
 serve_batch(struct session *s, const struct batch *b)
 {
+	struct reply reply = { .out = session_out(s) };
+	struct call c = {
+		.reply = &reply,
+		.now_ms = s->last_ms,
+		.store = s->sl->store,
+		.session = s,
+		.sl = s->sl,
+	};
 	uint64_t hashes[BATCH_MAX];
-	size_t used = 0;
+	unsigned i;
 
 	hash_keys(s, b, hashes);
-	for (unsigned i = 0; i < b->n; i++) {
+	for (i = 0; i < b->n && !s->closing; i++) {
 		/* Who does not read gets no further replies for now; the rest of
 		 * the input comes again when there is room. */
-		if (s->closing || conn_out_full(s->conn)) {
-			s->cut = true;
+		if (unlikely(out_len(reply.out) > OUT_LOOK_BYTES) && conn_out_full(s->conn))
+			break;
+		if (!session_serve(s, &c, &b->req[i], hashes[i])) {
+			s->stalled = true;
 			break;
 		}
-		if (!session_serve(s, &b->req[i], hashes[i])) {
-			s->stalled = s->cut = true;
-			break;
-		}
-		used = b->req[i].wire_len;
 	}
-	return used;
+	s->cut = i < b->n || s->closing;
+	counter_add(&s->sl->stats.commands_processed, i);
+	return i == 0 ? 0 : b->req[i - 1].wire_len;
 }
 
 static void
 parser_restart(struct session *s)
 {
-	resp_parser_fini(&s->parser);
-	resp_parser_init(&s->parser, &s->sl->limits);
+	resp_parser_reset(&s->parser);
 }
 
 static void
