@@ -4,16 +4,20 @@
 
 #include "server/call.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
 #include "base/parse.h"
 #include "server/client_name.h"
 #include "server/help.h"
+#include "server/parked.h"
 #include "server/server.h"
-#include "server/session.h"
 
 #define OUT_OF_MEMORY "OOM command not allowed: out of memory" /* as call_put_failed() */
 
@@ -71,17 +75,62 @@ or_none(const char *s)
 	return s != NULL ? s : "";
 }
 
+#define ADDRESS_MAX 160 /* a socket's path has at most 107 bytes */
+
+static bool
+is_unix(const struct session *s)
+{
+	return strncmp(s->addr, "unix:", 5) == 0;
+}
+
+/* Clients of a Unix socket have no address: Redis shows the socket's twice,
+ * with a port of 0. */
+static void
+print_addresses(const struct session *s, char *local, char *peer)
+{
+	char host[INET6_ADDRSTRLEN] = "?", port[8] = "0";
+	struct sockaddr_storage a = { 0 };
+	socklen_t len = sizeof a;
+
+	if (is_unix(s)) {
+		snprintf(local, ADDRESS_MAX, "%s:0", s->addr + 5);
+		snprintf(peer, ADDRESS_MAX, "%s:0", s->addr + 5);
+		return;
+	}
+	snprintf(local, ADDRESS_MAX, "%s", strchr(s->addr, ':') + 1);
+	if (getpeername(conn_fd(s->conn), (struct sockaddr *)&a, &len) == 0)
+		getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port, sizeof port,
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	snprintf(peer, ADDRESS_MAX, a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* What it waits for, or what it did last; NULL: nothing yet. */
+static const struct command *
+current_command(const struct session *s)
+{
+	if (s->n_parked > 0)
+		return list_entry(s->parked.next, struct parked, link)->cmd;
+	return s->last_cmd;
+}
+
+/* Who asks for the list is parked while it is gathered, and is not blocked. */
+static bool
+is_blocked(const struct session *s)
+{
+	return s->n_parked > 0 && current_command(s)->id != CMD_ID_client_list;
+}
+
 /* As Redis writes them: N stands alone. */
 static void
 flags_of(const struct session *s, char *out)
 {
 	size_t n = 0;
 
-	if (s->n_parked > 0)
+	if (is_blocked(s))
 		out[n++] = 'b';
 	if (s->closing)
 		out[n++] = 'c';
-	if (s->peer[0] == '/')
+	if (is_unix(s))
 		out[n++] = 'U';
 	if (n == 0)
 		out[n++] = 'N';
@@ -94,18 +143,20 @@ static int
 print_session(struct buf *to, const struct session *s, int64_t now_ms)
 {
 	size_t in = conn_in_bytes(s->conn), out = conn_out_bytes(s->conn);
-	char flags[4];
+	const struct command *cmd = current_command(s);
+	char flags[4], local[ADDRESS_MAX], peer[ADDRESS_MAX];
 
 	flags_of(s, flags);
+	print_addresses(s, local, peer);
 	return buf_printf(to,
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
 	    " flags=%s db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=0"
 	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
 	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-	    s->id, s->peer, s->addr, conn_fd(s->conn), or_none(s->name),
+	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
 	    (now_ms - s->created_ms) / 1000, (now_ms - s->last_ms) / 1000, flags, in, out,
 	    sizeof *s + in + out, out > 0 ? "rw" : "r",
-	    s->last_cmd != NULL ? s->last_cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
+	    cmd != NULL ? cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver));
 }
 

@@ -42,26 +42,28 @@ print_unix_path(const struct server_loop *sl, char *out, size_t size)
 	snprintf(out, size, "%s", server_unix_path(sl->server));
 }
 
-/* Setting one to what it is already is fine: programs do so at their start. */
 static const struct fixed {
 	const char *name, *value;
 	void (*print)(const struct server_loop *sl, char *out, size_t size); /* instead */
+	/* Redis lets nobody set it. The others may be set to what they are
+	 * already, since programs do so at their start. */
+	bool immutable;
 } fixed_options[] = {
-	{ "appendfsync", "no", NULL },
-	{ "appendonly", "no", NULL },
-	{ "cluster-enabled", "no", NULL },
-	{ "databases", "1", NULL },
-	{ "hz", "10", NULL }, /* cache_tick() comes at least so often */
-	{ "latency-monitor-threshold", "0", NULL },
-	{ "maxmemory-samples", "0", NULL }, /* the LRU is exact */
-	{ "notify-keyspace-events", "", NULL },
-	{ "port", NULL, print_tcp_port },
-	{ "replica-read-only", "yes", NULL },
-	{ "save", "", NULL },
-	{ "slave-read-only", "yes", NULL },
-	{ "slowlog-log-slower-than", "-1", NULL },
-	{ "slowlog-max-len", "0", NULL },
-	{ "unixsocket", NULL, print_unix_path },
+	{ "appendfsync", "no", NULL, false },
+	{ "appendonly", "no", NULL, false },
+	{ "cluster-enabled", "no", NULL, true },
+	{ "databases", "1", NULL, true },
+	{ "hz", "10", NULL, false }, /* cache_tick() comes at least so often */
+	{ "latency-monitor-threshold", "0", NULL, false },
+	{ "maxmemory-samples", "0", NULL, false }, /* the LRU is exact */
+	{ "notify-keyspace-events", "", NULL, false },
+	{ "port", NULL, print_tcp_port, false },
+	{ "replica-read-only", "yes", NULL, false },
+	{ "save", "", NULL, false },
+	{ "slave-read-only", "yes", NULL, false },
+	{ "slowlog-log-slower-than", "-1", NULL, false },
+	{ "slowlog-max-len", "0", NULL, false },
+	{ "unixsocket", NULL, print_unix_path, true },
 };
 
 /* --- names ------------------------------------------------------------------- */
@@ -160,39 +162,56 @@ newest_routes(struct server *s)
 
 #define GET_STEPS (1u << 20)
 
-/* Which names some pattern matches; their number, or SIZE_MAX where the
- * patterns are too much work. */
+/* Whether some pattern matches; then *as is the name as the request spells it,
+ * or as it is where a pattern with wildcards matched. */
+static enum glob_result
+name_match(struct slice name, const struct slice *patterns, uint32_t n, uint64_t *steps,
+    struct slice *as)
+{
+	enum glob_result r = GLOB_NO;
+
+	for (uint32_t j = 0; r == GLOB_NO && j < n; j++) {
+		r = glob_match(patterns[j], name, true, steps);
+		*as = slice_caseeq(patterns[j], name) ? patterns[j] : name;
+	}
+	return r;
+}
+
+/* Which names some pattern matches (as[i].ptr is not NULL then); their number,
+ * or SIZE_MAX where the patterns are too much work. */
 static size_t
-names_matching(const struct slice *patterns, uint32_t n, bool *chosen)
+names_matching(const struct slice *patterns, uint32_t n, struct slice *as)
 {
 	uint64_t steps = GET_STEPS;
 	size_t found = 0;
 
-	for (unsigned i = 0; i < NAME_COUNT; i++)
-		for (uint32_t j = 0; name_text(i) != NULL && !chosen[i] && j < n; j++) {
-			enum glob_result r =
-			    glob_match(patterns[j], slice_str(name_text(i)), true, &steps);
+	for (unsigned i = 0; i < NAME_COUNT; i++) {
+		const char *name = name_text(i);
+		enum glob_result r = GLOB_NO;
 
-			if (r == GLOB_SPENT)
-				return SIZE_MAX;
-			chosen[i] = r == GLOB_YES;
-			found += chosen[i];
-		}
+		if (name != NULL)
+			r = name_match(slice_str(name), patterns, n, &steps, &as[i]);
+		if (r == GLOB_SPENT)
+			return SIZE_MAX;
+		if (r == GLOB_NO)
+			as[i].ptr = NULL;
+		found += r == GLOB_YES;
+	}
 	return found;
 }
 
 static void
-reply_names(struct call *c, const bool *chosen, size_t n)
+reply_names(struct call *c, const struct slice *as, size_t n)
 {
 	struct routes *newest = newest_routes(c->sl->server);
 	char value[512];
 
 	reply_map(c->reply, n);
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
-		if (!chosen[i])
+		if (as[i].ptr == NULL)
 			continue;
 		name_value(c->sl, routes_config(newest), i, value, sizeof value);
-		reply_bulk_str(c->reply, name_text(i));
+		reply_bulk(c->reply, as[i]);
 		reply_bulk_str(c->reply, value);
 	}
 	routes_unref(newest);
@@ -201,16 +220,18 @@ reply_names(struct call *c, const bool *chosen, size_t n)
 void
 cmd_config_get(struct call *c)
 {
-	bool chosen[NAME_COUNT] = { false };
-	size_t n = names_matching(c->argv + 2, c->argc - 2, chosen);
+	struct slice as[NAME_COUNT];
+	size_t n = names_matching(c->argv + 2, c->argc - 2, as);
 
 	if (n == SIZE_MAX)
 		reply_error(c->reply, "ERR the patterns take too much work");
 	else
-		reply_names(c, chosen, n);
+		reply_names(c, as, n);
 }
 
 /* --- SET: all are checked, then all are set ---------------------------------- */
+
+#define IMMUTABLE "can't set immutable config"
 
 static void
 set_failed(struct call *c, struct slice name, const char *why)
@@ -227,6 +248,12 @@ value_in_our_words(unsigned name, struct slice value, char *room, size_t size)
 	if (!name_is_redis(name) || row_types[name_row(name)] != TYPE_DURATION || value.len > 20)
 		return value;
 	return slice_of(room, (size_t)snprintf(room, size, "%.*ss", (int)value.len, value.ptr));
+}
+
+static bool
+name_immutable(unsigned i)
+{
+	return name_fixed(i) != NULL ? name_fixed(i)->immutable : !config_option_runtime(name_row(i));
 }
 
 /* The names of all pairs: known, changeable, no option twice. False: the
@@ -246,6 +273,10 @@ set_check_names(struct call *c)
 			    (int)MIN(c->argv[j].len, 512), c->argv[j].ptr);
 			return false;
 		}
+		if (name_immutable(i)) {
+			set_failed(c, c->argv[j], IMMUTABLE);
+			return false;
+		}
 		if (seen[at]) {
 			set_failed(c, c->argv[j], "duplicate parameter");
 			return false;
@@ -259,16 +290,13 @@ set_check_names(struct call *c)
 static const char *
 set_one(struct call *c, struct config *next, uint32_t j, struct config_error *err)
 {
-	static const char immutable[] = "can't set immutable config";
 	unsigned i = name_find(c->argv[j]);
 	char room[512];
 
 	if (name_fixed(i) != NULL) {
 		name_value(c->sl, next, i, room, sizeof room);
-		return slice_eq(c->argv[j + 1], slice_str(room)) ? NULL : immutable;
+		return slice_eq(c->argv[j + 1], slice_str(room)) ? NULL : IMMUTABLE;
 	}
-	if (!config_option_runtime(name_row(i)))
-		return immutable;
 	if (config_option_set(next, name_row(i),
 	    value_in_our_words(i, c->argv[j + 1], room, sizeof room), err) != 0)
 		return err->text;

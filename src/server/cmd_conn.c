@@ -71,13 +71,8 @@ cmd_select(struct call *c)
 
 /* --- HELLO ------------------------------------------------------------------ */
 
-struct hello_args {
-	int64_t proto;      /* 0: as it is */
-	struct slice user;  /* ptr NULL: no AUTH */
-	struct slice name;  /* ptr NULL: no SETNAME */
-};
+/* Each answers false where the error reply is written. */
 
-/* False: the error reply is written. */
 static bool
 hello_proto(struct call *c, int64_t *proto)
 {
@@ -90,21 +85,42 @@ hello_proto(struct call *c, int64_t *proto)
 	return false;
 }
 
+/* No password is set: the default user may come in with any. */
 static bool
-hello_options(struct call *c, struct hello_args *out)
+hello_auth(struct call *c, struct slice user)
+{
+	if (slice_eq(user, SLICE("default")))
+		return true;
+	reply_error(c->reply, "WRONGPASS invalid username-password pair or user is disabled.");
+	return false;
+}
+
+static bool
+hello_setname(struct call *c, struct slice name)
+{
+	if (!client_name_valid(name))
+		reply_error(c->reply, "ERR " CLIENT_NAME_INVALID, "Client names");
+	else if (client_name_set(&c->session->name, name) != 0)
+		call_put_failed(c, -ENOMEM);
+	else
+		return true;
+	return false;
+}
+
+/* One after another, as in Redis: what comes before a bad one has happened. */
+static bool
+hello_options(struct call *c)
 {
 	for (uint32_t i = 2; i < c->argc; i++) {
 		uint32_t more = c->argc - 1 - i;
 
 		if (slice_caseeq(c->argv[i], SLICE("auth")) && more >= 2) {
-			out->user = c->argv[i + 1];
+			if (!hello_auth(c, c->argv[i + 1]))
+				return false;
 			i += 2;
 		} else if (slice_caseeq(c->argv[i], SLICE("setname")) && more >= 1) {
-			out->name = c->argv[++i];
-			if (!client_name_valid(out->name)) {
-				reply_error(c->reply, "ERR " CLIENT_NAME_INVALID, "Client names");
+			if (!hello_setname(c, c->argv[++i]))
 				return false;
-			}
 		} else {
 			reply_error(c->reply, "ERR Syntax error in HELLO option '%.*s'",
 			    (int)MIN(c->argv[i].len, 512), c->argv[i].ptr);
@@ -139,21 +155,11 @@ hello_reply(struct call *c)
 void
 cmd_hello(struct call *c)
 {
-	struct hello_args args = { 0 };
+	int64_t proto = 0; /* as it is */
 
-	if (c->argc >= 2 && (!hello_proto(c, &args.proto) || !hello_options(c, &args)))
+	if (c->argc >= 2 && (!hello_proto(c, &proto) || !hello_options(c)))
 		return;
-	/* No password is set: the default user may come in with any. */
-	if (args.user.ptr != NULL && !slice_eq(args.user, SLICE("default"))) {
-		reply_error(c->reply,
-		    "WRONGPASS invalid username-password pair or user is disabled.");
-		return;
-	}
-	if (args.name.ptr != NULL && client_name_set(&c->session->name, args.name) != 0) {
-		call_put_failed(c, -ENOMEM);
-		return;
-	}
-	if (args.proto != 0)
-		set_wire(c, args.proto == 3 ? WIRE_RESP3 : WIRE_RESP2);
+	if (proto != 0)
+		set_wire(c, proto == 3 ? WIRE_RESP3 : WIRE_RESP2);
 	hello_reply(c);
 }

@@ -166,14 +166,18 @@ struct scan_args {
 	bool strings; /* TYPE leaves any: there are only strings */
 };
 
-/* As strtoul() reads it, which is what Redis does: a sign is fine, and so is
- * nothing at all. */
+/* As strtoul() reads it, which is what Redis does: a sign is fine, so is
+ * nothing at all, and a NUL is the end. */
 static bool
 cursor_parse(struct slice s, uint64_t *cursor)
 {
-	bool negative = s.len > 1 && s.ptr[0] == '-';
+	const char *nul = memchr(s.ptr, '\0', s.len);
 	uint64_t n = 0;
+	bool negative;
 
+	if (nul != NULL)
+		s.len = (size_t)(nul - s.ptr);
+	negative = s.len > 1 && s.ptr[0] == '-';
 	if (s.len > 1 && (s.ptr[0] == '-' || s.ptr[0] == '+'))
 		s = slice_skip(s, 1);
 	for (size_t i = 0; i < s.len; i++) {
