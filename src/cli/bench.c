@@ -12,6 +12,7 @@
 #include "cli/bench_report.h"
 #include "cli/bench_run.h"
 #include "cli/bench_trace.h"
+#include "cli/target.h"
 
 static atomic_bool interrupted;
 
@@ -103,6 +104,26 @@ run(const struct bench_opts *o, const struct bench_trace *trace, bench_watch *wa
 	return code;
 }
 
+/* Where a daemon is that nobody named; as `pannier ping` finds it. */
+static int
+find_daemon(char *address, size_t size)
+{
+	struct config_listen to;
+	struct config_error err;
+	int rc = target_to_ask(NULL, &to, &err);
+
+	if (rc != 0) {
+		fprintf(stderr, "pannier bench: %s\n", err.text);
+		return rc == -EINVAL ? EX_USAGE : EX_UNAVAILABLE;
+	}
+	if (to.is_unix)
+		snprintf(address, size, "unix:%s", to.path);
+	else
+		snprintf(address, size, "tcp:%s:%u", to.host, to.port);
+	config_listen_fini(&to);
+	return EX_OK;
+}
+
 /* How many requests where the user did not say. */
 static void
 complete(struct bench_opts *o, const struct bench_trace *trace)
@@ -123,9 +144,15 @@ bench(struct bench_opts *o)
 	bool watched = !o->quiet && (o->progress || isatty(STDERR_FILENO));
 	bench_watch *watch = watched ? print_moment : NULL;
 	struct bench_trace trace = { 0 };
-	char err[512];
+	char err[512], address[320];
 	int code = EX_OK;
 
+	if (o->socket == NULL) {
+		code = find_daemon(address, sizeof address);
+		o->socket = address;
+	}
+	if (code != EX_OK)
+		return code;
 	if (o->trace != NULL && bench_trace_load(o->trace, &trace, err, sizeof err) != 0) {
 		fprintf(stderr, "pannier bench: %s\n", err);
 		return EX_NOINPUT;

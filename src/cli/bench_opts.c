@@ -271,8 +271,6 @@ check_keys(const struct bench_opts *o)
 static const char *
 check_load(const struct bench_opts *o)
 {
-	if (o->connect == NULL)
-		return "say where the server is: --connect unix:PATH or --connect tcp:HOST:PORT";
 	if (o->clients == 0 || o->clients > 100000 || o->herd > 100000)
 		return "--clients must be from 1 to 100000, --herd at most 100000";
 	if (o->pipeline == 0 || o->pipeline > 10000)
@@ -357,7 +355,7 @@ print_wrapped(FILE *to, const char *text, int indent)
 void
 bench_opts_help(FILE *to)
 {
-	fputs("Usage: pannier bench --connect ADDRESS [OPTION]...\n"
+	fputs("Usage: pannier bench [OPTION]...\n"
 	      "Puts load on a server and tells how it answered.\n", to);
 	for (int i = 0; i < N_ROWS; i++) {
 		const struct row *r = &rows[i];

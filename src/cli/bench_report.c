@@ -79,7 +79,7 @@ bench_report_text(FILE *to, const struct bench_opts *o, const struct bench_resul
 {
 	int64_t n = r->gets + r->sets;
 
-	fprintf(to, "%s: ", o->connect);
+	fprintf(to, "%s: ", o->socket);
 	print_load(to, o);
 	fprintf(to, "\n\nrequests     %lld in %.3f s, %.0f a second\n", (long long)n, r->seconds,
 	    per_second(n, r->seconds));

@@ -13,7 +13,7 @@ static struct bench_opts
 opts(const char *args)
 {
 	static char line[512], err[256];
-	char *argv[32] = { (char *)"bench", (char *)"--connect", (char *)"unix:x" };
+	char *argv[32] = { (char *)"bench", (char *)"--socket", (char *)"unix:x" };
 	struct bench_opts o;
 	int argc = 3;
 

@@ -27,8 +27,8 @@ START_TEST(defaults_are_those_of_the_table)
 {
 	struct bench_opts o;
 
-	ck_assert_int_eq(parse("--connect unix:/x", &o), BENCH_PARSED);
-	ck_assert_str_eq(o.connect, "unix:/x");
+	ck_assert_int_eq(parse("--socket unix:/x", &o), BENCH_PARSED);
+	ck_assert_str_eq(o.socket, "unix:/x");
 	ck_assert_uint_eq(o.clients, 50);
 	ck_assert_uint_eq(o.pipeline, 1);
 	ck_assert_uint_eq(o.ratio.get, 9);
@@ -63,7 +63,6 @@ START_TEST(long_and_short_options_are_taken)
 END_TEST
 
 static const char *const wrong_lines[] = {
-	"",                                  /* no server */
 	"-s x -c 0",
 	"-s x -c",
 	"-s x -c 5x",
