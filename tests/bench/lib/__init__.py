@@ -1,0 +1,1 @@
+"""The parts of ./dev bench (tests/bench/run)."""
