@@ -209,11 +209,13 @@ print_cell(const char *text, FILE *to)
 		fprintf(to, " |");
 }
 
-static const char *
-range_text(const struct field *f, char *out, size_t size)
+/* Names of values, or bounds. */
+static void
+print_range(const struct field *f, FILE *to)
 {
+	char out[128];
 	const char *names[8];
-	struct text t = text_in(out, size);
+	struct text t = text_in(out, sizeof out);
 	unsigned n = f->kind < VALUE_KINDS ? value_names(f, names, ARRAY_LEN(names)) : 0;
 
 	for (unsigned i = 0; i < n; i++)
@@ -222,7 +224,7 @@ range_text(const struct field *f, char *out, size_t size)
 		text_add(&t, "%s to %s", f->least, f->most);
 	else if (f->most != NULL)
 		text_add(&t, "at most %s", f->most);
-	return out;
+	fprintf(to, *out != '\0' ? " %s |" : " |", out);
 }
 
 static void
@@ -232,12 +234,11 @@ print_scalar_rows(FILE *to)
 	            "|---|---|---|---|---|---|\n");
 	for (unsigned i = 0; i < config_option_count(); i++) {
 		const struct field *f = &config_schema.fields[i];
-		char range[128];
 
 		fprintf(to, "| `%s` | %s |", f->key, value_noun(f));
 		print_cell(f->def, to);
-		fprintf(to, " %s | %s |", range_text(f, range, sizeof range),
-		    f->runtime ? "yes" : "no");
+		print_range(f, to);
+		fprintf(to, " %s |", f->runtime ? "yes" : "no");
 		print_cell(f->redis, to);
 		fprintf(to, "\n");
 	}
@@ -251,7 +252,7 @@ print_sub_rows(const struct schema *s, const char *above, FILE *to)
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct field *f = &s->fields[i];
-		char range[128], key[64];
+		char key[64];
 		struct text t = text_in(key, sizeof key);
 
 		text_add(&t, "%s%s", above, f->key);
@@ -263,7 +264,8 @@ print_sub_rows(const struct schema *s, const char *above, FILE *to)
 		fprintf(to, "| `%s`%s |", key, f->required ? ", needed" : "");
 		fprintf(to, " %s |", f->kind == FIELD_URLS ? "list of URLs" : value_noun(f));
 		print_cell(f->def, to);
-		fprintf(to, " %s | %s |\n", range_text(f, range, sizeof range), f->help);
+		print_range(f, to);
+		fprintf(to, " %s |\n", f->help);
 	}
 }
 
