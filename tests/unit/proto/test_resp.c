@@ -28,7 +28,7 @@ struct scene {
 #define BAD_QUOTES "Protocol error: unbalanced quotes in request"
 #define PING "*1\r\n$4\r\nPING\r\n"
 
-/* As the installed Redis 7.0.15 answered, see record-redis. */
+/* As Redis 7.0.15 answers. */
 static const struct scene scenes[] = {
 	SCENE(PING, "[<4>PING]", NULL),
 	SCENE("*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n", "[<3>GET <16>key:000000000001]", NULL),
