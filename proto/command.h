@@ -91,12 +91,14 @@ struct command_memo {
 	} slots[COMMAND_MEMO_SLOTS];
 };
 
+/* Never 0, which a slot that was not used yet has: three NULs are a name that
+ * a client may send. */
 static inline uint32_t
 command_letters(struct slice name)
 {
 	const unsigned char *p = (const unsigned char *)name.ptr;
 
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | 1u << 24;
 }
 
 /* Whether cmd takes argc arguments, its name counted. */

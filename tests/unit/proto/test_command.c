@@ -94,6 +94,37 @@ START_TEST(what_is_not_in_the_table_is_unknown)
 }
 END_TEST
 
+static enum command_lookup
+find_again(struct command_memo *memo, struct slice name, uint32_t argc, const struct command **out)
+{
+	const struct slice argv[3] = { name, SLICE("x"), SLICE("y") };
+
+	return command_find_again(memo, argv, argc, out);
+}
+
+START_TEST(a_memo_answers_as_the_table_does)
+{
+	struct command_memo memo = { 0 };
+	const struct command *got, *again;
+
+	ck_assert_int_eq(find_again(&memo, SLICE("\0\0\0"), 2, &got), COMMAND_UNKNOWN);
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned id = 0; id < CMD_COUNT; id++)
+			for (uint32_t argc = 1; argc <= 3; argc++) {
+				struct slice name = slice_str(command_table[id].name);
+				const struct slice argv[3] = { name, SLICE("x"), SLICE("y") };
+
+				ck_assert_int_eq(find_again(&memo, name, argc, &again),
+				    command_find(argv, argc, &got));
+				ck_assert_ptr_eq(again, got);
+			}
+	ck_assert_int_eq(find_again(&memo, SLICE("GeT"), 2, &got), COMMAND_FOUND);
+	ck_assert_int_eq(find_again(&memo, SLICE("\0\0\0"), 2, &got), COMMAND_UNKNOWN);
+	ck_assert_int_eq(find_again(&memo, SLICE("xyz"), 2, &got), COMMAND_UNKNOWN);
+	ck_assert_int_eq(find_again(&memo, SLICE("xyz"), 2, &got), COMMAND_UNKNOWN);
+}
+END_TEST
+
 START_TEST(an_unknown_subcommand_names_its_container)
 {
 	const struct command *got = NULL;
@@ -139,7 +170,7 @@ main(void)
 
 	SUITE_ADD(s, "table", every_row_is_found_by_its_name_in_any_case,
 	    too_few_and_too_many_words_are_a_wrong_arity, what_is_not_in_the_table_is_unknown,
-	    an_unknown_subcommand_names_its_container,
+	    a_memo_answers_as_the_table_does, an_unknown_subcommand_names_its_container,
 	    containers_are_the_rows_that_have_subcommands, what_writes_never_overtakes);
 	return suite_main(s);
 }
