@@ -137,7 +137,8 @@ flags_of(const struct session *s, char *out)
 	out[n] = '\0';
 }
 
-/* The fields of Redis 7.0 in its order, then the two of 7.2. What this daemon
+/* The fields of Redis 7.0 in its order, then two of 7.2 and
+ * io-thread of 8.0, here the loop. What this daemon
  * has not (replication, transactions, tracking) says so as Redis would. */
 static int
 print_session(struct buf *to, const struct session *s, int64_t now_ms)
@@ -152,12 +153,12 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
 	    " flags=%s db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=0"
 	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
-	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
 	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
 	    (now_ms - s->created_ms) / 1000, (now_ms - s->last_ms) / 1000, flags, in, out,
 	    sizeof *s + in + out, out > 0 ? "rw" : "r",
 	    cmd != NULL ? cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
-	    or_none(s->lib_name), or_none(s->lib_ver));
+	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));
 }
 
 void

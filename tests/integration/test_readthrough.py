@@ -2,6 +2,7 @@
 """Reading through: one fetch a key, over several loops, and what happens when
 the origin is slow, broken or gone."""
 
+import re
 import resource
 import selectors
 import socket
@@ -106,8 +107,7 @@ class ReadThrough(harness.Case):
         for s in herd:
             s.sendall(b"PING\r\n")
         read_all(herd, 7)
-        threads = {f.split("loop=")[1].split()[0]
-                   for f in d.client()("CLIENT", "LIST").decode().splitlines() if "loop=" in f}
+        threads = set(re.findall(r"io-thread=(\d+)", str(d.client()("CLIENT", "LIST"))))
         for s in herd:
             s.close()
         self.assertEqual(threads, {"0", "1"})
