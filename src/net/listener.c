@@ -25,7 +25,7 @@ struct listener {
 	struct stat file;
 	int fd;
 	int spare_fd; /* given up for one accept() when there are no others */
-	bool started;
+	bool started, stopped;
 	struct watch watch;
 	struct timer pause;
 	void (*on_accept)(void *arg, int fd);
@@ -98,7 +98,7 @@ on_readable(struct watch *w, int events UNUSED)
 	struct listener *l = container_of(w, struct listener, watch);
 
 	/* on_accept() may stop the listener. */
-	for (int i = 0; i < ACCEPT_BURST && l->started; i++) {
+	for (int i = 0; i < ACCEPT_BURST && !l->stopped; i++) {
 		int fd = accept_one(l);
 
 		if (fd >= 0) {
@@ -217,11 +217,18 @@ listener_start(struct listener *l, struct loop *loop, void (*on_accept)(void *ar
 void
 listener_stop(struct listener *l)
 {
-	if (!l->started)
+	int fd;
+
+	if (l->stopped)
 		return;
-	l->started = false;
-	watch_set(&l->watch, 0);
-	timer_stop(&l->pause);
+	l->stopped = true;
+	if (l->started) {
+		watch_set(&l->watch, 0);
+		timer_stop(&l->pause);
+	}
+	shutdown(l->fd, SHUT_RDWR);
+	while ((fd = accept_one(l)) >= 0)
+		close(fd);
 }
 
 void
@@ -230,8 +237,7 @@ listener_close(struct listener *l)
 	if (l == NULL)
 		return;
 	listener_stop(l);
-	/* In this order: while the descriptor is open the socket is live, and
-	 * no other daemon puts its own in the file's place. */
+	/* If another daemon has taken the path over by now, the file is its. */
 	if (l->opts.kind == LISTEN_UNIX)
 		socket_unlink(l->opts.path, &l->file);
 	close(l->fd);

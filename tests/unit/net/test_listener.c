@@ -549,24 +549,27 @@ let_in_and_stop(void *arg, int fd)
 	listener_stop(stopped);
 }
 
-START_TEST(a_stopped_listener_leaves_clients_waiting_until_it_starts_again)
+START_TEST(a_stopped_listener_refuses_and_lets_another_have_the_path)
 {
 	const char *path = tmp_path("s");
 	struct door d = new_door(1);
-	struct listener *l = unix_listener(path);
-	int a = connected(path), b = connected(path);
+	struct listener *l = unix_listener(path), *next;
+	int a = connected(path), waiting = connected(path), late = client();
+	char c;
 
 	stopped = l;
 	listener_start(l, d.loop, let_in_and_stop, &d);
 	loop_run(d.loop);
 	ck_assert_int_eq(d.n, 1);
-	d.stop_at = 2;
-	listener_start(l, d.loop, let_in, &d);
-	loop_run(d.loop);
-	ck_assert_int_eq(d.n, 2);
+	ck_assert_int_le(read(waiting, &c, 1), 0);
+	ck_assert_int_eq(tmp_connect(late, path), -ECONNREFUSED);
+	next = unix_listener(path);
+	listener_close(l); /* and leaves the file to the other */
+	ck_assert_int_eq(tmp_connect(late, path), 0);
+	listener_close(next);
 	close(a);
-	close(b);
-	listener_close(l);
+	close(waiting);
+	close(late);
 	close_door(&d);
 }
 END_TEST
@@ -612,7 +615,7 @@ main(void)
 	TMP_CASE("tcp", tcp_is_served_on_loopback_only, a_port_in_use_is_an_error_with_its_name,
 	    tcp_clients_come_in_without_delay_of_small_packets);
 	TMP_CASE("accept", without_descriptors_clients_are_turned_away_without_spinning,
-	    a_stopped_listener_leaves_clients_waiting_until_it_starts_again,
+	    a_stopped_listener_refuses_and_lets_another_have_the_path,
 	    refused_memory_leaves_no_socket_behind);
 	return suite_main(s);
 }
