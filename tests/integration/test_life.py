@@ -1,0 +1,322 @@
+#!/usr/bin/env python3
+"""The life of the daemon and of its connections, over the real socket."""
+
+import os
+import resource
+import signal
+import socket
+import stat
+import time
+import unittest
+
+import harness
+from harness import Client, Closed, ReplyError, encode
+
+MIB = 1 << 20
+
+READ_THROUGH = """
+threads: 2
+namespaces:
+  - prefix: "user:"
+    origin: users
+    path: /users/{{rest}}
+origins:
+  users:
+    http:
+      endpoints: ["{url}"]
+    deadline: {deadline}
+"""
+
+
+def refuse_to_wait(sock, data):
+    """How many bytes the socket takes without being read."""
+    sent = 0
+    sock.setblocking(False)
+    try:
+        while sent < len(data):
+            sent += sock.send(data[sent:])
+    except BlockingIOError:
+        pass
+    return sent
+
+
+def let_in(d):
+    """A new client that is served, or None."""
+    try:
+        c = d.client()
+    except (ConnectionRefusedError, FileNotFoundError):
+        return None
+    try:
+        if c("PING") == "PONG":
+            return c
+    except (ReplyError, Closed, ConnectionResetError, BrokenPipeError):
+        pass
+    c.close()
+    return None
+
+
+class Stopping(harness.Case):
+    def test_sigterm_closes_idle_clients_removes_the_socket_and_exits_0(self):
+        d = self.daemon()
+        clients = [d.client() for _ in range(5)]
+        for c in clients:
+            self.assertEqual(c("PING"), "PONG")
+        self.assertEqual(d.stop(), 0)
+        self.assertFalse(os.path.exists(d.path))
+        for c in clients:
+            self.assertEqual(c.until_closed(), b"")
+
+    def test_sigint_is_a_stop_too(self):
+        d = self.daemon()
+        d.signal(signal.SIGINT)
+        self.assertEqual(d.wait(), 0)
+
+    def test_sigterm_answers_what_is_under_way(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon(READ_THROUGH.format(url=o.url, deadline="30s"))
+        c, idle = d.client(), d.client()
+        c.send("GET", "user:1")
+        o.wait_requests(1)
+        d.signal(signal.SIGTERM)
+        self.assertEqual(idle.until_closed(), b"")
+        with self.assertRaises((ConnectionRefusedError, FileNotFoundError)):
+            d.client()
+        self.assertTrue(d.running())
+        gate.open()
+        self.assertEqual(c.reply(), b"ann")
+        self.assertEqual(c.until_closed(), b"")
+        self.assertEqual(d.wait(), 0)
+
+    def test_a_second_sigterm_stops_at_once(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon(READ_THROUGH.format(url=o.url, deadline="60s"))
+        c, idle = d.client(), d.client()
+        c.send("GET", "user:1")
+        o.wait_requests(1)
+        d.signal(signal.SIGTERM)
+        self.assertEqual(idle.until_closed(), b"") # the first one has been taken
+        d.signal(signal.SIGTERM)
+        d.wait()
+        gate.open()
+
+    def test_the_drain_ends_after_its_time(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon("drain_timeout: 50ms\n" + READ_THROUGH.format(url=o.url, deadline="60s"))
+        c = d.client()
+        c.send("GET", "user:1")
+        o.wait_requests(1)
+        d.signal(signal.SIGTERM)
+        d.wait()
+        gate.open()
+
+
+class Starting(harness.Case):
+    def exits(self, d, *words):
+        """It does so within a second, not with 0, and says why."""
+        begun = time.monotonic()
+        self.assertNotEqual(d.launch().wait(), 0)
+        if not harness.SANITIZER:
+            self.assertLess(time.monotonic() - begun, 1)
+        for word in words:
+            self.assertIn(word, d.text())
+
+    def test_a_stale_socket_is_replaced_after_kill_9(self):
+        d = self.daemon()
+        self.assertEqual(d.client()("SET", "k", "v"), "OK")
+        d.kill()
+        self.assertTrue(os.path.exists(d.path))
+        d.start()
+        self.assertEqual(d.client()("PING"), "PONG")
+        self.assertEqual(d.stop(), 0)
+        self.assertFalse(os.path.exists(d.path))
+
+    def test_a_socket_in_use_is_left_alone(self):
+        first = self.daemon()
+        self.exits(self.daemon(folder=first.folder, stopped=True), first.path, "another process")
+        self.assertEqual(first.client()("PING"), "PONG")
+        self.assertEqual(first.stop(), 0)
+
+    def test_a_path_that_is_too_long_is_an_error_that_says_so(self):
+        d = self.daemon(stopped=True)
+        path = os.path.join(d.folder, "x" * 200)
+        d.path = path[:108]
+        d.write_config("")
+        self.exits(d, "107")
+        d.path = path[:107]
+        d.write_config("")
+        d.start()
+        self.assertEqual(d.client()("PING"), "PONG")
+
+    def test_a_file_that_is_no_socket_is_not_touched(self):
+        d = self.daemon(stopped=True)
+        with open(d.path, "w", encoding="utf-8") as f:
+            f.write("precious")
+        self.exits(d, d.path)
+        with open(d.path, encoding="utf-8") as f:
+            self.assertEqual(f.read(), "precious")
+
+    def test_a_directory_that_is_missing_is_named(self):
+        d = self.daemon(stopped=True)
+        d.path = os.path.join(d.folder, "none", "sock")
+        d.write_config("")
+        self.exits(d, os.path.join(d.folder, "none"))
+
+    def test_the_mode_of_the_socket_is_the_configured_one(self):
+        d = self.daemon(stopped=True)
+        d.write_config(f'listen:\n  - unix: {d.path}\n    mode: "0640"\n')
+        d.start()
+        self.assertEqual(stat.S_IMODE(os.stat(d.path).st_mode), 0o640)
+
+    def test_tcp_is_served_on_loopback_and_nowhere_else(self):
+        d = self.daemon(stopped=True)
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+        d.write_config(f"listen:\n  - unix: {d.path}\n  - tcp: 127.0.0.1:{port}\n")
+        d.start()
+        c = Client(("127.0.0.1", port))
+        self.assertEqual(c("SET", "k", "v"), "OK")
+        self.assertEqual(d.client()("GET", "k"), b"v")
+        d.stop()
+        d.write_config(f"listen:\n  - tcp: 0.0.0.0:{port}\n")
+        self.exits(d, "loopback")
+
+
+class Reloading(harness.Case):
+    def option(self, d, name):
+        return d.client()("CONFIG", "GET", name)[1]
+
+    def test_sighup_takes_what_can_change_while_running(self):
+        d = self.daemon("max_clients: 100\n")
+        old = d.client()
+        self.assertEqual(old("SET", "k", "v"), "OK")
+        self.assertEqual(self.option(d, "maxclients"), b"100")
+        d.write_config("max_clients: 200\n")
+        d.signal(signal.SIGHUP)
+        d.wait_log("reload: done")
+        self.assertEqual(self.option(d, "maxclients"), b"200")
+        self.assertEqual(old("GET", "k"), b"v") # same connection, same data
+
+    def test_a_broken_configuration_is_refused_and_the_old_one_stays(self):
+        d = self.daemon("max_clients: 100\n")
+        d.write_config("max_clients: many\n")
+        d.signal(signal.SIGHUP)
+        d.wait_log("old configuration stays")
+        self.assertIn("max_clients", d.text())
+        self.assertEqual(self.option(d, "maxclients"), b"100")
+        d.write_config("max_clients: 300\n")
+        d.signal(signal.SIGHUP)
+        d.wait_log("reload: done")
+        self.assertEqual(self.option(d, "maxclients"), b"300")
+
+
+class Clients(harness.Case):
+    def test_a_half_closed_client_gets_all_its_replies(self):
+        d = self.daemon()
+        c = d.client()
+        value = b"v" * 100000
+        c.raw(encode("SET", "k", value) + encode("GET", "k") * 100 + encode("PING"))
+        c.half_close()
+        self.assertEqual(c.until_closed(), b"+OK\r\n" + b"$100000\r\n%b\r\n" % value * 100 +
+                         b"+PONG\r\n")
+
+    def test_a_half_closed_client_gets_the_reply_that_comes_late(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon(READ_THROUGH.format(url=o.url, deadline="30s"))
+        c = d.client()
+        c.send("GET", "user:1")
+        c.half_close()
+        o.wait_requests(1)
+        self.assertEqual(d.client()("PING"), "PONG")
+        gate.open()
+        self.assertEqual(c.until_closed(), b"$3\r\nann\r\n")
+
+    def test_clients_that_go_at_any_moment_leave_the_others_alone(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon(READ_THROUGH.format(url=o.url, deadline="30s"))
+        stays = d.client()
+        self.assertEqual(stays("SET", "big", b"x" * 900000), "OK")
+        waiting = d.client()
+        waiting.send("GET", "user:1")
+        o.wait_requests(1)
+        parked, leader_gone, writing, cut = [d.client() for _ in range(4)]
+        parked.send("GET", "user:1")
+        leader_gone.raw(encode("GET", "user:1") + encode("SET", "k", "v"))
+        writing.raw(encode("GET", "big") * 20) # and goes in the middle of the replies
+        cut.raw(encode("SET", "half", b"y" * 1000)[:500])
+        self.assertGreater(len(writing.take(1000)), 0)
+        for c in (parked, leader_gone, writing, cut):
+            c.close()
+        # The two who stay, and the one who asks.
+        harness.wait_until(lambda: d.info()["connected_clients"] == "3", "them to be let go")
+        self.assertEqual(stays("GET", "half"), None)
+        gate.open()
+        self.assertEqual(waiting.reply(), b"ann")
+        self.assertEqual(stays("GET", "big"), b"x" * 900000)
+        self.assertEqual(o.count(), 1)
+
+    @unittest.skipIf(harness.SANITIZER, "sanitizers need memory of their own")
+    def test_a_client_that_pipelines_and_never_reads_costs_bounded_memory(self):
+        for size in (100, 10000, 1000000):
+            with self.subTest(value_bytes=size):
+                d = self.daemon("memory: 128MiB\noutput_limit: 1MiB\nthreads: 1\n")
+                other = d.client()
+                self.assertEqual(other("SET", "k", b"v" * size), "OK")
+                before = d.status("VmRSS")
+                greedy = [d.client() for _ in range(8)]
+                requests = encode("GET", "k") * 20000
+                for _ in range(5):
+                    for c in greedy:
+                        try:
+                            refuse_to_wait(c.sock, requests)
+                        except OSError:
+                            pass # closed: that is fair
+                    self.assertEqual(other("PING"), "PONG")
+                self.assertLess(d.status("VmRSS") - before, 24 * MIB)
+                self.assertLessEqual(d.status("VmRSS"), 128 * MIB)
+                self.assertEqual(other("GET", "k"), b"v" * size)
+                for c in greedy:
+                    c.close()
+
+    def test_replies_that_were_held_up_come_when_the_client_reads_on(self):
+        d = self.daemon("output_limit: 256KiB\n")
+        c = d.client()
+        value = b"v" * 5000
+        self.assertEqual(c("SET", "k", value), "OK")
+        sent = refuse_to_wait(c.sock, encode("GET", "k") * 100000)
+        self.assertEqual(d.client()("PING"), "PONG")
+        c.sock.settimeout(harness.PATIENCE_S)
+        for _ in range(sent // len(encode("GET", "k"))):
+            self.assertEqual(c.reply(), value)
+
+    def test_more_clients_than_allowed_are_told(self):
+        d = self.daemon("max_clients: 3\n")
+        # The one that asked whether it runs may still be on its way out.
+        clients = [harness.wait_until(lambda: let_in(d), "room") for _ in range(3)]
+        self.assertIn(b"max number of clients", d.client().until_closed())
+        clients[0].close()
+        harness.wait_until(lambda: let_in(d), "room for another client")
+
+    def test_without_descriptors_the_daemon_neither_spins_nor_gives_up(self):
+        few = 40
+        d = self.daemon(limits=[(resource.RLIMIT_NOFILE, (few, few))], args=["--threads", "1"])
+        first = d.client()
+        self.assertEqual(first("SET", "k", "v"), "OK")
+        crowd = [d.client() for _ in range(2 * few)]
+        d.wait_log("no more clients|descriptor|Too many open files")
+        before = d.cpu_ticks()
+        for _ in range(100):
+            self.assertEqual(first("GET", "k"), b"v") # those who are in are served
+        self.assertLess(d.cpu_ticks() - before, 50) # half a second, of a busy loop
+        for c in crowd:
+            c.close()
+        harness.wait_until(lambda: let_in(d), "new clients to be let in")
+        self.assertEqual(first("GET", "k"), b"v")
+
+
+if __name__ == "__main__":
+    harness.main()
