@@ -253,7 +253,9 @@ value_in_our_words(unsigned name, struct slice value, char *room, size_t size)
 static bool
 name_immutable(unsigned i)
 {
-	return name_fixed(i) != NULL ? name_fixed(i)->immutable : !config_option_runtime(name_row(i));
+	if (name_fixed(i) != NULL)
+		return name_fixed(i)->immutable;
+	return !config_option_runtime(name_row(i));
 }
 
 /* The names of all pairs: known, changeable, no option twice. False: the
@@ -358,7 +360,7 @@ cmd_config_set(struct call *c)
 void
 cmd_config_resetstat(struct call *c)
 {
-	stats_reset(c->sl->server->stats, c->sl->server->n_loops);
+	info_reset(c->sl->server);
 	reply_ok(c->reply);
 }
 

@@ -131,6 +131,37 @@ set(struct counter *c, int64_t value)
 	counter_add(c, value - counter_get(c));
 }
 
+/* The pools count what goes through their sockets. */
+static int64_t
+pools_sum(const struct server *s, uint64_t (*bytes)(const struct conn_pool *p))
+{
+	int64_t n = 0;
+
+	for (unsigned i = 0; i < s->n_loops; i++)
+		n += (int64_t)bytes(s->loops[i].pool);
+	return n;
+}
+
+int64_t
+info_input_bytes(const struct server *s)
+{
+	return pools_sum(s, conn_pool_bytes_in) - counter_get(&s->info.input_bytes_reset);
+}
+
+int64_t
+info_output_bytes(const struct server *s)
+{
+	return pools_sum(s, conn_pool_bytes_out) - counter_get(&s->info.output_bytes_reset);
+}
+
+void
+info_reset(struct server *s)
+{
+	stats_reset(s->stats, s->n_loops);
+	set(&s->info.input_bytes_reset, pools_sum(s, conn_pool_bytes_in));
+	set(&s->info.output_bytes_reset, pools_sum(s, conn_pool_bytes_out));
+}
+
 /* After a CONFIG RESETSTAT a count is smaller than before: no rate, once. */
 static int64_t
 rate(int64_t now, int64_t before, int64_t elapsed_us)
@@ -144,21 +175,20 @@ info_sample(struct server *s)
 	struct info_sampler *i = &s->info;
 	int64_t now_us = loop_now_us(s->loops[0].loop), used = info_used_memory(s);
 	int64_t elapsed_us = now_us - i->last_us;
+	int64_t in = info_input_bytes(s), out = info_output_bytes(s);
 	struct stats_sum_loop sum;
 
 	stats_sum_loop(s->stats, s->n_loops, &sum);
 	if (i->last_us != 0 && elapsed_us > 0) {
 		set(&i->ops_per_sec,
 		    rate(sum.commands_processed, i->last_commands, elapsed_us));
-		set(&i->input_bytes_per_sec,
-		    rate(sum.net_input_bytes, i->last_input_bytes, elapsed_us));
-		set(&i->output_bytes_per_sec,
-		    rate(sum.net_output_bytes, i->last_output_bytes, elapsed_us));
+		set(&i->input_bytes_per_sec, rate(in, i->last_input_bytes, elapsed_us));
+		set(&i->output_bytes_per_sec, rate(out, i->last_output_bytes, elapsed_us));
 	}
 	if (used > counter_get(&i->peak_bytes))
 		set(&i->peak_bytes, used);
 	i->last_us = now_us;
 	i->last_commands = sum.commands_processed;
-	i->last_input_bytes = sum.net_input_bytes;
-	i->last_output_bytes = sum.net_output_bytes;
+	i->last_input_bytes = in;
+	i->last_output_bytes = out;
 }

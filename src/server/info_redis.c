@@ -233,8 +233,8 @@ info_stats(struct info *i)
 	info_printf(i, "total_connections_received:%" PRId64 "\r\n", n.connections_received);
 	info_printf(i, "total_commands_processed:%" PRId64 "\r\n", n.commands_processed);
 	print_rates(i);
-	info_printf(i, "total_net_input_bytes:%" PRId64 "\r\n", n.net_input_bytes);
-	info_printf(i, "total_net_output_bytes:%" PRId64 "\r\n", n.net_output_bytes);
+	info_printf(i, "total_net_input_bytes:%" PRId64 "\r\n", info_input_bytes(s));
+	info_printf(i, "total_net_output_bytes:%" PRId64 "\r\n", info_output_bytes(s));
 	info_printf(i, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
 	print_keyspace_counts(i);
 	info_printf(i, "pubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n");
