@@ -1,0 +1,706 @@
+#!/usr/bin/env python3
+"""The same requests to redis-server 7.0 and to pannier: the same replies.
+
+    PANNIER=build/pannier tests/integration/test_differential.py
+    ... --seed 7 --count 20000      longer, or a sequence seen before
+    ... --only expire               one family of commands
+    ... --self                      redis against redis: is the test itself sound?
+
+Random sequences of commands with edge arguments go to both, in pipelines, over
+RESP2 and RESP3; replies are compared byte for byte. Where they may differ is
+said in one place, EXCEPTIONS below, and for people in doc/compatibility.md.
+No sequence depends on time: whatever has an expiry has it far off, or in the
+past. A sequence that fails is cut down to what is needed and printed."""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from respclient import Client, Closed, Error, Map, encode  # noqa: E402
+
+LONG_MAX = 2**63 - 1
+LONG_MIN = -2**63
+
+# --- servers ------------------------------------------------------------------
+
+
+class Server:
+    def __init__(self, argv, path, log):
+        self.path = path
+        self.log_path = log
+        self.log = open(log, "wb")
+        self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log)
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self):
+        for _ in range(600):
+            try:
+                client = Client(self.path)
+                client.call(b"PING")
+                client.close()
+                return
+            except (FileNotFoundError, ConnectionError, Closed):
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.05)
+        self.stop()
+        sys.exit("%s does not start:\n%s" % (self.path, self.said()))
+
+    def said(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as text:
+            return text.read()
+
+    def stop(self):
+        """Its exit code: a sanitizer's findings show there at the latest."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+        return self.process.returncode
+
+
+def start_redis(directory, name="redis"):
+    path = os.path.join(directory, name + ".sock")
+    # One database, as we have.
+    return Server(["redis-server", "--port", "0", "--unixsocket", path, "--save", "",
+                   "--databases", "1", "--dir", directory],
+                  path, os.path.join(directory, name + ".log"))
+
+
+def start_pannier(directory):
+    path = os.path.join(directory, "pannier.sock")
+    binary = os.environ.get("PANNIER", "build/pannier")
+    return Server([binary, "serve", "--listen", "unix:" + path, "--memory", "256MiB",
+                   "--threads", "2"], path, os.path.join(directory, "pannier.log"))
+
+
+# --- arguments ------------------------------------------------------------------
+
+KEYS = [b"k1", b"k2", b"k3", b"k4", b"n1", b"n2", b"", b"\x00\xff\r\n", b"a*b", b"L" * 300]
+WORDS = [b"", b"abc", b"3.14", b" 1", b"1 ", b"+1", b"-0", b"01", b"1e3", b"0x10", b"-", b"nan",
+         b"1" * 40, b"\x00", b"1\x00", b"%s%n", b"\r\n", b"foo bar"]
+EDGES = [0, 1, -1, 2, -2, 10, 99, LONG_MAX, LONG_MIN, LONG_MAX - 1, LONG_MIN + 1, LONG_MAX + 1,
+         LONG_MIN - 1, 2**31 - 1, -2**31, 2**32, 2**62, 10**30]
+# With these a command is refused, or the time has passed. In milliseconds those
+# of the second list are times after the year 10889, which are all one here.
+BAD_TIMES = [0, -1, -100, LONG_MIN, LONG_MIN // 1000, LONG_MIN // 1000 - 1, LONG_MAX,
+             LONG_MAX - 1, LONG_MAX + 1, 10**30]
+BAD_SECONDS = [LONG_MAX // 1000, LONG_MAX // 1000 + 1]
+
+
+def num(n):
+    return b"%d" % n
+
+
+class Source:
+    """Random arguments, the same for the same seed."""
+
+    def __init__(self, seed):
+        self.r = random.Random(seed)
+
+    def key(self):
+        return self.r.choice(KEYS)
+
+    def keys(self):
+        return [self.key() for _ in range(self.r.choice([1, 1, 2, 3, 8]))]
+
+    def number(self):
+        return num(self.r.choice(EDGES)) if self.r.random() < 0.85 else self.r.choice(WORDS)
+
+    def value(self):
+        what = self.r.random()
+        if what < 0.5:
+            return num(self.r.choice(EDGES))
+        if what < 0.8:
+            return self.r.choice(WORDS)
+        return bytes(self.r.randrange(256) for _ in range(self.r.choice([3, 50, 700, 5000, 40000])))
+
+    def far(self, seconds):
+        """From now; never twice the same, so that no comparison is a tie."""
+        n = self.r.randrange(1000, 10**8)
+        return num(n if seconds else n * 1000 + self.r.randrange(1000))
+
+    def time(self, seconds, absolute):
+        what = self.r.random()
+        if what < 0.25:
+            return num(self.r.choice(BAD_TIMES + (BAD_SECONDS if seconds else [])))
+        if what < 0.35:
+            return self.r.choice(WORDS)
+        if not absolute:
+            return self.far(seconds)
+        if what < 0.45:
+            return num(self.r.randrange(1, 10**9))
+        at = int(time.time()) + int(self.far(True))
+        return num(at if seconds else at * 1000 + self.r.randrange(1000))
+
+    def case(self, word):
+        return bytes(self.r.choice([word.lower(), word.upper(), word.title()]))
+
+
+# --- commands -------------------------------------------------------------------
+# Each answers an argument list. A name that starts with '@' is a small program
+# that run_macro() knows.
+
+SET_WORDS = [b"NX", b"XX", b"GET", b"KEEPTTL", b"PERSIST", b"foo", b""]
+
+
+def time_option(s):
+    name = s.r.choice([b"EX", b"PX", b"EXAT", b"PXAT"])
+    value = s.time(name[:2] == b"EX", len(name) == 4)
+    return [s.case(name), value] if s.r.random() < 0.95 else [s.case(name)]
+
+
+def options(s, words):
+    out = []
+    for _ in range(s.r.choice([0, 0, 1, 1, 1, 2, 2, 3, 5])):
+        out += time_option(s) if s.r.random() < 0.4 else [s.case(s.r.choice(words))]
+    return out
+
+
+def gen_set(s):
+    return [b"SET", s.key(), s.value()] + options(s, SET_WORDS)
+
+
+def gen_getex(s):
+    return [b"GETEX", s.key()] + options(s, [b"PERSIST", b"PERSIST", b"KEEPTTL", b"foo"])
+
+
+def gen_setex(s):
+    seconds = s.r.random() < 0.5
+    return [b"SETEX" if seconds else b"PSETEX", s.key(), s.time(seconds, False), s.value()]
+
+
+def gen_mset(s):
+    return [b"MSET"] + [x for k in s.keys() for x in (k, s.value())]
+
+
+def gen_expire(s):
+    seconds = s.r.random() < 0.5
+    words = [s.case(s.r.choice([b"NX", b"XX", b"GT", b"LT"] * 5 + [b"foo", b"N\r\nX", b""]))
+             for _ in range(s.r.choice([0, 0, 1, 1, 1, 2, 3]))]
+    return [b"EXPIRE" if seconds else b"PEXPIRE", s.key(), s.time(seconds, False)] + words
+
+
+def of_key(*names):
+    return lambda s: [s.r.choice(names), s.key()]
+
+
+def of_keys(*names):
+    return lambda s: [s.r.choice(names)] + s.keys()
+
+
+def gen_scan_edge(s):
+    cursor = s.r.choice([b"0", b"", b"-1", b"+0", b"00", b" 0", b"0 ", b"x", b"-", b"+", b"12345",
+                         num(2**64 - 1), num(2**64), num(-2**64), b"1.5"])
+    words = [b"MATCH", b"COUNT", b"TYPE", b"foo"]
+    args = [x for _ in range(s.r.choice([0, 1, 1, 2]))
+            for x in (s.case(s.r.choice(words)), s.r.choice([b"*", s.number(), b"string"]))]
+    return [b"SCAN", cursor] + args[:len(args) - (s.r.random() < 0.2)]
+
+
+def gen_scan_all(s):
+    args = []
+    if s.r.random() < 0.5:
+        args += [b"MATCH", pattern(s)]
+    if s.r.random() < 0.5:
+        args += [b"COUNT", s.r.choice([b"1", b"2", b"1000", num(LONG_MAX)])]
+    if s.r.random() < 0.3:
+        args += [b"TYPE", s.r.choice([b"string", b"STRING", b"hash", b"nonsense"])]
+    return [b"@scan"] + args
+
+
+GLOB = b"aabbc-]^[\\*?"
+
+
+def pattern(s):
+    if s.r.random() < 0.2:
+        return s.r.choice([b"*", b"", b"k*", b"**", b"[", b"\\", b"[^", b"*[k-n]?", b"a\\*b"])
+    return bytes(s.r.choice(GLOB) for _ in range(s.r.randrange(1, 9)))
+
+
+def gen_glob_key(s):
+    return [b"SET", bytes(s.r.choice(GLOB) for _ in range(s.r.randrange(0, 6))), b"v"]
+
+
+def gen_keys(s):
+    return [b"KEYS", pattern(s)]
+
+
+def gen_flush(s):
+    args = [s.r.choice([b"ASYNC", b"sync", b"foo", b""]) for _ in range(s.r.choice([0, 0, 1, 1, 2]))]
+    return [s.r.choice([b"FLUSHALL", b"FLUSHDB"])] + args
+
+
+NO_IDS = [num(n) for n in (0, -1, LONG_MAX, LONG_MIN)] + [b"", b"x", b"1.5", num(LONG_MAX + 1)]
+NAMES = [b"me", b"", b"a b", b"tab\t", b"\xff", b"x" * 300, b"name=1"]
+
+
+def gen_conn(s):
+    return list(s.r.choice([
+        [b"PING"], [b"PING", s.value()], [b"PING", b"a", b"b"], [b"ECHO", s.value()],
+        [b"SELECT", s.number()], [b"SELECT", b"0"], [b"RESET"],
+        [b"CLIENT", b"SETNAME", s.r.choice(NAMES)], [b"CLIENT", b"GETNAME"], [b"CLIENT", b"ID"],
+        [b"CLIENT", b"INFO"], [b"CLIENT", b"LIST"], [b"CLIENT", b"LIST", b"TYPE", b"normal"],
+        [b"CLIENT", b"LIST", b"TYPE", s.r.choice([b"master", b"replica", b"slave", b"pubsub", b"x"])],
+        [b"CLIENT", b"LIST", b"ID"] + [s.r.choice(NO_IDS) for _ in range(s.r.choice([1, 2, 3]))], [b"CLIENT", b"LIST", b"ID"],
+        [b"CLIENT", b"LIST", b"foo"], [b"CLIENT", b"nonsense", b"a"], [b"CLIENT"]]))
+
+
+def gen_hello(s):
+    out = [b"HELLO"]
+    if s.r.random() < 0.9:
+        out.append(s.r.choice([b"2", b"3", b"3", b"1", b"4", b"", b"x", num(LONG_MAX + 1)]))
+        for _ in range(s.r.choice([0, 0, 1, 2])):
+            out += s.r.choice([[b"SETNAME", s.r.choice(NAMES)], [b"AUTH", b"default", b"x"],
+                               [b"AUTH", b"other", b"x"], [b"AUTH", b"default"], [b"foo"],
+                               [b"setname"]])
+    return out
+
+
+CONFIG_NAMES = [b"save", b"appendonly", b"APPENDONLY", b"databases", b"timeout", b"maxclients",
+                b"slave-read-only", b"replica-read-only", b"hz", b"port", b"appendonl*", b"dat?bases",
+                b"[st]ave", b"nonsense", b"", b"cluster-enabled", b"latency-monitor-threshold"]
+CONFIG_SETS = [(b"nonsense", b"1"), (b"databases", b"1"), (b"databases", b"16"),
+               (b"save", b""), (b"appendonly", b"no"), (b"maxclients", b"9000"),
+               (b"maxclients", b"10000"), (b"timeout", b"0"), (b"TIMEOUT", b"300"), (b"x y", b"z")]
+
+
+def gen_config(s):
+    if s.r.random() < 0.5:
+        return [b"CONFIG", s.case(b"GET")] + [s.r.choice(CONFIG_NAMES) for _ in range(s.r.randrange(4))]
+    out = [b"CONFIG", s.case(b"SET")]
+    for _ in range(s.r.choice([0, 1, 1, 2, 3])):
+        out += s.r.choice(CONFIG_SETS)
+    return out[:-1] if s.r.random() < 0.1 else out
+
+
+def gen_unknown(s):
+    name = s.r.choice([b"nosuch", b"", b"set ", b"cli|ent", b"client|id", b"GE\x01T", b"x" * 300,
+                       b"get\r\n", b"\xffoo"])
+    return [name] + [s.value() for _ in range(s.r.choice([0, 1, 2, 5, 40]))]
+
+
+def gen_subcommand(s):
+    return [s.r.choice([b"CLIENT", b"config", b"Command"]),
+            s.r.choice([b"nosuch", b"", b"x" * 200, b"a\r\nb"])] + \
+        [s.value() for _ in range(s.r.choice([0, 1, 3]))]
+
+
+def gen_arity(s):
+    """A command with too few or too many arguments, or just enough."""
+    name = s.r.choice([b"GET", b"SET", b"SETEX", b"SETNX", b"GETSET", b"GETDEL", b"MGET", b"MSET",
+                       b"STRLEN", b"APPEND", b"INCR", b"DECRBY", b"DEL", b"UNLINK", b"EXISTS", b"TYPE",
+                       b"TOUCH", b"EXPIRE", b"TTL", b"PERSIST", b"DBSIZE", b"KEYS", b"SCAN", b"PING",
+                       b"ECHO", b"SELECT", b"RESET", b"CLIENT", b"CONFIG"])
+    return [s.case(name)] + [s.key() for _ in range(s.r.choice([0, 0, 0, 7]))]
+
+
+STRINGS = [gen_set, gen_set, gen_set, gen_getex, gen_getex, gen_setex, gen_mset,
+           of_key(b"GET", b"GETDEL", b"STRLEN"), of_keys(b"MGET"),
+           lambda s: [s.r.choice([b"SETNX", b"GETSET", b"APPEND", b"APPEND"]), s.key(), s.value()],
+           of_key(b"PTTL")]
+COUNTERS = [of_key(b"INCR", b"DECR"), lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
+            lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
+            lambda s: [b"SET", s.key(), s.number()], of_key(b"GET", b"TTL"), gen_setex]
+EXPIRES = [gen_expire, gen_expire, gen_expire, of_key(b"TTL", b"PTTL", b"PERSIST", b"EXISTS"),
+           gen_set, lambda s: [b"SET", s.key(), b"v"]]
+KEYWORK = [of_keys(b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"), of_key(b"TYPE"), gen_flush, gen_mset,
+           gen_mset, lambda s: [b"@dbsize"]]
+WALKS = [gen_keys, gen_keys, gen_scan_all, gen_scan_edge, gen_glob_key, gen_glob_key, gen_glob_key,
+         gen_mset]
+CONNECTION = [gen_conn, gen_conn, gen_hello, gen_config]
+ERRORS = [gen_unknown, gen_subcommand, gen_arity, gen_arity]
+
+FAMILIES = {
+    "string": STRINGS,
+    "counter": COUNTERS,
+    "expire": EXPIRES,
+    "key": KEYWORK,
+    "walk": WALKS,
+    "connection": CONNECTION,
+    "error": ERRORS,
+    "mixed": STRINGS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
+}
+
+# --- where replies may differ ----------------------------------------------------
+
+
+def near(reply):
+    """Times left: to the minute, since the two are asked one after the other."""
+    return reply if not isinstance(reply, int) or reply < 60 else "far"
+
+
+def near_ms(reply):
+    return reply if not isinstance(reply, int) or reply < 60000 else "far"
+
+
+def without_id(reply):
+    if isinstance(reply, Map):
+        return [(k, v) for k, v in reply if k != b"id"]
+    if isinstance(reply, list):
+        return without_id(Map(zip(reply[::2], reply[1::2])))
+    return reply
+
+
+def any_number(reply):
+    return "number" if isinstance(reply, int) else reply
+
+
+def unordered(reply):
+    return sorted(reply) if isinstance(reply, list) else reply
+
+
+def pairs(reply):
+    if isinstance(reply, Map):
+        return sorted(reply)
+    return sorted(zip(reply[::2], reply[1::2])) if isinstance(reply, list) else reply
+
+
+def page(reply):
+    """One page of a walk: its form only; @scan compares whole walks."""
+    return reply if isinstance(reply, Error) else [type(x) for x in reply]
+
+
+SAME_FIELDS = [b"name", b"flags", b"db", b"sub", b"psub", b"multi", b"user", b"redir", b"resp"]
+
+
+def client_lines(reply):
+    lines = [dict(f.split(b"=", 1) for f in line.split(b" ")) for line in reply.split(b"\n") if line]
+    return type(reply), sorted([line.get(f) for f in SAME_FIELDS] for line in lines)
+
+
+def client_line(reply):
+    return client_lines(reply), b" cmd=client|info " in reply
+
+
+def first_words(reply):
+    """CONFIG SET says in other words what a good value would be."""
+    if isinstance(reply, Error) and b"- can't set" not in reply and b"- dup" not in reply:
+        return reply.split(b" - ")[0] if b"possibly related" in reply else reply
+    return reply
+
+
+# The command, or with its subcommand: what of the reply is compared, and why
+# not all of it. Everything else is compared to the byte.
+EXCEPTIONS = {
+    b"TTL": (near, "time passes"),
+    b"PTTL": (near_ms, "time passes"),
+    b"KEYS": (unordered, "no order is promised"),
+    b"SCAN": (page, "cursors are the server's own, and so are the keys of one page"),
+    b"HELLO": (without_id, "ids are the server's own"),
+    b"CLIENT ID": (any_number, "ids are the server's own"),
+    b"CLIENT INFO": (client_line, "sizes, addresses and times; lib-name and lib-ver of 7.2"),
+    b"CLIENT LIST": (client_lines, "the same, and what others did last where it was no command"),
+    b"CONFIG GET": (pairs, "no order is promised"),
+    b"CONFIG SET": (first_words, "what a good value would be is said in our words"),
+}
+
+
+CONTROL = bytes(i if 32 <= i != 127 else 32 for i in range(256))
+
+
+def comparable(argv, raw, value):
+    """Errors too: what they quote has no control characters here."""
+    name = argv[0].upper()
+    if name in (b"CLIENT", b"CONFIG") and len(argv) > 1:
+        name += b" " + argv[1].upper()
+    if name in EXCEPTIONS and not isinstance(value, Error):
+        return EXCEPTIONS[name][0](value)
+    if isinstance(value, Error):
+        raw = raw[:-2].translate(CONTROL) + raw[-2:]
+    return first_words(value) if name == b"CONFIG SET" else raw
+
+
+# --- running ----------------------------------------------------------------------
+
+
+def scan_all(client, args):
+    """A whole walk, as a set."""
+    found, cursor = set(), b"0"
+    while True:
+        reply = client.call(b"SCAN", cursor, *args)
+        if isinstance(reply, Error):
+            return reply
+        cursor, page_keys = reply
+        found.update(page_keys)
+        if cursor == b"0":
+            return sorted(found)
+
+
+def run_macro(client, argv):
+    if argv[0] == b"@scan":
+        return scan_all(client, argv[1:])
+    # Redis drops what has expired when it is looked at, or later.
+    client.call(b"EXISTS", *KEYS)
+    return client.call(b"DBSIZE")
+
+
+def run_on(client, sequence):
+    """What is compared of each reply. Requests between macros are one pipeline."""
+    out, batch = [], []
+
+    def flush():
+        client.send_raw(b"".join(encode(argv) for argv in batch))
+        for argv in batch:
+            out.append(comparable(argv, *client.read()))
+        batch.clear()
+
+    for argv in sequence:
+        if argv[0].startswith(b"@"):
+            flush()
+            out.append(run_macro(client, argv))
+        else:
+            batch.append(argv)
+    flush()
+    return out
+
+
+class Pair:
+    """The two servers, and two connections to each."""
+
+    def __init__(self, redis, ours):
+        self.servers = (redis, ours)
+        self.clients = {}
+
+    def client(self, server, proto):
+        if (server, proto) not in self.clients:
+            self.clients[server, proto] = Client(server.path)
+        return self.clients[server, proto]
+
+    def drop(self):
+        for client in self.clients.values():
+            client.close()
+        self.clients.clear()
+
+    def prepare(self, server, proto):
+        client = self.client(server, proto)
+        client.call(b"RESET")
+        client.call(b"FLUSHALL")
+        client.call(b"CONFIG", b"SET", b"maxclients", b"10000", b"timeout", b"0")
+        client.call(b"HELLO", b"%d" % proto)
+        return client
+
+    def run(self, sequence, proto):
+        """The index of the first difference with both replies, or None."""
+        answers = []
+        for server in self.servers:
+            try:
+                answers.append(run_on(self.prepare(server, proto), sequence))
+            except (Closed, TimeoutError, ValueError) as e:
+                self.drop()
+                answers.append([repr(e)])
+        for i, (a, b) in enumerate(zip(*answers)):
+            if a != b:
+                return i, a, b
+        return None if len(answers[0]) == len(answers[1]) else (0, answers[0][-1], answers[1][-1])
+
+
+def shrink(pair, sequence, proto):
+    """Leaves out what is not needed for a difference."""
+    i = len(sequence) - 1
+    while i >= 0:
+        less = sequence[:i] + sequence[i + 1:]
+        if pair.run(less, proto):
+            sequence = less
+        i -= 1
+    return sequence
+
+
+def show(argv):
+    return " ".join(repr(a)[1:] for a in argv)
+
+
+def report(pair, sequence, proto, seed, family):
+    first = pair.run(sequence, proto)
+    sequence = shrink(pair, sequence[:first[0] + 1], proto) if first else sequence
+    found = pair.run(sequence, proto) or first
+    print("FAIL %s, RESP%d, --seed %d --only %s" % (family, proto, seed, family))
+    for argv in sequence:
+        print("    " + show(argv))
+    if found:
+        print("  redis:   %r\n  pannier: %r" % (found[1], found[2]))
+    else:
+        print("  only once: the same sequence gives the same replies now")
+
+
+def run_family(pair, family, seed, count):
+    """True if no sequence of this family differs."""
+    source = Source("%s %d" % (family, seed))
+    for n in range(count):
+        sequence = [source.r.choice(FAMILIES[family])(source)
+                    for _ in range(source.r.choice([5, 20, 40]))]
+        proto = 2 + n % 2
+        if pair.run(sequence, proto):
+            report(pair, sequence, proto, seed, family)
+            return False
+    return True
+
+
+# --- fixed cases -------------------------------------------------------------------
+
+
+def quit_answers_and_closes(pair):
+    for argv in ([b"QUIT"], [b"quit", b"a", b"b"]):
+        ends = []
+        for server in pair.servers:
+            client = Client(server.path)
+            client.send_raw(encode([b"PING"]) + encode(argv) + encode([b"PING"]))
+            ends.append(client.read_to_end())
+            client.close()
+        if ends[0] != ends[1]:
+            return "%s: %r, %r" % (show(argv), *ends)
+    return None
+
+
+RAW = [
+    b"PING\r\n", b"ping\n", b"SET a \"b c\"\r\nGET a\r\n", b"SET a 'b\\'c'\r\nGET a\r\n",
+    b"SET a \"\\x41\\n\"\r\nGET a\r\n", b"\r\n\r\nPING\r\n", b"SET a \"b\r\n", b"SET a 'b'c\r\n",
+    b"*0\r\nPING\r\n", b"*-1\r\nPING\r\n", b"*-10\r\nPING\r\n", b"*3000000000\r\n", b"*1\r\nfoo\r\n",
+    b"*1\r\n$-10\r\n", b"*1\r\n$blabla\r\n", b"*1\r\n$2000000000\r\n", b"*x\r\n", b"*\r\n",
+    b"*1\r\n$4\r\nPINGxx", b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\n", b"nosuch a b\r\n", b"   PING   a  \r\n",
+]
+
+
+def raw_input_is_answered_alike(pair):
+    tail = encode([b"ECHO", b"the end"]) + encode([b"QUIT"])
+    for data in RAW:
+        ends = []
+        for server in pair.servers:
+            client = Client(server.path)
+            client.send_raw(data + tail)
+            ends.append(client.read_to_end())
+            client.close()
+        if ends[0] != ends[1]:
+            return "%r: redis %r, pannier %r" % (data, *ends)
+    return None
+
+
+# What a client or an exporter reads: redis-cli --stat, ioredis, redis_exporter.
+INFO_FIELDS = {
+    b"server": b"redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds "
+               b"uptime_in_days config_file hz",
+    b"clients": b"connected_clients maxclients blocked_clients",
+    b"memory": b"used_memory used_memory_human used_memory_rss used_memory_peak maxmemory "
+               b"maxmemory_policy mem_fragmentation_ratio mem_allocator total_system_memory",
+    b"persistence": b"loading rdb_bgsave_in_progress aof_enabled aof_rewrite_in_progress "
+                    b"rdb_last_save_time rdb_last_bgsave_status",
+    b"stats": b"total_connections_received total_commands_processed instantaneous_ops_per_sec "
+              b"total_net_input_bytes total_net_output_bytes rejected_connections expired_keys "
+              b"evicted_keys keyspace_hits keyspace_misses total_error_replies",
+    b"replication": b"role connected_slaves master_replid master_repl_offset",
+    b"cpu": b"used_cpu_sys used_cpu_user",
+    b"cluster": b"cluster_enabled",
+    b"keyspace": b"db0",
+}
+
+
+def info_of(server, *sections):
+    client = Client(server.path)
+    client.call(b"SET", b"k", b"v", b"EX", b"1000")
+    text = client.call(b"INFO", *sections)
+    client.close()
+    titles = [line for line in text.split(b"\r\n") if line.startswith(b"#")]
+    fields = [line.split(b":")[0] for line in text.split(b"\r\n") if b":" in line]
+    return titles, fields
+
+
+def info_has_what_programs_read(pair):
+    for section, names in INFO_FIELDS.items():
+        answers = [info_of(server, section) for server in pair.servers]
+        if answers[0][0] != answers[1][0]:
+            return "INFO %s: titles %r, %r" % (section.decode(), answers[0][0], answers[1][0])
+        for name in names.split():
+            for server, (_, fields) in zip(pair.servers, answers):
+                if name not in fields:
+                    return "%s: no %s in INFO %s" % (server.path, name.decode(), section.decode())
+    return None
+
+
+def info_sections_come_in_the_same_order(pair):
+    own = (b"# Namespaces", b"# Origins")
+    for args in ([], [b"all"], [b"everything"], [b"default"], [b"nosuch"], [b"keyspace", b"server"],
+                 [b"CPU", b"cpu", b"Cluster"]):
+        answers = [[t for t in info_of(server, *args)[0] if t not in own] for server in pair.servers]
+        # A Redis without modules prints this one only with "everything".
+        answers = [[t for t in titles if t != b"# Modules"] for titles in answers]
+        if answers[0] != answers[1]:
+            return "INFO %s: %r, %r" % (show(args), *answers)
+    return None
+
+
+FIXED = [quit_answers_and_closes, raw_input_is_answered_alike, info_has_what_programs_read,
+         info_sections_come_in_the_same_order]
+
+
+def run_fixed(pair):
+    failed = 0
+    for test in FIXED:
+        trouble = test(pair)
+        if trouble:
+            print("FAIL %s: %s" % (test.__name__, trouble))
+            failed += 1
+    return failed
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    slow = os.environ.get("SANITIZER")
+    parser.add_argument("--count", type=int, default=30 if slow else 120, help="sequences of each family")
+    parser.add_argument("--only", choices=sorted(FAMILIES), help="one family")
+    parser.add_argument("--self", action="store_true", dest="self_check", help="redis against redis")
+    return parser.parse_args()
+
+
+def run_all(pair, args):
+    families = [args.only] if args.only else list(FAMILIES)
+    failed = 0 if args.only else run_fixed(pair)
+    passed = 0 if args.only else len(FIXED) - failed
+    for family in families:
+        good = run_family(pair, family, args.seed, args.count)
+        passed, failed = passed + good, failed + (not good)
+    pair.drop()
+    return passed, failed
+
+
+def ends_well(server):
+    code = server.stop()
+    if code != 0:
+        print("FAIL the server ends with %d:\n%s" % (code, server.said()))
+    return code == 0
+
+
+def main():
+    args = arguments()
+    if shutil.which("redis-server") is None:
+        print("redis-server is not installed\n0 passed, 0 failed, %d skipped" % len(FAMILIES))
+        return 0
+    print("seed %d" % args.seed, flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        redis = start_redis(directory)
+        ours = None
+        try:
+            ours = start_redis(directory, "other") if args.self_check else start_pannier(directory)
+            passed, failed = run_all(Pair(redis, ours), args)
+            good = ends_well(ours)
+            passed, failed = passed + good, failed + (not good)
+        finally:
+            if ours is not None:
+                ours.stop()
+            redis.stop()
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
