@@ -28,7 +28,7 @@ load_functions(void)
 #undef CURL_API_ROW
 	};
 	char why[200];
-	int rc = dynlib_load("libcurl.so.4", "libcurl4", functions, ARRAY_LEN(functions),
+	int rc = dynlib_load(CURL_LIBRARY, "libcurl4", functions, ARRAY_LEN(functions),
 	    &loaded.api, why, sizeof why);
 
 	if (rc != 0)

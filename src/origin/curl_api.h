@@ -9,6 +9,10 @@
 
 #include <curl/curl.h>
 
+#include "base/util.h"
+
+#define CURL_LIBRARY "libcurl.so.4"
+
 #define CURL_API(FN) \
 	FN(global_init) \
 	FN(version_info) \

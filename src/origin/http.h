@@ -6,6 +6,7 @@
 #ifndef PANNIER_ORIGIN_HTTP_H
 #define PANNIER_ORIGIN_HTTP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/blob.h"
@@ -35,6 +36,7 @@ struct http_opts {
 	struct loop *loop;
 	uint32_t max_connections; /* in all, idle ones included */
 	uint64_t max_body_bytes;
+	bool tls; /* some endpoint is https */
 	void (*received)(void *arg, size_t n); /* bytes of a body came */
 	/* One or more attempts ended, their done() was called: there may be
 	 * room for others. From the loop. */
@@ -44,7 +46,8 @@ struct http_opts {
 
 struct http_client;
 
-/* Costs next to nothing until the first attempt. 0, -ENOMEM or -ENOTSUP
+/* Costs next to nothing until the first attempt, but for loading libraries and
+ * certificates once in the process. 0, -ENOMEM or -ENOTSUP
  * (curl_api_error() says why). */
 int http_client_new(const struct http_opts *o, struct http_client **out) MUST_CHECK;
 /* Attempts that are still open end without a call of done(). Never waits. */

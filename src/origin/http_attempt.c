@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "origin/http_client.h"
+#include "origin/tls.h"
 
 /* Of an answer that is no value, so much is read to keep the connection. */
 #define DISCARD_MAX 65536
@@ -258,7 +259,7 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	/* HTTP/2 over TLS where both can; a libcurl without it says no. */
 	hc->curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	return CURLE_OK;
+	return hc->opts.tls ? tls_set_up(hc->curl, easy) : CURLE_OK;
 }
 
 static CURLcode

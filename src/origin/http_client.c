@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "origin/http_client.h"
+#include "origin/tls.h"
 
 struct http_socket {
 	struct list link;
@@ -182,6 +183,8 @@ http_client_new(const struct http_opts *o, struct http_client **out)
 
 	if (curl == NULL)
 		return -ENOTSUP;
+	if (o->tls)
+		tls_prepare();
 	hc = mem_zalloc(sizeof *hc);
 	if (hc == NULL)
 		return -ENOMEM;

@@ -279,12 +279,12 @@ static int
 expand_path(struct origin_client *oc, const struct config_namespace *ns, struct slice key,
     const char **reject)
 {
-	const char *text = ns->path != NULL ? ns->path : "/{key}";
 	int rc = 0;
 
+	assert(ns->path != NULL); /* the configuration sees to it */
 	buf_clear(&oc->scratch);
 	if (key.len <= PATH_BYTES_MAX)
-		rc = template_expand(slice_str(text), key, strlen(ns->prefix), &oc->scratch);
+		rc = template_expand(slice_str(ns->path), key, strlen(ns->prefix), &oc->scratch);
 	if (key.len > PATH_BYTES_MAX || buf_len(&oc->scratch) > PATH_BYTES_MAX) {
 		*reject = "key too long for a URL";
 		buf_clear(&oc->scratch);
@@ -375,6 +375,15 @@ origin_fetch_cancel(struct origin_fetch *f)
 
 /* --- the client ---------------------------------------------------------------------- */
 
+static bool
+any_https(const struct origin_client *oc)
+{
+	for (unsigned i = 0; i < oc->cfg->n_endpoints; i++)
+		if (oc->endpoints[i].kind == ENDPOINT_HTTPS)
+			return true;
+	return false;
+}
+
 static int
 parse_endpoints(struct origin_client *oc)
 {
@@ -412,6 +421,7 @@ origin_client_new(struct loop *l, const struct config_origin *cfg, struct stats_
 	if (rc == 0)
 		rc = http_client_new(&(struct http_opts){ .loop = l,
 		    .max_connections = cfg->max_connections, .max_body_bytes = cfg->max_body_bytes,
+		    .tls = any_https(oc),
 		    .received = on_received, .ended = on_room, .arg = oc }, &oc->http);
 	if (rc != 0) {
 		origin_client_free(oc);

@@ -40,7 +40,8 @@ struct origin_client;
  * said so), or -ENOTSUP where libcurl cannot be loaded: origin_unsupported()
  * says why. `cfg` must live as long as the client. Counters go to `stats`.
  * Cheap until the first fetch, but the process's first call loads libcurl,
- * some 30 ms: make it before the loops run. */
+ * some 30 ms, and the first one with an https endpoint the certificates, some
+ * 40 ms: make them before the loops run. */
 int origin_client_new(struct loop *l, const struct config_origin *cfg,
     struct stats_origin *stats, struct origin_client **out) MUST_CHECK;
 /* Every fetch still open is answered with ORIGIN_FAILED first; a fetch begun
