@@ -16,6 +16,7 @@
 #include "base/parse.h"
 #include "cli/demo_parts.h"
 #include "cli/demo_show.h"
+#include "cli/options.h"
 
 #define LATENCY_MAX_MS 60000
 #define SECONDS_MAX 86400
@@ -23,18 +24,26 @@
 /* Descriptors besides the clients': the origin's, both backends', the loops'. */
 #define OTHER_FDS 1300
 
-static const char usage[] =
-    "Usage: pannier demo [OPTION]...\n"
-    "Start a slow HTTP backend and a sidecar in front of it, send traffic, show what\n"
-    "happens, and stay up to be tried with redis-cli until Ctrl-C.\n"
-    "\n"
-    "  --socket PATH   Unix socket of the sidecar (default:\n"
-    "                  $XDG_RUNTIME_DIR/pannier-demo.sock, or in /tmp)\n"
-    "  --latency TIME  median time that the backend takes for an answer (default 40ms)\n"
-    "  --seconds N     length of the everyday traffic (default 8)\n"
-    "  --herd N        connections that ask for one key at once (default 1000)\n"
-    "  --no-stay       end after the show\n"
-    "  --help          print this and exit\n";
+enum { OPT_SOCKET, OPT_LATENCY, OPT_SECONDS, OPT_HERD, OPT_NO_STAY };
+
+static const struct cli_option options[] = {
+	{ "socket", 's', "PATH",
+	    "Unix socket of the sidecar. [$XDG_RUNTIME_DIR/pannier-demo.sock, or in /tmp]" },
+	{ "latency", 'l', "DURATION", "Median time that the backend takes for an answer. [40ms]" },
+	{ "seconds", 'n', "N", "Length of the everyday traffic. [8]" },
+	{ "herd", 0, "N", "Connections that ask for one key at once. [1000]" },
+	{ "no-stay", 0, NULL, "End after the show." },
+};
+
+static const struct cli cli = {
+	.name = "demo",
+	.usage = "[OPTION]...",
+	.about = "Starts a slow HTTP backend and a sidecar in front of it, sends traffic, shows\n"
+	         "what happens, and stays up to be tried with redis-cli until Ctrl-C.\n",
+	.options = options,
+	.n = ARRAY_LEN(options),
+	.n_shown = ARRAY_LEN(options),
+};
 
 /* --- options ------------------------------------------------------------------------ */
 
@@ -48,94 +57,66 @@ default_socket(char *out, size_t size)
 	snprintf(out, size, "%s/pannier-demo.sock", dir);
 }
 
-/* "250ms", "2s"; a bare number is milliseconds. */
-static bool
-parse_latency(const char *text, unsigned *out)
-{
-	int64_t ms;
-
-	if (parse_i64(slice_str(text), &ms) != 0 && parse_duration_ms(slice_str(text), &ms) != 0)
-		return false;
-	if (ms < 0 || ms > LATENCY_MAX_MS)
-		return false;
-	*out = (unsigned)ms;
-	return true;
-}
-
-static bool
-parse_count(const char *text, unsigned max, unsigned *out)
+static int
+parse_count(const char *option, const char *text, unsigned max, unsigned *out)
 {
 	uint64_t n;
 
 	if (parse_u64(slice_str(text), &n) != 0 || n < 1 || n > max)
-		return false;
+		return cli_usage_error(&cli, "--%s: \"%s\" is no number from 1 to %u", option,
+		    text, max);
 	*out = (unsigned)n;
-	return true;
+	return 0;
 }
 
 static int
-bad_option(const char *what)
+parse_latency(const char *text, unsigned *out)
 {
-	fprintf(stderr, "pannier demo: %s\nTry: pannier demo --help\n", what);
-	return EX_USAGE;
+	int ms, rc = cli_duration(&cli, "latency", text, &ms);
+
+	if (rc == 0 && ms > LATENCY_MAX_MS)
+		return cli_usage_error(&cli, "--latency: \"%s\" is more than 1m", text);
+	if (rc == 0)
+		*out = (unsigned)ms;
+	return rc;
 }
 
 static int
-apply_option(struct demo_opts *o, int opt, const char *arg)
+apply_option(struct demo_opts *o, int i)
 {
-	switch (opt) {
-	case 's':
-		if (strlen(arg) >= sizeof o->socket || arg[0] == '\0')
-			return bad_option("--socket needs a path of at most 107 bytes");
-		strcpy(o->socket, arg);
+	switch (i) {
+	case OPT_SOCKET:
+		if (strlen(optarg) >= sizeof o->socket || optarg[0] == '\0')
+			return cli_usage_error(&cli, "--socket wants a path of 1 to 107 bytes");
+		strcpy(o->socket, optarg);
 		return 0;
-	case 'l':
-		return parse_latency(arg, &o->latency_ms) ? 0 :
-		    bad_option("--latency needs a time of at most 60s, such as 40ms");
-	case 'n':
-		return parse_count(arg, SECONDS_MAX, &o->seconds) ? 0 :
-		    bad_option("--seconds needs a number between 1 and 86400");
-	case 'h':
-		return parse_count(arg, HERD_MAX, &o->herd) ? 0 :
-		    bad_option("--herd needs a number between 1 and 8000");
-	case 'q':
+	case OPT_LATENCY:
+		return parse_latency(optarg, &o->latency_ms);
+	case OPT_SECONDS:
+		return parse_count("seconds", optarg, SECONDS_MAX, &o->seconds);
+	case OPT_HERD:
+		return parse_count("herd", optarg, HERD_MAX, &o->herd);
+	case OPT_NO_STAY:
 		o->stay = false;
 		return 0;
 	}
-	return EX_USAGE;
+	return EX_SOFTWARE; /* a row without a case */
 }
 
-/* 0, an exit code, or -1: --help was printed. */
+/* CLI_END, CLI_WRONG or CLI_HELP. */
 static int
 parse_options(int argc, char **argv, struct demo_opts *o)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "latency", required_argument, NULL, 'l' },
-		{ "seconds", required_argument, NULL, 'n' },
-		{ "herd", required_argument, NULL, 'h' }, { "no-stay", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, '?' + 256 }, { NULL, 0, NULL, 0 } };
-	int opt, rc = 0;
+	int i, rc = 0;
 
-	optind = 1;
-	opterr = 0;
-	while (rc == 0 && (opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		char text[160];
-
-		if (opt == '?' + 256) {
-			fputs(usage, stdout);
-			return -1;
-		}
-		if (opt == '?' || opt == ':') {
-			snprintf(text, sizeof text, opt == ':' ? "%.100s needs a value" :
-			    "unknown option %.100s", argv[optind - 1]);
-			return bad_option(text);
-		}
-		rc = apply_option(o, opt, optarg);
+	while (rc == 0 && (i = cli_next(&cli, argc, argv)) != CLI_END) {
+		if (i == CLI_HELP || i == CLI_WRONG)
+			return i;
+		rc = apply_option(o, i);
 	}
-	if (rc == 0 && optind < argc)
-		return bad_option("takes no arguments");
-	return rc;
+	if (rc == 0)
+		rc = cli_no_arguments(&cli, argc, argv);
+	return rc == 0 ? CLI_END : CLI_WRONG;
 }
 
 /* --- the show ----------------------------------------------------------------------- */
@@ -292,14 +273,14 @@ demo_main(int argc, char **argv)
 
 	default_socket(o.socket, sizeof o.socket);
 	rc = parse_options(argc, argv, &o);
-	if (rc != 0)
-		return rc < 0 ? EX_OK : rc;
+	if (rc != CLI_END)
+		return rc == CLI_HELP ? EX_OK : EX_USAGE;
 	show_init();
 	buf_init(&d.info);
 	rc = end_show(&d, run_show(&d, err, sizeof err));
 	if (rc == 0)
 		return EX_OK;
-	fprintf(stderr, "pannier demo: %s\n", err[0] != '\0' ? err : strerror(-rc));
+	cli_error(&cli, "%s", err[0] != '\0' ? err : strerror(-rc));
 	if (rc == -EMFILE)
 		return EX_OSERR;
 	return rc == -ENOTSUP || rc == -EADDRINUSE ? EX_UNAVAILABLE : EX_SOFTWARE;
