@@ -19,10 +19,6 @@
 #define WALK_MAX 512     /* entries looked at in a step */
 #define BATCH 8          /* entries whose memory is fetched ahead */
 #define MAX_REWINDS 4
-/* The fullest victim worth its cost, of SEG_CLASSES: at 3/4 three bytes are
- * moved for each one won. */
-#define DEAR_CLASS (SEG_CLASSES * 3 / 4)
-#define CHEAP_CLASS (SEG_CLASSES * 11 / 16)
 /* Beyond that not even in need: there is nothing to be won. */
 #define FULL_CLASS (SEG_CLASSES - 2)
 
@@ -135,27 +131,6 @@ fetch(const struct cache *c, struct found *f, uint32_t ref, uint32_t word)
 
 /* --- a step --------------------------------------------------------------------------- */
 
-/* Too dear a victim: evict more than needed for a while. In calm times it is
- * taken back bit by bit. In steps by the segment written, or a run of small
- * writes would evict far too much before the first victim gets emptier. */
-static void
-adjust_ahead(struct cache *c, unsigned class)
-{
-	uint32_t seq = atomic_load_explicit(&c->pool.seq, memory_order_relaxed);
-	int64_t ahead = atomic_load_explicit(&c->ahead, memory_order_relaxed);
-	int64_t most = (arena_budget(&c->arena) << PAGE_SHIFT) / 4;
-	int64_t step = c->pool.seg_bytes / 4;
-
-	if (c->cleaner.ahead_seq == seq)
-		return;
-	c->cleaner.ahead_seq = seq;
-	if (class >= DEAR_CLASS)
-		ahead = MIN(ahead + step, most);
-	else if (class < CHEAP_CLASS)
-		ahead = MAX(ahead - step / 2, 0);
-	atomic_store_explicit(&c->ahead, ahead, memory_order_relaxed);
-}
-
 static bool
 start(struct cache *c, bool stale)
 {
@@ -195,7 +170,6 @@ choose(const struct work *w, bool urgent)
 	}
 	if (seg != 0 && seg == evict_next_segment(c) && evict_one(w) != 0)
 		return CLEAN_MORE;
-	adjust_ahead(c, class);
 	if (class >= (urgent ? FULL_CLASS : DEAR_CLASS))
 		return CLEAN_IDLE;
 	return start(c, false) ? CLEAN_MORE : CLEAN_IDLE;

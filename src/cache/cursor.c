@@ -10,6 +10,7 @@
 /* Rounds of making room without any progress: pins, or other threads' cursors,
  * hold what there is. */
 #define HOPELESS_MAX 64
+#define ROUNDS_MAX 65536
 #define PIN_MIN (8u << 10) /* below, a copy is cheaper than a reference */
 #define PIN_SHARE 8        /* of the budget may be pinned */
 #define TOKEN_EXTENT ((uint64_t)1 << 32)
@@ -253,21 +254,21 @@ alloc(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
 {
 	struct cache *c = cur->cache;
 	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref };
+	bool large = entry_is_large(c, cur->key.len, len);
 	unsigned hopeless = 0;
-	uint32_t ref;
+	uint32_t ref = entry_alloc(c, cur->key, len, expires_ms);
 
-	for (;;) {
-		ref = entry_alloc(c, cur->key, len, expires_ms);
-		if (likely(ref != 0) || hopeless == HOPELESS_MAX)
-			return ref;
+	for (unsigned i = 0; unlikely(ref == 0) && i < ROUNDS_MAX && hopeless < HOPELESS_MAX; i++) {
 		follow_flush(cur, pool_gen(&c->pool));
-		if (work_make_room(&w, cur->key.len + len)) {
+		if (work_make_room(&w, cur->key.len + len, large)) {
 			hopeless = 0;
 		} else {
 			hopeless++;
 			sched_yield();
 		}
+		ref = entry_alloc(c, cur->key, len, expires_ms);
 	}
+	return ref;
 }
 
 static void

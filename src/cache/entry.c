@@ -43,11 +43,11 @@ entry_footprint(const struct entry *e, uint32_t word)
 
 /* --- making ------------------------------------------------------------------------ */
 
-static bool
-is_small(const struct cache *c, size_t key_len, uint64_t value_len)
+bool
+entry_is_large(const struct cache *c, size_t key_len, uint64_t value_len)
 {
-	return value_len < WORD_VALUE_MAX && key_len < WORD_KEY_MAX &&
-	    sizeof(struct entry) + EXPIRY_BYTES + key_len + value_len <= c->small_max;
+	return value_len >= WORD_VALUE_MAX || key_len >= WORD_KEY_MAX ||
+	    sizeof(struct entry) + EXPIRY_BYTES + key_len + value_len > c->small_max;
 }
 
 static uint32_t
@@ -77,7 +77,7 @@ entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expir
 	struct entry *e;
 	uint32_t ref;
 
-	if (likely(is_small(c, key.len, value_len))) {
+	if (likely(!entry_is_large(c, key.len, value_len))) {
 		word |= (uint32_t)value_len;
 		ref = pool_alloc(&c->pool, SEG_NEW, word, expires_ms);
 	} else {

@@ -48,7 +48,6 @@ struct walk {
 
 struct cleaner {
 	uint32_t victim; /* 0: none */
-	uint32_t ahead_seq;
 	uint32_t rewinds;
 	struct walk walk;
 };
@@ -80,6 +79,7 @@ struct cache {
 	struct cleaner cleaner;   /* under work */
 	struct crawler crawler;   /* under work */
 	_Atomic(int64_t) ahead;   /* evicted beyond need, to ease cleaning */
+	_Atomic(uint32_t) ahead_seq; /* when it was looked at last */
 	_Atomic(int64_t) cleaned_bytes;
 	_Atomic(bool) wants_page; /* a table could not grow */
 	_Atomic(uint32_t) mark_gap; /* segments between markers, see policy.h */
@@ -139,6 +139,8 @@ struct slice entry_key(const struct cache *c, const struct entry *e, uint32_t wo
 struct slice entry_value(const struct cache *c, const struct entry *e, uint32_t word);
 /* All that it takes, for tallies and for policies. */
 uint64_t entry_footprint(const struct entry *e, uint32_t word);
+/* Whether it goes to an extent. */
+bool entry_is_large(const struct cache *c, size_t key_len, uint64_t value_len);
 /* Memory for an entry, its key filled in; PENDING. 0: no room. */
 uint32_t entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expires_ms);
 /* Not linked any more, or never was: gives its memory back. */
@@ -166,6 +168,9 @@ uint32_t evict_next_segment(struct cache *c);
 
 /* --- clean.c, expire.c: the work lock is held ---------------------------------------- */
 enum clean { CLEAN_IDLE, CLEAN_MORE, CLEAN_FREED, CLEAN_STUCK };
+/* The fullest victim worth its cost, of SEG_CLASSES: at 3/4 three bytes are
+ * moved for each one won. */
+#define DEAR_CLASS (SEG_CLASSES * 3 / 4)
 /* One step, of at most about `bytes` moved. Urgent: whatever it costs. */
 enum clean clean_step(const struct work *w, uint32_t bytes, bool urgent);
 /* One step; false: nothing is due now. */
@@ -173,7 +178,8 @@ bool expire_step(const struct work *w);
 
 /* --- work.c ---------------------------------------------------------------------------- */
 void work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes);
-/* Some work towards room for so many bytes; false: there is no hope. */
-bool work_make_room(const struct work *w, uint64_t bytes);
+/* Some work towards room for so many bytes, in pages of their own if `large`;
+ * false: nothing could be done. */
+bool work_make_room(const struct work *w, uint64_t bytes, bool large);
 
 #endif

@@ -97,8 +97,10 @@ policy_mark(struct shard *sh, uint32_t time, uint32_t gap)
 {
 	struct entry *marker = &sh->head->markers[sh->marker_next];
 
+	/* At the same times in all shards, so that they can be compared. */
 	if (likely(time - sh->marked < gap) || sh->markers_in == SHARD_MARKERS)
 		return;
+	time -= time % gap;
 	link_set(&marker->chain, time);
 	link_in(sh, 0, arena_ref(&sh->cache->arena, marker));
 	sh->marker_next = (sh->marker_next + 1) % SHARD_MARKERS;
@@ -145,19 +147,18 @@ policy_next(const struct shard *sh)
 	return ref;
 }
 
-/* Entries written at about the same time by different shards lie in about the
- * same segments, so the segment's age decides where markers are too coarse. */
+/* An entry was used last when or after it was written, which its segment tells,
+ * and not before the last marker that dropped out. Where nothing is read, the
+ * first is exact; where all is, the second is about right. */
 uint64_t
 policy_age(const struct shard *sh)
 {
-	uint32_t ref = link_get(&sh->head->queues[0].newer);
+	uint32_t ref = policy_next(sh);
 	uint32_t time = atomic_load_explicit(&sh->oldest, memory_order_relaxed);
 
 	if (ref == head_ref(sh, 0))
 		return shard_get(&sh->count) == 0 ? UINT64_MAX : 0;
-	if (is_marker(sh, ref))
-		return (uint64_t)link_get(&at(sh, ref)->chain) << 32;
-	return (uint64_t)time << 32 | pool_seq_of(&sh->cache->pool, ref);
+	return MAX(time, pool_seq_of(&sh->cache->pool, ref));
 }
 
 /* --- LRU, exact: one queue, whose bytes nobody asks for ----- */

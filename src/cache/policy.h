@@ -30,7 +30,7 @@ const struct policy *policy_of(enum cache_policy which);
 /* Puts a marker into the shard's first queue where it is time for one. */
 void policy_mark(struct shard *sh, uint32_t time, uint32_t gap);
 /* How long the next victim has waited, the smaller the longer; for comparing
- * shards, without their locks. UINT64_MAX: nothing is there. */
+ * shards, without their locks. In segments written; UINT64_MAX: it is empty. */
 uint64_t policy_age(const struct shard *sh);
 
 /* About which entry goes next, without the lock. */

@@ -420,13 +420,20 @@ pool_best_class(struct pool *p, uint32_t *seg)
 void
 pool_close_lanes(struct pool *p)
 {
-	struct lane *l = &p->lanes[SEG_NEW];
-
 	lock_acquire(&p->lock);
-	lane_close(p, &p->lanes[SEG_MOVED]);
-	for (unsigned i = 0; i < SEG_LANES; i++)
-		if (i != l->newest)
+	for (unsigned k = 0; k < SEG_KINDS; k++) {
+		struct lane *l = &p->lanes[k];
+
+		for (unsigned i = 0; i < SEG_LANES; i++) {
+			const struct segment *s = &p->segs[l->seg[i]];
+
+			if (l->seg[i] == 0 || s->used - load(&s->live) < p->seg_bytes / 4)
+				continue;
+			if (i == l->newest)
+				lane_retire(p, l);
 			lane_close_slot(p, l, i);
+		}
+	}
 	lock_release(&p->lock);
 }
 

@@ -112,8 +112,8 @@ uint32_t pool_victim(struct pool *p, bool stale_only);
 /* Least share of live bytes that a victim would have, of SEG_CLASSES, and
  * which it is; that number itself where there is none. */
 unsigned pool_best_class(struct pool *p, uint32_t *seg);
-/* What dies in open segments cannot be cleaned up: closes those that are not
- * needed for new entries. */
+/* What dies in open segments cannot be cleaned up: closes those where that is
+ * much. */
 void pool_close_lanes(struct pool *p);
 void pool_release(struct pool *p, uint32_t seg);
 /* Entries moved from now on are as old as this segment's. */

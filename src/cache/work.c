@@ -11,6 +11,8 @@
 #define EVICT_LEAST 32 /* a write may evict so many, however small it was */
 #define ROOM_EVICTIONS 256
 #define MAKE_ROOM_ROUNDS 4096
+#define CHEAP_CLASS (DEAR_CLASS - SEG_CLASSES / 16)
+#define AHEAD_SHARE 4 /* of the budget, at most */
 
 static bool
 needs_cleaning(const struct cache *c)
@@ -46,6 +48,14 @@ free_a_segment(const struct work *w, uint32_t bytes, bool urgent)
 	return clean_step(w, bytes, urgent);
 }
 
+static void
+set_ahead(struct cache *c, int64_t ahead)
+{
+	int64_t most = (arena_budget(&c->arena) << PAGE_SHIFT) / AHEAD_SHARE;
+
+	atomic_store_explicit(&c->ahead, MAX(MIN(ahead, most), 0), memory_order_relaxed);
+}
+
 /* After a write of so many bytes: what is left free shrinks no faster than
  * cleaning refills it, and cleans the harder the less there is. */
 static void
@@ -68,6 +78,28 @@ clean_after_write(const struct work *w, uint64_t bytes)
 	lock_release(&c->work);
 }
 
+/* Where even the best victim is dear, more is evicted than needed for a while;
+ * in calm times that is taken back bit by bit. In steps by the segment written,
+ * or a run of small writes would evict far too much before the first victim
+ * gets emptier. */
+static void
+adjust_ahead(struct cache *c)
+{
+	uint32_t seq = atomic_load_explicit(&c->pool.seq, memory_order_relaxed), seg;
+	int64_t ahead = atomic_load_explicit(&c->ahead, memory_order_relaxed);
+	unsigned class;
+
+	if (likely(atomic_load_explicit(&c->ahead_seq, memory_order_relaxed) == seq))
+		return;
+	atomic_store_explicit(&c->ahead_seq, seq, memory_order_relaxed);
+	class = pool_best_class(&c->pool, &seg);
+	if (class >= DEAR_CLASS && pool_available(&c->pool) <= KEEP_FREE)
+		ahead += c->pool.seg_bytes;
+	else if (class < CHEAP_CLASS)
+		ahead -= c->pool.seg_bytes / 8;
+	set_ahead(c, ahead);
+}
+
 void
 work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
 {
@@ -81,6 +113,8 @@ work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
 			break;
 		evicted += got;
 	}
+	if (evicted != 0)
+		adjust_ahead(c);
 	if (unlikely(wants_pages(c)))
 		punch(c);
 	if (unlikely(needs_cleaning(c)))
@@ -90,7 +124,7 @@ work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
 /* A large value wants pages, which segments hold: after evicting, segments
  * are emptied and punched until there are as many. */
 bool
-work_make_room(const struct work *w, uint64_t bytes)
+work_make_room(const struct work *w, uint64_t bytes, bool large)
 {
 	struct cache *c = w->c;
 	enum clean did = CLEAN_IDLE;
@@ -99,10 +133,12 @@ work_make_room(const struct work *w, uint64_t bytes)
 	lock_acquire(&c->work);
 	while (evict_excess(c, bytes) > 0 && evicted < ROOM_EVICTIONS && evict_one(w) != 0)
 		evicted++;
-	if (bytes > c->small_max && punch(c))
+	if (large && punch(c))
 		did = CLEAN_FREED;
 	else
 		did = free_a_segment(w, 4 * CLEAN_STEP_BYTES, true);
+	if (did == CLEAN_IDLE)
+		set_ahead(c, atomic_load(&c->ahead) + c->pool.seg_bytes);
 	lock_release(&c->work);
 	return evicted != 0 || did == CLEAN_MORE || did == CLEAN_FREED;
 }
@@ -113,14 +149,14 @@ cache_make_room(struct cache *c, struct cache_thread *t, uint64_t bytes)
 	struct work w = { .c = c, .t = t };
 	int64_t pages = (int64_t)extent_pages(bytes);
 
-	if (bytes <= c->small_max || bytes > cache_max_entry(c))
+	if (!entry_is_large(c, 0, bytes) || bytes > cache_max_entry(c))
 		return;
 	for (unsigned i = 0; i < MAKE_ROOM_ROUNDS; i++) {
 		int64_t released = atomic_load_explicit(&c->extents.released_pages,
 		    memory_order_relaxed);
 		int64_t left = arena_budget(&c->arena) - arena_used(&c->arena) + released;
 
-		if (left >= pages || !work_make_room(&w, bytes))
+		if (left >= pages || !work_make_room(&w, bytes, true))
 			return;
 	}
 }
