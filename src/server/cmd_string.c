@@ -142,10 +142,14 @@ set_and_get(struct call *c, struct slice value, unsigned flags, int64_t expires_
 }
 
 static void
-set_plain(struct call *c, struct slice key, struct slice value, int64_t expires_ms)
+set_plain(struct call *c, struct slice value, int64_t expires_ms)
 {
-	int rc = store_set(c->store, key, value, expires_ms);
+	struct store_cursor cur;
+	int rc;
 
+	call_open(c, STORE_WRITE, &cur);
+	rc = cache_put(&cur.c, &value, 1, expires_ms);
+	store_close(&cur);
 	if (rc == 0)
 		reply_ok(c->reply);
 	else
@@ -188,7 +192,7 @@ cmd_set(struct call *c)
 	else if (args.flags & (OPT_NX | OPT_XX | OPT_KEEPTTL))
 		set_if(c, c->argv[2], args.flags, expires_ms);
 	else
-		set_plain(c, c->argv[1], c->argv[2], expires_ms);
+		set_plain(c, c->argv[2], expires_ms);
 }
 
 static void
@@ -198,7 +202,7 @@ set_with_expiry(struct call *c, unsigned form)
 	enum expiry_status ok = expiry_parse(c, c->argv[2], form, &expires_ms);
 
 	if (ok == EXPIRY_GOOD)
-		set_plain(c, c->argv[1], c->argv[3], expires_ms);
+		set_plain(c, c->argv[3], expires_ms);
 	else
 		expiry_refuse(c, ok);
 }

@@ -1,0 +1,256 @@
+"""Random commands for test_differential.py: arguments, then one generator for
+each group of commands, then the families that sequences are drawn from."""
+
+import random
+import time
+
+LONG_MAX = 2**63 - 1
+LONG_MIN = -2**63
+
+# --- arguments ------------------------------------------------------------------
+
+KEYS = [b"k1", b"k2", b"k3", b"k4", b"n1", b"n2", b"", b"\x00\xff\r\n", b"a*b", b"L" * 300]
+WORDS = [b"", b"abc", b"3.14", b" 1", b"1 ", b"+1", b"-0", b"01", b"1e3", b"0x10", b"-", b"nan",
+         b"1" * 40, b"\x00", b"1\x00", b"%s%n", b"\r\n", b"foo bar"]
+EDGES = [0, 1, -1, 2, -2, 10, 99, LONG_MAX, LONG_MIN, LONG_MAX - 1, LONG_MIN + 1, LONG_MAX + 1,
+         LONG_MIN - 1, 2**31 - 1, -2**31, 2**32, 2**62, 10**30]
+# With these a command is refused, or the time has passed. In milliseconds those
+# of the second list are times after the year 10889, which are all one here.
+BAD_TIMES = [0, -1, -100, LONG_MIN, LONG_MIN // 1000, LONG_MIN // 1000 - 1, LONG_MAX,
+             LONG_MAX - 1, LONG_MAX + 1, 10**30]
+BAD_SECONDS = [LONG_MAX // 1000, LONG_MAX // 1000 + 1]
+
+
+def num(n):
+    return b"%d" % n
+
+
+class Source:
+    """Random arguments, the same for the same seed."""
+
+    def __init__(self, seed):
+        self.r = random.Random(seed)
+
+    def key(self):
+        return self.r.choice(KEYS)
+
+    def keys(self):
+        return [self.key() for _ in range(self.r.choice([1, 1, 2, 3, 8]))]
+
+    def number(self):
+        return num(self.r.choice(EDGES)) if self.r.random() < 0.85 else self.r.choice(WORDS)
+
+    def value(self):
+        what = self.r.random()
+        if what < 0.5:
+            return num(self.r.choice(EDGES))
+        if what < 0.8:
+            return self.r.choice(WORDS)
+        return bytes(self.r.randrange(256) for _ in range(self.r.choice([3, 50, 700, 5000, 40000])))
+
+    def far(self, seconds):
+        """From now; never twice the same, so that no comparison is a tie."""
+        n = self.r.randrange(1000, 10**8)
+        return num(n if seconds else n * 1000 + self.r.randrange(1000))
+
+    def time(self, seconds, absolute):
+        what = self.r.random()
+        if what < 0.25:
+            return num(self.r.choice(BAD_TIMES + (BAD_SECONDS if seconds else [])))
+        if what < 0.35:
+            return self.r.choice(WORDS)
+        if not absolute:
+            return self.far(seconds)
+        if what < 0.45:
+            return num(self.r.randrange(1, 10**9))
+        at = int(time.time()) + int(self.far(True))
+        return num(at if seconds else at * 1000 + self.r.randrange(1000))
+
+    def case(self, word):
+        return bytes(self.r.choice([word.lower(), word.upper(), word.title()]))
+
+
+# --- commands -------------------------------------------------------------------
+# Each answers an argument list. A name that starts with '@' is a small program
+# that run_macro() knows.
+
+SET_WORDS = [b"NX", b"XX", b"GET", b"KEEPTTL", b"PERSIST", b"foo", b""]
+
+
+def time_option(s):
+    name = s.r.choice([b"EX", b"PX", b"EXAT", b"PXAT"])
+    value = s.time(name[:2] == b"EX", len(name) == 4)
+    return [s.case(name), value] if s.r.random() < 0.95 else [s.case(name)]
+
+
+def options(s, words):
+    out = []
+    for _ in range(s.r.choice([0, 0, 1, 1, 1, 2, 2, 3, 5])):
+        out += time_option(s) if s.r.random() < 0.4 else [s.case(s.r.choice(words))]
+    return out
+
+
+def gen_set(s):
+    return [b"SET", s.key(), s.value()] + options(s, SET_WORDS)
+
+
+def gen_getex(s):
+    return [b"GETEX", s.key()] + options(s, [b"PERSIST", b"PERSIST", b"KEEPTTL", b"foo"])
+
+
+def gen_setex(s):
+    seconds = s.r.random() < 0.5
+    return [b"SETEX" if seconds else b"PSETEX", s.key(), s.time(seconds, False), s.value()]
+
+
+def gen_mset(s):
+    return [b"MSET"] + [x for k in s.keys() for x in (k, s.value())]
+
+
+def gen_expire(s):
+    seconds = s.r.random() < 0.5
+    words = [s.case(s.r.choice([b"NX", b"XX", b"GT", b"LT"] * 5 + [b"foo", b"N\r\nX", b""]))
+             for _ in range(s.r.choice([0, 0, 1, 1, 1, 2, 3]))]
+    return [b"EXPIRE" if seconds else b"PEXPIRE", s.key(), s.time(seconds, False)] + words
+
+
+def of_key(*names):
+    return lambda s: [s.r.choice(names), s.key()]
+
+
+def of_keys(*names):
+    return lambda s: [s.r.choice(names)] + s.keys()
+
+
+def gen_scan_edge(s):
+    cursor = s.r.choice([b"0", b"", b"-1", b"+0", b"00", b" 0", b"0 ", b"x", b"-", b"+", b"12345",
+                         num(2**64 - 1), num(2**64), num(-2**64), b"1.5"])
+    words = [b"MATCH", b"COUNT", b"TYPE", b"foo"]
+    args = [x for _ in range(s.r.choice([0, 1, 1, 2]))
+            for x in (s.case(s.r.choice(words)), s.r.choice([b"*", s.number(), b"string"]))]
+    return [b"SCAN", cursor] + args[:len(args) - (s.r.random() < 0.2)]
+
+
+def gen_scan_all(s):
+    args = []
+    if s.r.random() < 0.5:
+        args += [b"MATCH", pattern(s)]
+    if s.r.random() < 0.5:
+        args += [b"COUNT", s.r.choice([b"1", b"2", b"1000", num(LONG_MAX)])]
+    if s.r.random() < 0.3:
+        args += [b"TYPE", s.r.choice([b"string", b"STRING", b"hash", b"nonsense"])]
+    return [b"@scan"] + args
+
+
+GLOB = b"aabbc-]^[\\*?"
+
+
+def pattern(s):
+    if s.r.random() < 0.2:
+        return s.r.choice([b"*", b"", b"k*", b"**", b"[", b"\\", b"[^", b"*[k-n]?", b"a\\*b"])
+    return bytes(s.r.choice(GLOB) for _ in range(s.r.randrange(1, 9)))
+
+
+def gen_glob_key(s):
+    return [b"SET", bytes(s.r.choice(GLOB) for _ in range(s.r.randrange(0, 6))), b"v"]
+
+
+def gen_keys(s):
+    return [b"KEYS", pattern(s)]
+
+
+def gen_flush(s):
+    args = [s.r.choice([b"ASYNC", b"sync", b"foo", b""]) for _ in range(s.r.choice([0, 0, 1, 1, 2]))]
+    return [s.r.choice([b"FLUSHALL", b"FLUSHDB"])] + args
+
+
+NO_IDS = [num(n) for n in (0, -1, LONG_MAX, LONG_MIN)] + [b"", b"x", b"1.5", num(LONG_MAX + 1)]
+NAMES = [b"me", b"", b"a b", b"tab\t", b"\xff", b"x" * 300, b"name=1"]
+
+
+def gen_conn(s):
+    return list(s.r.choice([
+        [b"PING"], [b"PING", s.value()], [b"PING", b"a", b"b"], [b"ECHO", s.value()],
+        [b"SELECT", s.number()], [b"SELECT", b"0"], [b"RESET"],
+        [b"CLIENT", b"SETNAME", s.r.choice(NAMES)], [b"CLIENT", b"GETNAME"], [b"CLIENT", b"ID"],
+        [b"CLIENT", b"INFO"], [b"CLIENT", b"LIST"], [b"CLIENT", b"LIST", b"TYPE", b"normal"],
+        [b"CLIENT", b"LIST", b"TYPE", s.r.choice([b"master", b"replica", b"slave", b"pubsub", b"x"])],
+        [b"CLIENT", b"LIST", b"ID"] + [s.r.choice(NO_IDS) for _ in range(s.r.choice([1, 2, 3]))], [b"CLIENT", b"LIST", b"ID"],
+        [b"CLIENT", b"LIST", b"foo"], [b"CLIENT", b"nonsense", b"a"], [b"CLIENT"]]))
+
+
+def gen_hello(s):
+    out = [b"HELLO"]
+    if s.r.random() < 0.9:
+        out.append(s.r.choice([b"2", b"3", b"3", b"1", b"4", b"", b"x", num(LONG_MAX + 1)]))
+        for _ in range(s.r.choice([0, 0, 1, 2])):
+            out += s.r.choice([[b"SETNAME", s.r.choice(NAMES)], [b"AUTH", b"default", b"x"],
+                               [b"AUTH", b"other", b"x"], [b"AUTH", b"default"], [b"foo"],
+                               [b"setname"]])
+    return out
+
+
+CONFIG_NAMES = [b"save", b"appendonly", b"APPENDONLY", b"databases", b"timeout", b"maxclients",
+                b"slave-read-only", b"replica-read-only", b"hz", b"port", b"appendonl*", b"dat?bases",
+                b"[st]ave", b"nonsense", b"", b"cluster-enabled", b"latency-monitor-threshold"]
+CONFIG_SETS = [(b"nonsense", b"1"), (b"databases", b"1"), (b"databases", b"16"),
+               (b"save", b""), (b"appendonly", b"no"), (b"maxclients", b"9000"),
+               (b"maxclients", b"10000"), (b"timeout", b"0"), (b"TIMEOUT", b"300"), (b"x y", b"z")]
+
+
+def gen_config(s):
+    if s.r.random() < 0.5:
+        return [b"CONFIG", s.case(b"GET")] + [s.r.choice(CONFIG_NAMES) for _ in range(s.r.randrange(4))]
+    out = [b"CONFIG", s.case(b"SET")]
+    for _ in range(s.r.choice([0, 1, 1, 2, 3])):
+        out += s.r.choice(CONFIG_SETS)
+    return out[:-1] if s.r.random() < 0.1 else out
+
+
+def gen_unknown(s):
+    name = s.r.choice([b"nosuch", b"", b"set ", b"cli|ent", b"client|id", b"GE\x01T", b"x" * 300,
+                       b"get\r\n", b"\xffoo"])
+    return [name] + [s.value() for _ in range(s.r.choice([0, 1, 2, 5, 40]))]
+
+
+def gen_subcommand(s):
+    return [s.r.choice([b"CLIENT", b"config", b"Command"]),
+            s.r.choice([b"nosuch", b"", b"x" * 200, b"a\r\nb"])] + \
+        [s.value() for _ in range(s.r.choice([0, 1, 3]))]
+
+
+def gen_arity(s):
+    """A command with too few or too many arguments, or just enough."""
+    name = s.r.choice([b"GET", b"SET", b"SETEX", b"SETNX", b"GETSET", b"GETDEL", b"MGET", b"MSET",
+                       b"STRLEN", b"APPEND", b"INCR", b"DECRBY", b"DEL", b"UNLINK", b"EXISTS", b"TYPE",
+                       b"TOUCH", b"EXPIRE", b"TTL", b"PERSIST", b"DBSIZE", b"KEYS", b"SCAN", b"PING",
+                       b"ECHO", b"SELECT", b"RESET", b"CLIENT", b"CONFIG"])
+    return [s.case(name)] + [s.key() for _ in range(s.r.choice([0, 0, 0, 7]))]
+
+
+STRINGS = [gen_set, gen_set, gen_set, gen_getex, gen_getex, gen_setex, gen_mset,
+           of_key(b"GET", b"GETDEL", b"STRLEN"), of_keys(b"MGET"),
+           lambda s: [s.r.choice([b"SETNX", b"GETSET", b"APPEND", b"APPEND"]), s.key(), s.value()],
+           of_key(b"PTTL")]
+COUNTERS = [of_key(b"INCR", b"DECR"), lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
+            lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
+            lambda s: [b"SET", s.key(), s.number()], of_key(b"GET", b"TTL"), gen_setex]
+EXPIRES = [gen_expire, gen_expire, gen_expire, of_key(b"TTL", b"PTTL", b"PERSIST", b"EXISTS"),
+           gen_set, lambda s: [b"SET", s.key(), b"v"]]
+KEYWORK = [of_keys(b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"), of_key(b"TYPE"), gen_flush, gen_mset,
+           gen_mset, lambda s: [b"@dbsize"]]
+WALKS = [gen_keys, gen_keys, gen_scan_all, gen_scan_edge, gen_glob_key, gen_glob_key, gen_glob_key,
+         gen_mset]
+CONNECTION = [gen_conn, gen_conn, gen_hello, gen_config]
+ERRORS = [gen_unknown, gen_subcommand, gen_arity, gen_arity]
+
+FAMILIES = {
+    "string": STRINGS,
+    "counter": COUNTERS,
+    "expire": EXPIRES,
+    "key": KEYWORK,
+    "walk": WALKS,
+    "connection": CONNECTION,
+    "error": ERRORS,
+    "mixed": STRINGS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
+}
