@@ -86,7 +86,7 @@ connect_unix(struct client *c, const char *path)
 
 	if (strlen(path) >= sizeof sa.sun_path)
 		return -ENAMETOOLONG;
-	strcpy(sa.sun_path, path);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
 	return connect_to(c, (const struct sockaddr *)&sa, sizeof sa);
 }
 

@@ -112,9 +112,9 @@ info_field(struct slice line, const char *wanted)
 }
 
 int64_t
-info_field_int(struct slice value, const char *name)
+info_field_int(struct slice line, const char *wanted)
 {
-	return int_of(info_field(value, name));
+	return int_of(info_field(line, wanted));
 }
 
 static int
@@ -231,7 +231,7 @@ static const struct {
 static void
 json_line(const struct info_line *l, FILE *to)
 {
-	char name[256];
+	char name[256] = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
 		if (!slice_eq(l->section, slice_str(tables[i].section)))
@@ -250,11 +250,14 @@ json_line(const struct info_line *l, FILE *to)
 static void
 json_section_name(struct slice section, FILE *to)
 {
-	fputc('"', to);
-	for (size_t i = 0; i < section.len; i++)
-		fputc(section.ptr[i] >= 'A' && section.ptr[i] <= 'Z' ? section.ptr[i] + 32 :
-		                                                       section.ptr[i], to);
-	fputs("\":{", to);
+	char name[64] = "";
+	size_t n = MIN(section.len, sizeof name);
+
+	for (size_t i = 0; i < n; i++)
+		name[i] = section.ptr[i] >= 'A' && section.ptr[i] <= 'Z' ?
+		    (char)(section.ptr[i] + 'a' - 'A') : section.ptr[i];
+	json_string(slice_of(name, n), to);
+	fputs(":{", to);
 }
 
 void

@@ -30,8 +30,8 @@ struct slice info_doc_get(const struct info_doc *d, const char *section, const c
 int64_t info_doc_int(const struct info_doc *d, const char *section, const char *key);
 
 /* Of "a=1,b=2": the field's value, empty where there is none. */
-struct slice info_field(struct slice value, const char *name);
-int64_t info_field_int(struct slice value, const char *name);
+struct slice info_field(struct slice line, const char *wanted);
+int64_t info_field_int(struct slice line, const char *wanted);
 /* The next "a=1" of *rest, which moves on; false at the end. */
 bool info_next_field(struct slice *rest, struct slice *name, struct slice *value);
 

@@ -9,14 +9,44 @@
 
 /* --- YAML ------------------------------------------------------------------------- */
 
+/* The character at s and its bytes; s is UTF-8, since libyaml made it. */
+static unsigned
+utf8_decode(const char *s, size_t *len)
+{
+	unsigned char first = (unsigned char)*s;
+	unsigned code;
+
+	*len = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	code = *len == 1 ? first : first & (0xffu >> (*len + 1));
+	for (size_t i = 1; i < *len && s[i] != '\0'; i++)
+		code = code << 6 | ((unsigned char)s[i] & 0x3f);
+	return code;
+}
+
+/* What a YAML file may have as it is, and does not take for a line's end. */
+static bool
+is_plain(unsigned code)
+{
+	return (code >= ' ' && code < 0x7f && code != '"' && code != '\\') ||
+	    (code >= 0xa0 && code != 0x2028 && code != 0x2029 && code != 0xfeff &&
+	        code != 0xfffe && code != 0xffff);
+}
+
 static void
 print_quoted(const char *s, FILE *to)
 {
+	size_t len;
+
 	fputc('"', to);
-	for (; *s != '\0'; s++) {
-		if (*s == '"' || *s == '\\')
-			fputc('\\', to);
-		fputc(*s, to);
+	for (; *s != '\0'; s += len) {
+		unsigned code = utf8_decode(s, &len);
+
+		if (is_plain(code))
+			fprintf(to, "%.*s", (int)len, s);
+		else if (code == '"' || code == '\\')
+			fprintf(to, "\\%c", (int)code);
+		else
+			fprintf(to, "\\U%08X", code);
 	}
 	fputc('"', to);
 }

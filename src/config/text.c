@@ -27,7 +27,17 @@ text_add(struct text *t, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Bytes from 0x80 on pass: they are UTF-8, and the file's check saw to it. */
+/* ASCII's and Unicode's: U+0080 to U+009F are 0xc2 and one more byte. */
+static bool
+is_control(struct slice s, size_t i)
+{
+	const unsigned char *at = (const unsigned char *)s.ptr + i;
+
+	return *at < ' ' || *at == 0x7f || (*at == 0xc2 && i + 1 < s.len && at[1] < 0xa0) ||
+	    (*at < 0xa0 && i > 0 && at[-1] == 0xc2);
+}
+
+/* Other bytes from 0x80 on pass: they are UTF-8, the file's check saw to it. */
 void
 text_quote(struct text *t, struct slice input)
 {
@@ -42,7 +52,7 @@ text_quote(struct text *t, struct slice input)
 
 		if (ch == '"' || ch == '\\')
 			text_add(t, "\\%c", ch);
-		else if (ch < ' ' || ch == 0x7f)
+		else if (is_control(input, i))
 			text_add(t, "\\x%02x", ch);
 		else
 			text_add(t, "%c", ch);

@@ -310,10 +310,14 @@ START_TEST(what_is_printed_reads_as_the_same_again)
 	config_free(again);
 	config_free(c);
 
-	c = load_good("namespaces:\n  - prefix: 'a\"b\\c'\n    name: q\n");
+	/* What YAML would fold, refuse or end a string at. */
+	c = load_good("namespaces:\n  - prefix: \"a\\\"b\\\\c\\N\\L\\uFEFF\\x80\\u00e4\\U0001F6B2\"\n"
+	              "    name: q\n");
 	once = printed(c, false);
 	again = load_good(once);
-	ck_assert_str_eq(again->namespaces[1].prefix, "a\"b\\c");
+	ck_assert_str_eq(again->namespaces[1].prefix, c->namespaces[1].prefix);
+	ck_assert_ptr_nonnull(strstr(once, "\"a\\\"b\\\\c\\U00000085\\U00002028\\U0000FEFF"
+	                                   "\\U00000080\xc3\xa4\xf0\x9f\x9a\xb2\""));
 	free(once);
 	config_free(again);
 	config_free(c);

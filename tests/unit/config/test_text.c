@@ -59,6 +59,9 @@ START_TEST(quoting_hides_no_byte_and_cuts_no_character)
 	text_quote(&t, SLICE("a\"b\\c\n\x7f\0d"));
 	ck_assert_str_eq(out, "\"a\\\"b\\\\c\\x0a\\x7f\\x00d\"");
 	t = text_in(out, sizeof out);
+	text_quote(&t, SLICE("\xc2\x9b" "5m\xc3\x9b"));
+	ck_assert_str_eq(out, "\"\\xc2\\x9b" "5m\xc3\x9b\"");
+	t = text_in(out, sizeof out);
 	memset(input, 'a', 59);
 	strcpy(input + 59, "\xc3\xa4\xc3\xa4");
 	text_quote(&t, slice_str(input));
