@@ -134,6 +134,9 @@ reply_field_str(struct reply *r, const char *name, const char *value)
 static void
 reply_key_specs(struct reply *r, const struct command *cmd)
 {
+	/* Counted from the first key, unless from the request's end. */
+	int last = cmd->last_key < 0 ? cmd->last_key : cmd->last_key - cmd->first_key;
+
 	reply_set(r, cmd->first_key != 0);
 	if (cmd->first_key == 0)
 		return;
@@ -151,8 +154,7 @@ reply_key_specs(struct reply *r, const struct command *cmd)
 	reply_field_str(r, "type", "range");
 	reply_bulk_str(r, "spec");
 	reply_map(r, 3);
-	/* A last key of the command's own words counts from the first one. */
-	reply_field_int(r, "lastkey", cmd->last_key < 0 ? cmd->last_key : cmd->last_key - cmd->first_key);
+	reply_field_int(r, "lastkey", last);
 	reply_field_int(r, "keystep", cmd->key_step);
 	reply_field_int(r, "limit", 0);
 }
