@@ -314,10 +314,10 @@ put(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_t le
 	e = at(cur, ref);
 	word = entry_word(e);
 	copy_parts((char *)(uintptr_t)entry_value(c, e, word).ptr, parts, n);
+	policy_mark(cur->shard, pool_time(&c->pool),
+	    atomic_load_explicit(&c->mark_gap, memory_order_relaxed));
 	publish(cur, ref);
 	cur->changed += (uint32_t)MIN(entry_footprint(e, word), 1u << 30);
-	policy_mark(cur->shard, atomic_load_explicit(&c->pool.seq, memory_order_relaxed),
-	    atomic_load_explicit(&c->mark_gap, memory_order_relaxed));
 	return 0;
 }
 

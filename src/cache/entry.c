@@ -64,6 +64,7 @@ alloc_large(struct cache *c, struct slice key, uint64_t value_len, uint32_t word
 		extent_free(&c->extents, extent);
 		return 0;
 	}
+	pool_advance(&c->pool, key.len + value_len);
 	e = arena_at(&c->arena, ref);
 	*entry_large(e, word) = (struct entry_large){ .extent = extent,
 		.key_len = (uint32_t)key.len, .value_len = value_len };

@@ -79,7 +79,7 @@ struct cache {
 	struct cleaner cleaner;   /* under work */
 	struct crawler crawler;   /* under work */
 	_Atomic(int64_t) ahead;   /* evicted beyond need, to ease cleaning */
-	_Atomic(uint32_t) ahead_seq; /* when it was looked at last */
+	_Atomic(uint32_t) ahead_time; /* when it was looked at last */
 	_Atomic(int64_t) cleaned_bytes;
 	_Atomic(bool) wants_page; /* a table could not grow */
 	_Atomic(uint32_t) mark_gap; /* segments between markers, see policy.h */

@@ -148,17 +148,21 @@ policy_next(const struct shard *sh)
 }
 
 /* An entry was used last when or after it was written, which its segment tells,
- * and not before the last marker that dropped out. Where nothing is read, the
- * first is exact; where all is, the second is about right. */
+ * and not before the marker behind it. Where nothing is read, the first is
+ * exact; where all is, the second is about right. */
 uint64_t
 policy_age(const struct shard *sh)
 {
-	uint32_t ref = policy_next(sh);
+	uint32_t ref = link_get(&sh->head->queues[0].newer);
 	uint32_t time = atomic_load_explicit(&sh->oldest, memory_order_relaxed);
 
+	for (int i = 0; i < SHARD_MARKERS && is_marker(sh, ref); i++) {
+		time = link_get(&at(sh, ref)->chain);
+		ref = link_get(&at(sh, ref)->newer);
+	}
 	if (ref == head_ref(sh, 0))
 		return shard_get(&sh->count) == 0 ? UINT64_MAX : 0;
-	return MAX(time, pool_seq_of(&sh->cache->pool, ref));
+	return MAX(time, pool_time_of(&sh->cache->pool, ref));
 }
 
 /* --- LRU, exact: one queue, whose bytes nobody asks for ----- */

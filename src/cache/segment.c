@@ -175,7 +175,7 @@ seg_acquire(struct pool *p, enum seg_kind kind)
 }
 
 static void
-seg_open(struct pool *p, uint32_t i, uint32_t seq)
+seg_open(struct pool *p, uint32_t i, uint32_t time)
 {
 	struct segment *s = &p->segs[i];
 
@@ -184,7 +184,7 @@ seg_open(struct pool *p, uint32_t i, uint32_t seq)
 	assert(s->pins == 0 && !s->busy);
 	s->state = SEG_OPEN;
 	s->class = LIST_HELD;
-	atomic_store_explicit(&s->seq, seq, memory_order_relaxed);
+	atomic_store_explicit(&s->time, time, memory_order_relaxed);
 	for (unsigned b = 0; b < SEG_BLOCKS; b++)
 		s->first[b] = SEG_NO_ENTRY;
 	clear_times(s);
@@ -252,8 +252,8 @@ lane_open(struct pool *p, enum seg_kind kind)
 	slot = lane_fullest(l);
 	lane_close_slot(p, l, slot);
 	if (kind == SEG_NEW)
-		bump(&p->seq, 1);
-	seg_open(p, i, kind == SEG_NEW ? load(&p->seq) : p->moved_seq);
+		pool_advance(p, p->seg_bytes);
+	seg_open(p, i, kind == SEG_NEW ? pool_time(p) : p->moved_time);
 	l->seg[slot] = i;
 	l->room[slot] = p->seg_bytes;
 	l->newest = slot;
@@ -450,7 +450,7 @@ void
 pool_inherit(struct pool *p, uint32_t i)
 {
 	lock_acquire(&p->lock);
-	p->moved_seq = load(&p->segs[i].seq);
+	p->moved_time = load(&p->segs[i].time);
 	lock_release(&p->lock);
 }
 

@@ -43,7 +43,7 @@ enum seg_kind { SEG_NEW, SEG_MOVED, SEG_KINDS };
  * never used as segments: their structs are the heads of lists. */
 struct segment {
 	_Atomic(uint32_t) live;  /* bytes of entries, pending ones included */
-	_Atomic(uint32_t) seq;   /* age of its content */
+	_Atomic(uint32_t) time;  /* when its content was written, see pool_time() */
 	uint32_t used;
 	uint32_t gen;            /* of the flush that it was opened after */
 	uint32_t next, prev;
@@ -74,11 +74,11 @@ struct pool {
 	struct lane lanes[SEG_KINDS];
 	uint32_t reserve;         /* free, for the cleaner alone; 0: spent */
 	uint64_t classes;         /* which lists of classes hold any */
-	uint32_t moved_seq;       /* age that the next lane of moved ones gets */
+	uint32_t moved_time;      /* what the next segment of moved ones gets */
 	_Atomic(uint32_t) n_segs; /* with pages, of whatever state */
 	_Atomic(uint32_t) n_free;
 	_Atomic(bool) has_stale;  /* maybe: flushed segments to be emptied */
-	_Atomic(uint32_t) seq;    /* counts segments opened for new entries */
+	_Atomic(uint64_t) written; /* bytes, in whole segments, and in extents */
 	_Atomic(uint32_t) gen;    /* flushes */
 	/* By the lowest bit of gen: a flush starts both from zero, and what
 	 * dies afterwards counts where it was counted before. */
@@ -160,10 +160,24 @@ pool_gen_of(const struct pool *p, uint32_t ref)
 	return p->segs[pool_seg_of(p, ref)].gen;
 }
 
+/* The cache's own time, by which ages are compared: in segments written. */
 static inline uint32_t
-pool_seq_of(const struct pool *p, uint32_t ref)
+pool_time(const struct pool *p)
 {
-	return atomic_load_explicit(&p->segs[pool_seg_of(p, ref)].seq, memory_order_relaxed);
+	return (uint32_t)(atomic_load_explicit(&p->written, memory_order_relaxed) >>
+	    (p->shift + REF_SHIFT));
+}
+
+static inline void
+pool_advance(struct pool *p, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&p->written, bytes, memory_order_relaxed);
+}
+
+static inline uint32_t
+pool_time_of(const struct pool *p, uint32_t ref)
+{
+	return atomic_load_explicit(&p->segs[pool_seg_of(p, ref)].time, memory_order_relaxed);
 }
 
 static inline int64_t

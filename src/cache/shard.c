@@ -55,8 +55,7 @@ shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time)
 void
 shard_follow_locked(struct shard *sh, uint32_t gen)
 {
-	shard_reset_locked(sh, gen,
-	    atomic_load_explicit(&sh->cache->pool.seq, memory_order_relaxed));
+	shard_reset_locked(sh, gen, pool_time(&sh->cache->pool));
 }
 
 bool

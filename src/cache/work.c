@@ -85,13 +85,13 @@ clean_after_write(const struct work *w, uint64_t bytes)
 static void
 adjust_ahead(struct cache *c)
 {
-	uint32_t seq = atomic_load_explicit(&c->pool.seq, memory_order_relaxed), seg;
+	uint32_t now = pool_time(&c->pool), seg;
 	int64_t ahead = atomic_load_explicit(&c->ahead, memory_order_relaxed);
 	unsigned class;
 
-	if (likely(atomic_load_explicit(&c->ahead_seq, memory_order_relaxed) == seq))
+	if (likely(atomic_load_explicit(&c->ahead_time, memory_order_relaxed) == now))
 		return;
-	atomic_store_explicit(&c->ahead_seq, seq, memory_order_relaxed);
+	atomic_store_explicit(&c->ahead_time, now, memory_order_relaxed);
 	class = pool_best_class(&c->pool, &seg);
 	if (class >= DEAR_CLASS && pool_available(&c->pool) <= KEEP_FREE)
 		ahead += c->pool.seg_bytes;
