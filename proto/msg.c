@@ -156,15 +156,14 @@ reply_status(struct reply *r, const char *text)
 void
 reply_verror(struct reply *r, const char *fmt, va_list ap)
 {
-	char *p = out_reserve(r->out, ERROR_ROOM);
 	va_list again;
+	char *p;
 	int n;
 
 	r->failed = true;
-	if (p == NULL)
-		return;
 	va_copy(again, ap);
-	n = vsnprintf(p + 1, ERROR_ROOM - 1, fmt, ap);
+	p = out_reserve(r->out, ERROR_ROOM);
+	n = p != NULL ? vsnprintf(p + 1, ERROR_ROOM - 1, fmt, ap) : -1;
 	if (n >= ERROR_ROOM - 3) {
 		p = out_reserve(r->out, (size_t)n + 4);
 		if (p != NULL)
