@@ -24,7 +24,8 @@ static bool
 spin(struct lock *l)
 {
 	for (int i = 0; i < SPINS; i++) {
-		if (atomic_load_explicit(&l->state, memory_order_relaxed) == LOCK_FREE && lock_try(l))
+		if (atomic_load_explicit(&l->state, memory_order_relaxed) == LOCK_FREE &&
+		    lock_try(l))
 			return true;
 		pause_a_moment();
 	}
