@@ -13,19 +13,11 @@
 #include "server/help.h"
 #include "server/internal.h"
 
-enum option_type { TYPE_BYTES, TYPE_COUNT, TYPE_DURATION, TYPE_LEVEL, TYPE_ENUM };
-
 enum {
 #define OPTION(name, ...) ROW_##name,
 #include "config/config.def"
 #undef OPTION
 	ROW_COUNT
-};
-
-static const enum option_type row_types[ROW_COUNT] = {
-#define OPTION(name, type, ...) [ROW_##name] = TYPE_##type,
-#include "config/config.def"
-#undef OPTION
 };
 
 /* --- what cannot be set ------------------------------------------------------ */
@@ -241,15 +233,6 @@ set_failed(struct call *c, struct slice name, const char *why)
 	    (int)MIN(name.len, 128), name.ptr, why);
 }
 
-/* Redis writes times without their unit: "timeout 300". */
-static struct slice
-value_in_our_words(unsigned name, struct slice value, char *room, size_t size)
-{
-	if (!name_is_redis(name) || row_types[name_row(name)] != TYPE_DURATION || value.len > 20)
-		return value;
-	return slice_of(room, (size_t)snprintf(room, size, "%.*ss", (int)value.len, value.ptr));
-}
-
 static bool
 name_immutable(unsigned i)
 {
@@ -299,8 +282,7 @@ set_one(struct call *c, struct config *next, uint32_t j, struct config_error *er
 		name_value(c->sl, next, i, room, sizeof room);
 		return slice_eq(c->argv[j + 1], slice_str(room)) ? NULL : IMMUTABLE;
 	}
-	if (config_option_set(next, name_row(i),
-	    value_in_our_words(i, c->argv[j + 1], room, sizeof room), err) != 0)
+	if (config_option_set(next, name_row(i), c->argv[j + 1], err) != 0)
 		return err->text;
 	return NULL;
 }
@@ -332,15 +314,13 @@ static void
 set_apply(struct call *c)
 {
 	struct config_error err;
-	char room[512];
 
 	for (uint32_t j = 2; j < c->argc; j += 2) {
 		unsigned i = name_find(c->argv[j]);
 
 		if (name_fixed(i) != NULL)
 			continue;
-		if (server_config_set(c->sl->server, name_row(i),
-		    value_in_our_words(i, c->argv[j + 1], room, sizeof room), &err) != 0) {
+		if (server_config_set(c->sl->server, name_row(i), c->argv[j + 1], &err) != 0) {
 			set_failed(c, c->argv[j], err.text);
 			return;
 		}

@@ -170,6 +170,24 @@ START_TEST(config_set_sets_all_or_nothing)
 }
 END_TEST
 
+START_TEST(config_set_takes_seconds_and_durations_by_either_name)
+{
+	static const char *const lines[] = {
+		"CONFIG SET timeout 5m", "CONFIG SET timeout 300", "CONFIG SET timeout 300s",
+		"CONFIG SET idle_timeout 300", "CONFIG SET idle_timeout 300000ms",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		ck_reply("CONFIG SET timeout 0", "+OK\r\n");
+		ck_reply(lines[i], "+OK\r\n");
+		ck_reply("CONFIG GET timeout", "*2\r\n$7\r\ntimeout\r\n$3\r\n300\r\n");
+	}
+	ck_reply_has("CONFIG SET timeout 5mm", "-ERR CONFIG SET failed");
+	ck_reply_has("CONFIG SET timeout ''", "-ERR CONFIG SET failed");
+	run_tasks();
+}
+END_TEST
+
 START_TEST(resetstat_zeroes_counts)
 {
 	ask("EXISTS none");
@@ -277,6 +295,7 @@ main(void)
 	tcase_add_test(t, a_client_named_twice_is_printed_once);
 	tcase_add_test(t, config_get_knows_both_names_and_patterns);
 	tcase_add_test(t, config_set_sets_all_or_nothing);
+	tcase_add_test(t, config_set_takes_seconds_and_durations_by_either_name);
 	tcase_add_test(t, resetstat_zeroes_counts);
 	tcase_add_test(t, info_prints_the_sections_that_are_asked_for);
 	tcase_add_test(t, info_counts_by_namespace_whatever_its_name);
