@@ -279,6 +279,7 @@ sum_shards(const struct cache *c, struct cache_stats *out)
 		const struct shard *sh = &c->shards[i];
 
 		out->entries += shard_get(&sh->count);
+		out->expiring += shard_get(&sh->expiring);
 		out->user_bytes += shard_get(&sh->user_bytes);
 		out->evicted += shard_get(&sh->evicted);
 		out->expired += shard_get(&sh->expired);

@@ -210,6 +210,9 @@ is_pinned(const struct cache_cursor *cur, const struct entry *e, uint32_t word)
 static void
 store_expiry(struct cache_cursor *cur, struct entry *e, int64_t expires_ms)
 {
+	bool had = entry_expiry(e, entry_word(e)) != CACHE_NEVER;
+
+	shard_add(&cur->shard->expiring, (expires_ms != CACHE_NEVER) - had);
 	entry_set_expiry(e, expires_ms);
 	if (expires_ms != CACHE_NEVER)
 		pool_expiry(&cur->cache->pool, cur->ref, expires_ms);

@@ -128,6 +128,8 @@ entry_count_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 	counter_add(&tally->bytes, sign * (int64_t)entry_footprint(e, word));
 	shard_add(&sh->count, sign);
 	shard_add(&sh->user_bytes, sign * (int64_t)(key.len + entry_value(c, e, word).len));
+	if (entry_expiry(e, word) != CACHE_NEVER)
+		shard_add(&sh->expiring, sign);
 }
 
 void

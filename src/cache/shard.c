@@ -46,6 +46,7 @@ shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time)
 	queues_reset(sh);
 	shard_write_end(sh);
 	atomic_store_explicit(&sh->count, 0, memory_order_relaxed);
+	atomic_store_explicit(&sh->expiring, 0, memory_order_relaxed);
 	atomic_store_explicit(&sh->user_bytes, 0, memory_order_relaxed);
 	atomic_store_explicit(&sh->oldest, time, memory_order_relaxed);
 	sh->marked = time;

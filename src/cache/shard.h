@@ -41,6 +41,7 @@ struct shard {
 	uint32_t marked;         /* time of the last marker put in */
 	unsigned marker_next, markers_in;
 	_Atomic(uint64_t) count;
+	_Atomic(uint64_t) expiring; /* of those, with an expiry */
 	_Atomic(uint64_t) user_bytes;
 	_Atomic(uint64_t) evicted, expired;
 	uint64_t queue_bytes[SHARD_QUEUES];

@@ -4,6 +4,7 @@
 #include "unit/server/handlers.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "server/info.h"
@@ -228,16 +229,89 @@ START_TEST(info_counts_by_namespace_whatever_its_name)
 }
 END_TEST
 
-START_TEST(info_tells_how_many_keys_there_are)
+START_TEST(info_tells_keys_and_expiries)
 {
 	ck_reply("INFO keyspace", "$12\r\n# Keyspace\r\n\r\n");
 	ask("SET a 1");
 	ask("SET b 1 EX 100");
-	ck_reply_has("INFO keyspace", "db0:keys=2,expires=");
-	ask("DEL a");
-	ck_reply_has("INFO keyspace", "db0:keys=1,expires=");
+	ask("SET c 1 EX 100");
+	ck_reply_has("INFO keyspace", "db0:keys=3,expires=2,avg_ttl=0\r\n");
+	ask("SET c 2");
+	ck_reply_has("INFO keyspace", "db0:keys=3,expires=1,");
+	ask("PERSIST b");
+	ask("EXPIRE a 100");
+	ask("EXPIRE c 100");
+	ask("EXPIRE c 200");
+	ck_reply_has("INFO keyspace", "db0:keys=3,expires=2,");
+	ask("DEL c");
+	ask("EXPIRE a -1");
+	ck_reply_has("INFO keyspace", "db0:keys=1,expires=0,");
+	ask("SETEX b 100 x");
+	ck_reply_has("INFO keyspace", "db0:keys=1,expires=1,");
 	ask("FLUSHALL");
 	ck_reply("INFO keyspace", "$12\r\n# Keyspace\r\n\r\n");
+	ask("SET d x");
+	ck_reply_has("INFO keyspace", "db0:keys=1,expires=0,");
+}
+END_TEST
+
+#define CROWD 6000 /* of 16 KiB: more than there is room for */
+
+static const char *
+set_crowd(unsigned i, bool expires)
+{
+	static char value[16 << 10];
+	char key[32];
+	struct slice argv[] = {
+		SLICE("SET"), slice_of(key, (size_t)snprintf(key, sizeof key, "key:%u", i)),
+		slice_of(value, sizeof value), SLICE("EX"), SLICE("100"),
+	};
+
+	return ask_args(argv, expires ? 5 : 3);
+}
+
+/* By asking for each key. */
+static void
+count_crowd(unsigned *keys, unsigned *expires)
+{
+	char line[32];
+
+	*keys = *expires = 0;
+	for (unsigned i = 0; i < CROWD; i++) {
+		int ttl;
+
+		snprintf(line, sizeof line, "TTL key:%u", i);
+		ttl = atoi(ask(line) + 1);
+		*keys += ttl != -2;
+		*expires += ttl > 0;
+	}
+}
+
+static void
+assert_info_knows_the_crowd(void)
+{
+	unsigned keys, expires;
+	char text[64];
+
+	count_crowd(&keys, &expires);
+	snprintf(text, sizeof text, "db0:keys=%u,expires=%u,", keys, expires);
+	ck_reply_has("INFO keyspace", text);
+	ck_assert_uint_gt(keys, 1000);
+	ck_assert_uint_lt(keys, CROWD);
+}
+
+START_TEST(expiries_are_counted_through_eviction_and_expiry)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		ck_assert_str_eq(set_crowd(i, i % 3 == 0), "+OK\r\n");
+	assert_info_knows_the_crowd();
+	ck_assert(strstr(ask("INFO keyspace"), "expires=0") == NULL);
+	now_ms += 101000;
+	ask("PING");
+	while (store_tick(server->loops[0].store, 1000000))
+		continue;
+	ck_reply_has("INFO keyspace", ",expires=0,");
+	assert_info_knows_the_crowd();
 }
 END_TEST
 
@@ -299,7 +373,8 @@ main(void)
 	tcase_add_test(t, resetstat_zeroes_counts);
 	tcase_add_test(t, info_prints_the_sections_that_are_asked_for);
 	tcase_add_test(t, info_counts_by_namespace_whatever_its_name);
-	tcase_add_test(t, info_tells_how_many_keys_there_are);
+	tcase_add_test(t, info_tells_keys_and_expiries);
+	tcase_add_test(t, expiries_are_counted_through_eviction_and_expiry);
 	tcase_add_test(t, rates_come_from_two_samples);
 	tcase_add_test(t, replies_survive_failing_allocations);
 	tcase_set_timeout(t, 120);
