@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,29 @@ show_scene(struct demo *d, struct slice yaml)
 	}
 }
 
+/* The sidecar's own handlers take the place of this one when it runs. */
+static volatile sig_atomic_t interrupted;
+
+static void
+on_early_signal(int signum UNUSED)
+{
+	interrupted = 1;
+}
+
+/* Its first answer says that it runs, and from when on it sees signals. */
+static int
+first_answer(struct demo *d, char *err, size_t err_size)
+{
+	struct demo_figures figures;
+	int rc = demo_conn_open(&d->control, d->opts->socket);
+
+	if (rc == 0)
+		rc = demo_figures(d, &figures);
+	if (rc != 0)
+		snprintf(err, err_size, "no answer from %s: %s", d->opts->socket, strerror(-rc));
+	return rc == 0 && interrupted ? -EINTR : rc;
+}
+
 static int
 start_sidecar(struct demo *d, char *err, size_t err_size)
 {
@@ -195,10 +219,7 @@ start_sidecar(struct demo *d, char *err, size_t err_size)
 		rc = sidecar_start(buf_slice(&yaml), &d->sidecar, err, err_size);
 	if (rc == 0) {
 		show_scene(d, buf_slice(&yaml));
-		rc = demo_conn_open(&d->control, d->opts->socket);
-		if (rc != 0)
-			snprintf(err, err_size, "cannot connect to %s: %s", d->opts->socket,
-			    strerror(-rc));
+		rc = first_answer(d, err, err_size);
 	}
 	buf_fini(&yaml);
 	return rc;
@@ -248,7 +269,7 @@ static int
 end_show(struct demo *d, int rc)
 {
 	if (d->sidecar != NULL && rc != 0 &&
-	    sidecar_wait(d->sidecar, clock_mono_us() + 1000000))
+	    (interrupted || sidecar_wait(d->sidecar, clock_mono_us() + 1000000)))
 		rc = 0;
 	demo_conn_close(&d->control);
 	buf_fini(&d->info);
@@ -275,6 +296,8 @@ demo_main(int argc, char **argv)
 	rc = parse_options(argc, argv, &o);
 	if (rc != CLI_END)
 		return rc == CLI_HELP ? EX_OK : EX_USAGE;
+	signal(SIGINT, on_early_signal);
+	signal(SIGTERM, on_early_signal);
 	show_init();
 	buf_init(&d.info);
 	rc = end_show(&d, run_show(&d, err, sizeof err));

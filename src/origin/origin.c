@@ -20,6 +20,7 @@
 #include "origin/cache_control.h"
 #include "origin/curl_api.h"
 #include "origin/http.h"
+#include "origin/tls.h"
 
 /* RFC 9110, 4.1: every recipient should take so much; many take no more. */
 #define PATH_BYTES_MAX 8000
@@ -376,10 +377,13 @@ origin_fetch_cancel(struct origin_fetch *f)
 /* --- the client ---------------------------------------------------------------------- */
 
 static bool
-any_https(const struct origin_client *oc)
+any_https(const struct config_origin *cfg)
 {
-	for (unsigned i = 0; i < oc->cfg->n_endpoints; i++)
-		if (oc->endpoints[i].kind == ENDPOINT_HTTPS)
+	struct endpoint e;
+
+	for (unsigned i = 0; i < cfg->n_endpoints; i++)
+		if (endpoint_parse(slice_str(cfg->endpoints[i]), &e) == NULL &&
+		    e.kind == ENDPOINT_HTTPS)
 			return true;
 	return false;
 }
@@ -421,7 +425,7 @@ origin_client_new(struct loop *l, const struct config_origin *cfg, struct stats_
 	if (rc == 0)
 		rc = http_client_new(&(struct http_opts){ .loop = l,
 		    .max_connections = cfg->max_connections, .max_body_bytes = cfg->max_body_bytes,
-		    .tls = any_https(oc),
+		    .tls = any_https(cfg),
 		    .received = on_received, .ended = on_room, .arg = oc }, &oc->http);
 	if (rc != 0) {
 		origin_client_free(oc);
@@ -444,6 +448,18 @@ origin_client_free(struct origin_client *oc)
 	buf_fini(&oc->scratch);
 	mem_free(oc->endpoints);
 	mem_free(oc);
+}
+
+int
+origin_prepare(const struct config *cfg)
+{
+	for (unsigned i = 0; i < cfg->n_origins; i++) {
+		if (curl_api_get() == NULL)
+			return -ENOTSUP;
+		if (any_https(&cfg->origins[i]))
+			tls_prepare();
+	}
+	return 0;
 }
 
 const char *

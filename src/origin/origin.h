@@ -39,15 +39,19 @@ struct origin_client;
 /* 0, -ENOMEM, -EINVAL where an endpoint is none (the configuration should have
  * said so), or -ENOTSUP where libcurl cannot be loaded: origin_unsupported()
  * says why. `cfg` must live as long as the client. Counters go to `stats`.
- * Cheap until the first fetch, but the process's first call loads libcurl,
- * some 30 ms, and the first one with an https endpoint the certificates, some
- * 40 ms: make them before the loops run. */
+ * Cheap until the first fetch, after origin_prepare(). */
 int origin_client_new(struct loop *l, const struct config_origin *cfg,
     struct stats_origin *stats, struct origin_client **out) MUST_CHECK;
 /* Every fetch still open is answered with ORIGIN_FAILED first; a fetch begun
  * in such a done() is refused. Not from within a done(). Never waits. */
 void origin_client_free(struct origin_client *oc);
-/* Why origins cannot work in this process, one line; "" where they can. */
+
+/* Loads what the origins of this configuration need, once in the process:
+ * libcurl, and for https the certificates to trust, each some 40 ms. Call it
+ * before the loops run; else a first fetch does it, and its loop stands still
+ * meanwhile. Any thread. 0 or -ENOTSUP: origin_unsupported() says why. */
+int origin_prepare(const struct config *cfg) MUST_CHECK;
+/* One line; "" where origins work in this process. */
 const char *origin_unsupported(void);
 
 struct origin_fetch;

@@ -404,6 +404,8 @@ START_TEST(bad_endpoints_make_no_client)
 	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &oc), -EINVAL);
 	ck_assert_ptr_null(oc);
 	ck_assert_str_eq(origin_unsupported(), "");
+	world.cfg.n_endpoints = 1;
+	ck_assert_int_eq(origin_prepare(&(struct config){ .origins = &world.cfg, .n_origins = 1 }), 0);
 	loop_free(world.loop);
 }
 END_TEST
