@@ -1,13 +1,19 @@
 """Runs `pannier bench` against a server."""
 
 import json
+import os
 import subprocess
 
-from .servers import pinned
+from .client import ServerError
+from .servers import CannotStart, pinned
 
 
 class LoadFailed(Exception):
     pass
+
+
+# What may go wrong with one server while the others are still worth measuring.
+FAILURES = (CannotStart, LoadFailed, ServerError, OSError)
 
 
 class Load:
@@ -16,7 +22,7 @@ class Load:
     def __init__(self, ctx, server, args, cpu=None, nice=0):
         argv = [ctx.loadgen, "bench", "--socket", f"unix:{server.path}", "--protocol",
                 server.protocol, "--json", "--quiet", *map(str, args)]
-        self.what = f"{server.name}: pannier bench {' '.join(map(str, args))}"
+        self.what = f"pannier bench {' '.join(map(str, args))}"
         self.process = subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             preexec_fn=pinned(ctx.load_cpu if cpu is None else cpu, nice))
@@ -32,10 +38,13 @@ class Load:
         self.process.stderr.close()
 
     def result(self, tolerant=False):
+        """tolerant: error replies are the caller's business."""
         out, err = self.process.communicate()
-        if self.process.returncode != 0 and not (tolerant and out):
-            raise LoadFailed(f"{self.what}: {err.strip() or out[-300:]}")
-        return json.loads(out)
+        found = json.loads(out) if out.startswith("{") else {}
+        refused = self.process.returncode == os.EX_PROTOCOL and found.get("errors")
+        if self.process.returncode != 0 and not (tolerant and refused):
+            raise LoadFailed(f"{err.strip() or found.get('fault')} ({self.what})")
+        return found
 
 
 def load(ctx, server, *args, tolerant=False, cpu=None, nice=0):

@@ -1,12 +1,12 @@
 """CPU time, throughput and latency: every server from the same load, one
 after the other, round by round, so that a drift of the machine meets all."""
 
+import collections
 import contextlib
 import statistics
 
-from .load import latency, load
+from .load import FAILURES, latency, load
 from .measure import CpuMeter
-from .servers import CannotStart
 
 NAMES = ("redis", "memcached", "floor", "pannier")
 PIPELINES = (1, 16, 64)
@@ -50,23 +50,45 @@ def loads(ctx):
     return found
 
 
+class Contest:
+    """The servers that still answer."""
+
+    def __init__(self, ctx, stack):
+        self.ctx, self.servers = ctx, []
+        for name in ctx.wanted(*NAMES):
+            server = ctx.server(name)
+            if self.attempt(name, stack.enter_context, server):
+                self.servers.append(server)
+
+    def attempt(self, name, function, *args):
+        try:
+            return function(*args)
+        except FAILURES as e:
+            self.ctx.trouble(f"cpu, {name}: {e}")
+            return None
+
+    def each(self, function, *args):
+        """[(server, answer)]; who fails is out."""
+        found = [(s, self.attempt(s.name, function, self.ctx, s, *args)) for s in self.servers]
+        self.servers = [s for s, answer in found if answer]
+        return [(s, answer) for s, answer in found if answer]
+
+
+def fill(ctx, server):
+    return load(ctx, server, *common(server.name), "--scan", "--ratio", "0:1", "--requests", KEYS,
+                "--pipeline", 16)
+
+
 def run(ctx):
     results = {}
     with contextlib.ExitStack() as stack:
-        servers = []
-        for name in ctx.wanted(*NAMES):
-            try:
-                servers.append(stack.enter_context(ctx.server(name)))
-            except CannotStart as e:
-                ctx.trouble(str(e))
-        for s in servers:
-            load(ctx, s, *common(s.name), "--scan", "--ratio", "0:1", "--requests", KEYS,
-                 "--pipeline", 16)
+        contest = Contest(ctx, stack)
+        contest.each(fill)
         for what, args in loads(ctx):
-            runs = {s.name: [] for s in servers}
+            runs = collections.defaultdict(list)
             for _ in range(ctx.rounds):
-                for s in servers:
-                    runs[s.name].append(one_run(ctx, s, args))
+                for server, found in contest.each(one_run, args):
+                    runs[server.name].append(found)
             results[what] = {name: summary(r) for name, r in runs.items()}
             for name, r in results[what].items():
                 ctx.say(f"cpu: {what}, {name}: {r['cpu_us']:.3f} us/op, "

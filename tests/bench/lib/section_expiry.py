@@ -3,9 +3,8 @@ while another client reads other keys; and what an idle server spends."""
 
 import time
 
-from .load import Load, LoadFailed, latency, load
+from .load import FAILURES, Load, LoadFailed, latency, load
 from .measure import CpuMeter, rss
-from .servers import CannotStart
 
 NAMES = ("redis", "memcached", "pannier")
 MEMORY = 1 << 30
@@ -57,7 +56,7 @@ def mass_expiry(ctx, name, entries):
             baseline = c.used_bytes()
         end = fill_until(ctx, server, entries)
         if time.time() > end - AHEAD:
-            raise LoadFailed(f"{name}: the load took longer than the entries had to live")
+            raise LoadFailed("the load took longer than the entries had to live")
         time.sleep(max(0, end - AHEAD - time.time()))
         reader_start = time.time()
         after = ctx.n(AFTER, 4)
@@ -94,8 +93,8 @@ def run(ctx):
         try:
             results["mass"][name] = r = mass_expiry(ctx, name, entries)
             results["idle"][name] = i = idle(ctx, name, entries // 2)
-        except (CannotStart, LoadFailed) as e:
-            ctx.trouble(f"expiry: {e}")
+        except FAILURES as e:
+            ctx.trouble(f"expiry, {name}: {e}")
             continue
         back = "not back" if r["back_after_s"] is None else f"back after {r['back_after_s']:.2f} s"
         ctx.say(f"expiry: {name}: {back}, worst latency {r['worst_us']} us (before: "

@@ -6,9 +6,8 @@ import os
 import subprocess
 import tempfile
 
-from .load import LoadFailed, load
+from .load import FAILURES, load
 from .measure import peak_rss, rss
-from .servers import CannotStart
 
 MIB = 1 << 20
 KEY_BYTES = 24
@@ -65,8 +64,8 @@ def stream_results(ctx, what, trace, sizes, memories):
         for name in ctx.wanted(*NAMES):
             try:
                 row[name] = ask(ctx, name, trace, sizes, memory)
-            except (CannotStart, LoadFailed) as e:
-                ctx.trouble(f"hit ratio of {e}")
+            except FAILURES as e:
+                ctx.trouble(f"hit ratio, {name}: {e}")
         found[str(memory)] = row
         ctx.say(f"hitratio: {what}, {memory} MiB: " +
                 ", ".join(f"{n} {r['hit_ratio']:.4f}" for n, r in row.items()))

@@ -3,8 +3,7 @@ different length are subtracted, so that start and end cancel."""
 
 import re
 
-from .load import LoadFailed, load
-from .servers import CannotStart
+from .load import FAILURES, LoadFailed, load
 
 NAMES = ("redis", "memcached", "floor", "pannier")
 KEYS = 1000
@@ -24,7 +23,7 @@ def count(ctx, name, args, requests):
         said = server.end(120)
     found = re.search(r"Collected : (\d+)", said)
     if not found:
-        raise LoadFailed(f"{name}: callgrind did not say what it counted: {said[-300:]}")
+        raise LoadFailed(f"callgrind did not say what it counted: {said[-300:]}")
     return int(found[1])
 
 
@@ -36,8 +35,8 @@ def run(ctx):
             try:
                 # A whole number of turns of the pipeline in both runs.
                 n = count(ctx, name, args, long) - count(ctx, name, args, short)
-            except (CannotStart, LoadFailed) as e:
-                ctx.trouble(f"instructions of {e}")
+            except FAILURES as e:
+                ctx.trouble(f"instructions, {name}: {e}")
                 break
             results[what][name] = n / (long - short)
             ctx.say(f"instr: {what}, {name}: {results[what][name]:.0f} instructions")

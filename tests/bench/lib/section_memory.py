@@ -11,9 +11,8 @@ import threading
 import time
 
 from .keys import Sizes, key_text
-from .load import Load, LoadFailed, latency
+from .load import FAILURES, Load, LoadFailed, latency
 from .measure import CpuMeter, RssSampler, peak_rss, rss, thinned
-from .servers import CannotStart
 
 MIB = 1 << 20
 KEY_BYTES = 24
@@ -131,7 +130,7 @@ class Probe(threading.Thread):
                     at = time.monotonic() - self.start_time
                     self.points.append((at, live_bytes(self.samples, c) / self.limit))
                     self.done.wait(0.05)
-        except Exception as e: # the load's own failure says more
+        except FAILURES as e:
             self.error = e
 
     def __enter__(self):
@@ -154,7 +153,7 @@ def watched_pass(ctx, name, limit, reads, sample=6000):
                     Load(ctx, server, phase.args(reads, rate)) as job:
                 job.result(tolerant=True)
             if probe.error:
-                raise LoadFailed(f"{name}: the probe failed: {probe.error}")
+                raise LoadFailed(f"the probe failed: {probe.error}")
             points += probe.points
             ends.append((time.monotonic() - sampler.start, phase.name))
         peak = peak_rss(server.pid)
@@ -166,8 +165,8 @@ def watched_pass(ctx, name, limit, reads, sample=6000):
 def measured(ctx, what, name, function, *args):
     try:
         return function(ctx, name, *args)
-    except (CannotStart, LoadFailed) as e:
-        ctx.trouble(f"memory, {what}: {e}")
+    except FAILURES as e:
+        ctx.trouble(f"memory, {what}, {name}: {e}")
         return None
 
 

@@ -1,9 +1,8 @@
 """Bytes that an entry costs beyond its key and value: the growth of VmRSS
 over the number of entries, whatever it is spent on."""
 
-from .load import LoadFailed, load
+from .load import FAILURES, LoadFailed, load
 from .measure import rss, settled_rss
-from .servers import CannotStart
 
 NAMES = ("redis", "memcached", "pannier")
 MEMORY = 2 << 30
@@ -21,7 +20,7 @@ def measure(ctx, name, key, value, entries, ttl):
         with server.connect() as c:
             have = c.count()
         if have < entries:
-            raise LoadFailed(f"{name}: {have} of {entries} entries are there")
+            raise LoadFailed(f"{have} of {entries} entries are there")
         after = settled_rss(server.pid)
         return {"bytes": (after - before) / entries - key - value, "rss": rss(server.pid)}
 
@@ -36,8 +35,8 @@ def run(ctx):
             for name in ctx.wanted(*NAMES):
                 try:
                     results[what][name] = measure(ctx, name, key, value, entries, ttl)
-                except (CannotStart, LoadFailed) as e:
-                    ctx.trouble(f"overhead of {e}")
+                except FAILURES as e:
+                    ctx.trouble(f"overhead, {name}: {e}")
                     continue
                 ctx.say(f"overhead: {what}, {name}: "
                         f"{results[what][name]['bytes']:.1f} bytes an entry")

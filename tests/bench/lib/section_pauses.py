@@ -3,9 +3,7 @@
 import threading
 import time
 
-from .client import ServerError
-from .load import Load, LoadFailed, latency, load
-from .servers import CannotStart
+from .load import FAILURES, Load, LoadFailed, latency, load
 
 NAMES = ("redis", "memcached", "pannier")
 MIB = 1 << 20
@@ -68,7 +66,7 @@ class Later(threading.Thread):
         start = time.monotonic()
         try:
             self.function(*self.args)
-        except (OSError, ServerError, LoadFailed) as e:
+        except FAILURES as e:
             self.error = e
         self.seconds = time.monotonic() - start
 
@@ -82,7 +80,7 @@ def one_event(ctx, server, function, entries):
         result = steady.result(tolerant=True)
     event.join()
     if event.error:
-        raise LoadFailed(f"{server.name}: {event.error}")
+        raise LoadFailed(str(event.error))
     return {"worst_us": result["latency_us"]["all"]["max"], "latency": latency(result),
             "errors": result["errors"], "event_seconds": event.seconds}
 
@@ -102,6 +100,6 @@ def run(ctx):
                     results["events"][what][name] = r
                     ctx.say(f"pauses: {what}, {name}: worst {r['worst_us']} us, "
                             f"99.9 % within {r['latency']['p999']} us")
-        except (CannotStart, LoadFailed) as e:
-            ctx.trouble(f"pauses: {e}")
+        except FAILURES as e:
+            ctx.trouble(f"pauses, {name}: {e}")
     return results

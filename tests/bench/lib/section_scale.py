@@ -1,9 +1,8 @@
 """Two loops beside one. Needs two processors for the server and two for the
 load, so it is left out on smaller machines."""
 
-from .load import load
+from .load import FAILURES, load
 from .measure import CpuMeter
-from .servers import CannotStart
 
 KEYS = 100000
 
@@ -26,7 +25,7 @@ def run(ctx):
         return {"skipped": f"{len(ctx.cpus)} processors, four are needed"}
     try:
         one, two = (throughput(ctx, loops) for loops in (1, 2))
-    except CannotStart as e:
+    except FAILURES as e:
         ctx.trouble(f"scale: {e}")
         return {"skipped": str(e)}
     ratio = two["per_second"] / one["per_second"]

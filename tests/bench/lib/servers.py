@@ -71,7 +71,7 @@ class Server:
         self.log = open(os.path.join(self.dir, "log"), "w+b")
         try:
             if not shutil.which(self.program()):
-                raise CannotStart(f"{self.name}: there is no {self.program()}")
+                raise CannotStart(f"there is no {self.program()}")
             self.process = subprocess.Popen(
                 self.wrapper + self.argv(), cwd=self.dir, stdin=subprocess.DEVNULL,
                 stdout=self.log, stderr=self.log, preexec_fn=pinned(self.cpu, files=self.files))
@@ -85,10 +85,10 @@ class Server:
         deadline = time.monotonic() + self.patience
         while not self.is_ready():
             if self.process.poll() is not None:
-                raise CannotStart(f"{self.name} ended with {self.process.returncode}: "
+                raise CannotStart(f"it ended with {self.process.returncode}: "
                                   f"{self.log_tail()}")
             if time.monotonic() > deadline:
-                raise CannotStart(f"{self.name} did not answer: {self.log_tail()}")
+                raise CannotStart(f"it did not answer: {self.log_tail()}")
             time.sleep(0.02)
 
     def log_text(self):
