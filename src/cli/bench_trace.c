@@ -68,9 +68,11 @@ read_xz(const char *path, struct buf *b)
 	int fd = -1, status, rc;
 	pid_t pid = -1;
 
+	if (access(path, R_OK) != 0)
+		return -errno;
 	rc = spawn_xz(path, &fd, &pid);
 	if (rc != 0)
-		return rc;
+		return rc == -ENOENT ? -ENOPKG : rc;
 	rc = read_all(fd, b);
 	close(fd);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -133,6 +135,8 @@ bench_trace_load(const char *path, struct bench_trace *out, char *err, size_t er
 	if (rc == -EBADMSG)
 		snprintf(err, err_size, "%s: no stream of 32-bit numbers (%zu bytes)", path,
 		    buf_len(&b));
+	else if (rc == -ENOPKG)
+		snprintf(err, err_size, "%s: xz(1) is not installed", path);
 	else if (rc != 0)
 		snprintf(err, err_size, "%s: %s", path, strerror(-rc));
 	buf_fini(&b);

@@ -213,8 +213,14 @@ def text(results):
     return "\n".join(lines)
 
 
+def machine_line(machine):
+    return (f"Measured {machine['when']} on {machine['processor']}, {machine['processors']} "
+            f"processors, {machine['memory_bytes'] / 2 ** 30:.0f} GiB, Linux {machine['kernel']}, "
+            f"beside {machine['redis']} and {machine['memcached']}; commit {machine['commit']}.")
+
+
 def markdown(results):
-    lines = []
+    lines = [machine_line(results["machine"]), ""]
     for title, rows in groups(results):
         lines += [f"### {title}", "", "| " + " | ".join(HEAD) + " |",
                   "|---" + "|---:" * 7 + "|---|---|"]
