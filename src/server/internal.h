@@ -13,6 +13,12 @@
 /* Input beyond the largest value: its command, key and framing. */
 #define INPUT_SLACK (64u << 10)
 
+#define TOO_MANY_CLIENTS "-ERR max number of clients reached\r\n"
+
+/* run.c: signals that stop or reload wait until server_run() is ready for them. */
+void server_block_signals(void);
+void server_unblock_signals(void);
+
 /* Gives namespaces and origins of cfg their numbers. */
 int server_number_names(struct server *s, struct config *cfg, char *err, size_t err_size)
     MUST_CHECK;

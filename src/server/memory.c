@@ -34,18 +34,19 @@ memory_plan(uint64_t limit_bytes, uint64_t base_bytes, uint64_t buffers_bytes,
 	return 0;
 }
 
-uint64_t
-memory_resident(void)
+static int
+open_statm(void)
+{
+	return open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
+static uint64_t
+read_resident(int fd)
 {
 	unsigned long long size, resident;
 	char text[128];
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
 
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof text - 1);
-	close(fd);
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
@@ -54,11 +55,35 @@ memory_resident(void)
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t
+memory_resident(void)
+{
+	int fd = open_statm();
+	uint64_t resident = read_resident(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return resident;
+}
+
+void
+memory_watch_init(struct memory_watch *w)
+{
+	w->statm_fd = open_statm();
+}
+
+void
+memory_watch_fini(struct memory_watch *w)
+{
+	if (w->statm_fd >= 0)
+		close(w->statm_fd);
+}
+
 void
 memory_watch_look(struct memory_watch *w, struct cache *c)
 {
 	const struct memory_plan *p = &w->plan;
-	uint64_t resident = memory_resident(), rest, wanted;
+	uint64_t resident = read_resident(w->statm_fd), rest, wanted;
 	struct cache_stats st;
 
 	cache_stats(c, &st);

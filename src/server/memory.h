@@ -32,7 +32,11 @@ uint64_t memory_resident(void);
 struct memory_watch {
 	struct memory_plan plan;
 	uint64_t arena_bytes; /* as set now */
+	int statm_fd;         /* kept open; -1: it can't be */
 };
+
+void memory_watch_init(struct memory_watch *w);
+void memory_watch_fini(struct memory_watch *w);
 
 /* Every 100 ms or so, on one loop. */
 void memory_watch_look(struct memory_watch *w, struct cache *c);

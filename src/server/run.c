@@ -53,7 +53,7 @@ least_loaded(struct server *s)
 static void
 refuse(struct server_loop *sl, int fd)
 {
-	static const char text[] = "-ERR max number of clients reached\r\n";
+	static const char text[] = TOO_MANY_CLIENTS;
 	ssize_t rc = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	(void)rc; /* it is told or it is not; it has to go */
@@ -256,6 +256,35 @@ loop_main(void *arg)
 	return NULL;
 }
 
+static void
+stop_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+/* From the moment that clients can connect, a signal to stop waits until there
+ * is somebody to take it, instead of killing the process. */
+void
+server_block_signals(void)
+{
+	sigset_t set;
+
+	stop_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+void
+server_unblock_signals(void)
+{
+	sigset_t set;
+
+	stop_signals(&set);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* Signals are loop 0's alone: the others must not be interrupted. */
 static int
 start_threads(struct server *s)
@@ -297,6 +326,7 @@ start_clock_and_signals(struct server *s)
 	signal_watch_start(&s->sigterm, l, SIGTERM, on_sigterm);
 	signal_watch_start(&s->sigint, l, SIGINT, on_sigint);
 	signal_watch_start(&s->sighup, l, SIGHUP, on_sighup);
+	server_unblock_signals();
 }
 
 static void

@@ -212,6 +212,7 @@ server_listen(struct server *s, const struct config *cfg, char *err, size_t err_
 			.mode = cl->mode,
 			.uid = cl->uid,
 			.gid = cl->gid,
+			.refusal = TOO_MANY_CLIENTS,
 		};
 		int rc = listener_open(&o, &s->listeners[s->n_listeners], err, err_size);
 
@@ -280,6 +281,8 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	}
 	pthread_mutex_init(&s->config_lock, NULL);
+	memory_watch_init(&s->memory);
+	server_block_signals();
 	s->started_ms = clock_mono_ms();
 	s->started_unix_ms = clock_wall_ms();
 	make_run_id(s->run_id);
@@ -301,6 +304,7 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	return 0;
 broken:
 	server_free(s);
+	server_unblock_signals();
 	return rc;
 }
 
@@ -319,6 +323,7 @@ server_free(struct server *s)
 	if (s->names != NULL)
 		stats_names_free(s->names);
 	mem_free(s->config_path);
+	memory_watch_fini(&s->memory);
 	pthread_mutex_destroy(&s->config_lock);
 	mem_free(s);
 }

@@ -73,6 +73,8 @@ START_TEST(watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share)
 	struct cache_stats st;
 	struct cache *c;
 
+	memory_watch_init(&w);
+	ck_assert_int_ge(w.statm_fd, 0);
 	ck_assert_int_eq(cache_new(&o, &c), 0);
 	/* As if this process, test and all, were to stay within 1 MiB beside it. */
 	w.plan = (struct memory_plan){
@@ -90,6 +92,7 @@ START_TEST(watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share)
 	w.plan.limit_bytes = 1024 * MIB;
 	memory_watch_look(&w, c);
 	ck_assert_uint_eq(w.arena_bytes, 64 * MIB);
+	memory_watch_fini(&w);
 	cache_free(c);
 }
 END_TEST
