@@ -89,7 +89,7 @@ apply_option(struct demo_opts *o, int i)
 	case OPT_SOCKET:
 		if (strlen(optarg) >= sizeof o->socket || optarg[0] == '\0')
 			return cli_usage_error(&cli, "--socket wants a path of 1 to 107 bytes");
-		strcpy(o->socket, optarg);
+		snprintf(o->socket, sizeof o->socket, "%s", optarg);
 		return 0;
 	case OPT_LATENCY:
 		return parse_latency(optarg, &o->latency_ms);

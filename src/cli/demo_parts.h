@@ -15,8 +15,10 @@
 #define DEMO_KEYS 5000             /* of the everyday traffic */
 #define DEMO_SKEW 0.99
 #define DEMO_RATE 20000            /* GETs a second that it aims at, */
-#define DEMO_CONNS 1024            /* over so many connections */
-#define DEMO_COLD_ID 1000000       /* the herd's key; no other traffic has it */
+#define DEMO_WORKERS 2             /* in so many threads, */
+#define DEMO_WORKER_CONNS 512      /* each over so many connections */
+#define DEMO_CONNS (DEMO_WORKERS * DEMO_WORKER_CONNS)
+#define DEMO_COLD_ID 1000000u      /* the herd's key; no other traffic has it */
 #define DEMO_TTL "5s"
 #define DEMO_VALUE_BYTES 400
 

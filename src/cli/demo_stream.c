@@ -15,8 +15,8 @@
 #include "cli/demo_parts.h"
 #include "cli/demo_show.h"
 
-#define WORKERS 2
-#define CONNS (DEMO_CONNS / WORKERS) /* of each worker */
+#define WORKERS DEMO_WORKERS
+#define CONNS DEMO_WORKER_CONNS
 #define EVENTS 128
 
 struct worker {
@@ -52,10 +52,10 @@ worker_ask(struct worker *w, int64_t now_us)
 	struct stream *s = w->stream;
 	int rc = 0;
 
-	w->owed += (double)(now_us - w->last_us) * DEMO_RATE / WORKERS / 1e6;
+	w->owed += (double)(now_us - w->last_us) * DEMO_RATE / (WORKERS * 1e6);
 	w->last_us = now_us;
 	/* What could not be sent in time is not made up for in a burst. */
-	w->owed = MIN(w->owed, CONNS);
+	w->owed = MIN(w->owed, (double)CONNS);
 	for (; w->owed >= 1 && w->n_idle > 0 && rc == 0; w->owed--) {
 		uint64_t id = bench_zipf_draw(&s->zipf, &w->rng);
 
