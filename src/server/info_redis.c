@@ -242,7 +242,6 @@ info_stats(struct info *i)
 	/* Of the rest each row of stats.def is a field. */
 #define LOOP_STAT(name, help) \
 	if (&n.name != &n.connections_received && &n.name != &n.commands_processed && \
-	    &n.name != &n.net_input_bytes && &n.name != &n.net_output_bytes && \
 	    &n.name != &n.error_replies) \
 		info_printf(i, #name ":%" PRId64 "\r\n", n.name);
 #include "stats/stats.def"

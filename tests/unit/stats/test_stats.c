@@ -36,21 +36,21 @@ START_TEST(counters_are_summed_over_loops)
 	struct stats_sum_ns ns;
 	struct stats_sum_command cmd;
 
-	counter_add(&loop[0].net_input_bytes, 3);
-	counter_add(&loop[1].net_input_bytes, 4);
+	counter_add(&loop[0].rejected_connections, 3);
+	counter_add(&loop[1].rejected_connections, 4);
 	counter_inc(&loop[0].ns[5].hits);
 	counter_inc(&loop[1].ns[5].hits);
 	counter_inc(&loop[1].ns[6].hits);
 	counter_inc(&loop[1].commands[9].calls);
 
 	stats_sum_loop(loops, LOOPS, &l);
-	ck_assert_int_eq(l.net_input_bytes, 7);
+	ck_assert_int_eq(l.rejected_connections, 7);
 	stats_sum_ns(loops, LOOPS, 5, &ns);
 	ck_assert_int_eq(ns.hits, 2);
 	stats_sum_command(loops, LOOPS, 9, &cmd);
 	ck_assert_int_eq(cmd.calls, 1);
 	stats_sum_loop(loops, 1, &l);
-	ck_assert_int_eq(l.net_input_bytes, 3);
+	ck_assert_int_eq(l.rejected_connections, 3);
 }
 END_TEST
 
