@@ -153,6 +153,16 @@ reply_status(struct reply *r, const char *text)
 
 #define ERROR_ROOM 256 /* most texts fit, and are formatted once */
 
+static void
+set_code(struct reply *r, const char *text, size_t n)
+{
+	const char *end = memchr(text, ' ', MIN(n, sizeof r->code));
+	size_t len = end != NULL ? (size_t)(end - text) : 0;
+
+	memcpy(r->code, text, len);
+	r->code[len] = '\0';
+}
+
 void
 reply_verror(struct reply *r, const char *fmt, va_list ap)
 {
@@ -161,6 +171,7 @@ reply_verror(struct reply *r, const char *fmt, va_list ap)
 	int n;
 
 	r->failed = true;
+	r->code[0] = '\0';
 	va_copy(again, ap);
 	p = out_reserve(r->out, ERROR_ROOM);
 	n = p != NULL ? vsnprintf(p + 1, ERROR_ROOM - 1, fmt, ap) : -1;
@@ -176,6 +187,7 @@ reply_verror(struct reply *r, const char *fmt, va_list ap)
 	for (int i = 1; i <= n; i++)
 		if ((unsigned char)p[i] < ' ' || p[i] == 0x7f)
 			p[i] = ' ';
+	set_code(r, p + 1, (size_t)n);
 	memcpy(p + 1 + n, "\r\n", 2);
 	out_commit(r->out, (size_t)n + 3);
 }

@@ -48,7 +48,8 @@ enum wire { WIRE_RESP2, WIRE_RESP3 };
 struct reply {
 	struct out *out;
 	enum wire wire;
-	bool failed; /* an error was written; for statistics */
+	bool failed;   /* an error was written; for statistics */
+	char code[32]; /* its first word; empty where that is longer or the whole */
 };
 
 static inline void reply_ok(struct reply *r);                 /* +OK */

@@ -1,4 +1,4 @@
-/* INFO's lines of commands, namespaces and origins, from the rows of
+/* INFO's lines of commands, errors, namespaces and origins, from the rows of
  * commands.def and stats.def. */
 #include "config.h"
 
@@ -57,6 +57,20 @@ print_namespace(struct info *i, unsigned id)
 	    "hit_rate=%.4f,stored=%" PRId64 ",evicted=%" PRId64 ",expired=%" PRId64
 	    ",entries=%" PRId64 ",bytes=%" PRId64 "\r\n",
 	    stats_hit_rate(n.hits, n.misses), n.stored, n.evicted, n.expired, n.entries, n.bytes);
+}
+
+void
+info_errorstats(struct info *i)
+{
+	const struct server *s = i->sl->server;
+	struct stats_sum_error errors[STATS_ERRORS];
+	unsigned n = stats_sum_errors(s->stats, s->n_loops, errors);
+
+	for (unsigned k = 0; k < n; k++) {
+		info_printf(i, "errorstat_");
+		print_name(i, errors[k].name);
+		info_printf(i, ":count=%" PRId64 "\r\n", errors[k].n);
+	}
 }
 
 void

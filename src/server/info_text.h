@@ -30,8 +30,9 @@ void info_replication(struct info *i);
 void info_cpu(struct info *i);
 void info_cluster(struct info *i);
 void info_keyspace(struct info *i);
-/* A line for each command, namespace, origin (info_tables.c). */
+/* A line for each command, kind of error, namespace, origin (info_tables.c). */
 void info_commandstats(struct info *i);
+void info_errorstats(struct info *i);
 void info_namespaces(struct info *i);
 void info_origins(struct info *i);
 /* Sections that have no lines here. */

@@ -60,9 +60,10 @@ reply_unknown_subcommand(struct call *c)
 }
 
 static void
-count_error(struct server_loop *sl, const struct command *cmd)
+count_error(struct server_loop *sl, const struct command *cmd, const struct reply *r)
 {
 	counter_inc(&sl->stats.error_replies);
+	stats_error(&sl->stats, r->code);
 	if (cmd != NULL)
 		counter_inc(&sl->stats.commands[cmd->id].failed);
 }
@@ -93,13 +94,12 @@ run_found(struct session *s, struct call *c)
 	counter_inc(&st->calls);
 	run_timed(c, st);
 	if (unlikely(c->reply->failed))
-		count_error(s->sl, c->cmd);
+		count_error(s->sl, c->cmd, c->reply);
 }
 
 static void
 refuse_call(struct call *c, enum command_lookup found)
 {
-	counter_inc(&c->sl->stats.error_replies);
 	switch (found) {
 	case COMMAND_WRONG_ARITY:
 		counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
@@ -112,6 +112,7 @@ refuse_call(struct call *c, enum command_lookup found)
 		reply_unknown(c);
 		break;
 	}
+	count_error(c->sl, NULL, c->reply);
 }
 
 /* Where the next reply belongs: behind the last one that is owed. */
@@ -218,8 +219,8 @@ session_fail(struct session *s, const char *error)
 	struct reply reply = { .out = session_out(s), .wire = s->wire };
 
 	counter_inc(&s->sl->stats.protocol_errors);
-	counter_inc(&s->sl->stats.error_replies);
 	reply_error(&reply, "ERR %s", error);
+	count_error(s->sl, NULL, &reply);
 	s->closing = true;
 }
 
@@ -344,7 +345,7 @@ parked_done(struct parked *p)
 {
 	p->done = true;
 	if (p->reply.failed)
-		count_error(p->session->sl, p->cmd);
+		count_error(p->session->sl, p->cmd, &p->reply);
 	session_release(p->session);
 }
 

@@ -6,20 +6,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/lock.h"
 #include "base/mem.h"
-
-/* A reset cannot write a loop's counters: they have one writer. It notes what
- * they were, and sums leave that out. The lock keeps a sum from subtracting
- * more than it read. Histograms are told to clear themselves instead, since a
- * maximum cannot be subtracted. */
-struct stats_base {
-	struct lock lock;
-	struct stats_sum_loop loop;
-	struct stats_sum_ns ns[STATS_NAMESPACES];
-	struct stats_sum_origin origins[STATS_ORIGINS]; /* but for latency_us */
-	struct stats_sum_command commands[STATS_COMMANDS];
-};
+#include "stats/base.h"
 
 int
 stats_loop_init(struct stats_loop *s)
@@ -29,11 +17,12 @@ stats_loop_init(struct stats_loop *s)
 	s->origins = mem_calloc(STATS_ORIGINS, sizeof *s->origins);
 	s->commands = mem_calloc(STATS_COMMANDS, sizeof *s->commands);
 	s->tally = mem_calloc(CACHE_CLASSES, sizeof *s->tally);
+	s->errors = mem_calloc(STATS_ERRORS, sizeof *s->errors);
 	s->base = mem_zalloc(sizeof *s->base);
 	if (s->base != NULL)
 		lock_init(&s->base->lock);
 	if (s->ns != NULL && s->origins != NULL && s->commands != NULL && s->tally != NULL &&
-	    s->base != NULL)
+	    s->errors != NULL && s->base != NULL)
 		return 0;
 	stats_loop_fini(s);
 	return -ENOMEM;
@@ -50,6 +39,7 @@ stats_loop_fini(struct stats_loop *s)
 	mem_free(s->origins);
 	mem_free(s->commands);
 	mem_free(s->tally);
+	mem_free(s->errors);
 	mem_free(s->base);
 	*s = (struct stats_loop){ 0 };
 }
@@ -183,6 +173,8 @@ reset_locked(struct stats_base *base, struct stats_loop *s)
 	memset(base->commands, 0, sizeof base->commands);
 	for (unsigned i = 0; i < STATS_COMMANDS; i++)
 		add_command(&base->commands[i], &s->commands[i]);
+	for (unsigned i = 0; i < STATS_ERRORS; i++)
+		base->errors[i] = counter_get(&s->errors[i].n);
 }
 
 void

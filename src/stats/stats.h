@@ -6,6 +6,7 @@
 #ifndef PANNIER_STATS_STATS_H
 #define PANNIER_STATS_STATS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,15 @@ struct stats_command {
 	struct counter calls, usec, rejected, failed;
 };
 
+/* Error replies of one kind: those that begin with one word. */
+#define STATS_ERRORS 129 /* the last one is for all further kinds, as of Redis's 128 */
+#define STATS_ERROR_NAME 32
+
+struct stats_error {
+	char name[STATS_ERROR_NAME]; /* written once */
+	struct counter n;
+};
+
 struct stats_base;
 
 struct stats_loop {
@@ -43,12 +53,18 @@ struct stats_loop {
 	struct stats_origin *origins;   /* [STATS_ORIGINS] */
 	struct stats_command *commands; /* [STATS_COMMANDS] */
 	struct cache_tally *tally;      /* [CACHE_CLASSES] */
+	struct stats_error *errors;     /* [STATS_ERRORS] */
+	atomic_uint n_errors;           /* of those, with a name */
 	struct stats_base *base;        /* what the last reset found, under its lock */
 };
 
 /* 0 or -ENOMEM. */
 int stats_loop_init(struct stats_loop *s) MUST_CHECK;
 void stats_loop_fini(struct stats_loop *s);
+
+/* An error reply was sent that begins with this word ("" or a long one: counted
+ * as ERR). The loop's own. */
+void stats_error(struct stats_loop *s, const char *word);
 
 /* Names of namespaces and origins by number; number 0 of namespaces is
  * "default". Thread-safe (a lock of its own for the *_id() calls, which come
@@ -83,6 +99,10 @@ struct stats_sum_origin {
 struct stats_sum_command {
 	int64_t calls, usec, rejected, failed;
 };
+struct stats_sum_error {
+	char name[STATS_ERROR_NAME];
+	int64_t n;
+};
 
 /* Each sets all of *out. The one of an origin holds memory afterwards: the
  * caller owes histogram_sum_fini(&out->latency_us). */
@@ -93,6 +113,9 @@ void stats_sum_origin(struct stats_loop *const *loops, unsigned n, unsigned id,
     struct stats_sum_origin *out);
 void stats_sum_command(struct stats_loop *const *loops, unsigned n, unsigned id,
     struct stats_sum_command *out);
+/* Kinds of errors that there were, by name; how many. */
+unsigned stats_sum_errors(struct stats_loop *const *loops, unsigned n,
+    struct stats_sum_error out[STATS_ERRORS]);
 /* CONFIG RESETSTAT: what was counted so far is subtracted from now on. The
  * gauges (entries, bytes) are left alone. Thread-safe against the loops. */
 void stats_reset(struct stats_loop *const *loops, unsigned n);

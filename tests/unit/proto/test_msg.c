@@ -226,6 +226,22 @@ write_one_of_each(struct reply *r)
 	reply_push(r, 1);
 }
 
+START_TEST(an_error_leaves_its_code_for_the_statistics)
+{
+	struct reply r = reply_in(WIRE_RESP2);
+
+	reply_error(&r, "OOM %s", "no room");
+	ck_assert_str_eq(r.code, "OOM");
+	reply_error(&r, "alone");
+	ck_assert_str_eq(r.code, "");
+	reply_error(&r, "%s text", "A-CODE-OF-31-CHARACTERS-IS-GOOD");
+	ck_assert_str_eq(r.code, "A-CODE-OF-31-CHARACTERS-IS-GOOD");
+	reply_error(&r, "%s text", "A-CODE-OF-32-CHARACTERS-IS-NONE!");
+	ck_assert_str_eq(r.code, "");
+	out_fini(&out);
+}
+END_TEST
+
 START_TEST(without_memory_the_queue_is_marked_and_refs_are_released)
 {
 	unsigned long n, seen;
@@ -281,6 +297,7 @@ main(void)
 	    doubles_are_printed_as_redis_prints_them, verbatim_text_names_its_format_in_resp3,
 	    aggregates_count_elements_or_pairs, an_error_is_one_line_whatever_is_in_it,
 	    errors_of_every_length_are_whole,
+	    an_error_leaves_its_code_for_the_statistics,
 	    without_memory_the_queue_is_marked_and_refs_are_released);
 	SUITE_ADD(s, "batch", a_batch_keeps_its_requests_while_it_grows);
 	return suite_main(s);

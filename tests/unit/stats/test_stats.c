@@ -227,7 +227,7 @@ START_TEST(every_refused_allocation_is_reported)
 
 	for (at = 1, mem_fail_nth(at, 0); stats_loop_init(&l) == -ENOMEM; mem_fail_nth(++at, 0))
 		;
-	ck_assert_uint_eq(at, 6);
+	ck_assert_uint_eq(at, 7);
 	stats_loop_fini(&l);
 	for (at = 1, mem_fail_nth(at, 0); (n = stats_names_new()) == NULL; mem_fail_nth(++at, 0))
 		;
@@ -250,6 +250,60 @@ START_TEST(a_hit_rate_needs_reads)
 END_TEST
 
 static void
+assert_errors(const char *expected)
+{
+	struct stats_sum_error e[STATS_ERRORS];
+	unsigned n = stats_sum_errors(loops, LOOPS, e);
+	char text[256] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s=%lld ", e[i].name,
+		    (long long)e[i].n);
+	ck_assert_str_eq(text, expected);
+}
+
+START_TEST(errors_are_summed_by_their_first_word)
+{
+	assert_errors("");
+	stats_error(&loop[0], "OOM");
+	stats_error(&loop[0], "ERR");
+	stats_error(&loop[1], "ERR");
+	stats_error(&loop[1], "ORIGIN");
+	stats_error(&loop[1], "");
+	stats_error(&loop[1], "A-WORD-OF-MORE-THAN-32-CHARACTERS");
+	assert_errors("ERR=4 OOM=1 ORIGIN=1 ");
+	stats_reset(loops, LOOPS);
+	assert_errors("");
+	stats_error(&loop[0], "ORIGIN");
+	assert_errors("ORIGIN=1 ");
+}
+END_TEST
+
+/* An origin can make up words. */
+START_TEST(kinds_of_errors_are_bounded)
+{
+	struct stats_sum_error e[STATS_ERRORS];
+	char word[16];
+	int64_t sum = 0, others = 0;
+
+	for (int i = 0; i < 300; i++) {
+		snprintf(word, sizeof word, "WORD%d", i);
+		stats_error(&loop[i % LOOPS], word);
+		stats_error(&loop[i % LOOPS], word);
+	}
+	ck_assert_uint_eq(stats_sum_errors(loops, LOOPS, e), STATS_ERRORS);
+	for (unsigned i = 0; i < STATS_ERRORS; i++) {
+		sum += e[i].n;
+		if (strcmp(e[i].name, "ERRORSTATS_OVERFLOW") == 0)
+			others = e[i].n;
+	}
+	ck_assert_int_eq(sum, 600);
+	ck_assert_int_eq(others, 600 - 2 * (STATS_ERRORS - 1));
+}
+END_TEST
+
+static void
 add_loop_tests(Suite *s)
 {
 	TCase *tc = tcase_create("sums");
@@ -261,6 +315,8 @@ add_loop_tests(Suite *s)
 	tcase_add_test(tc, latencies_of_an_origin_join_over_loops);
 	tcase_add_test(tc, a_reset_starts_counts_anew_and_leaves_gauges_alone);
 	tcase_add_test(tc, a_reset_beside_counting_loops_never_shows_a_negative_count);
+	tcase_add_test(tc, errors_are_summed_by_their_first_word);
+	tcase_add_test(tc, kinds_of_errors_are_bounded);
 	suite_add_tcase(s, tc);
 }
 
