@@ -21,61 +21,77 @@ at(const struct cache_cursor *cur, uint32_t ref)
 	return arena_at(&cur->cache->arena, ref);
 }
 
-/* Short keys are most keys, and a call of memcmp() costs more than they. */
+/* Not memcmp(): most keys are short, and without any call cache_open() needs no
+ * stack frame. */
 static inline bool
 same_bytes(const char *a, const char *b, size_t n)
 {
-	uint64_t x, y, p, q;
+	uint64_t x, y;
 
-	if (n > 32 || n < 8)
-		return n == 0 || memcmp(a, b, n) == 0;
+	if (unlikely(n < 8)) {
+		for (size_t i = 0; i < n; i++)
+			if (a[i] != b[i])
+				return false;
+		return true;
+	}
 	for (size_t i = 0; i + 8 < n; i += 8) {
 		memcpy(&x, a + i, 8);
 		memcpy(&y, b + i, 8);
 		if (x != y)
 			return false;
 	}
-	memcpy(&p, a + n - 8, 8);
-	memcpy(&q, b + n - 8, 8);
-	return p == q;
+	memcpy(&x, a + n - 8, 8);
+	memcpy(&y, b + n - 8, 8);
+	return x == y;
 }
 
-static bool
+static inline bool
 same_key(const struct cache *c, const struct entry *e, uint32_t word, struct slice key)
 {
 	if (unlikely(word_is_large(word))) {
 		struct slice have = entry_key(c, e, word);
 
-		return have.len == key.len && memcmp(have.ptr, key.ptr, key.len) == 0;
+		return have.len == key.len && same_bytes(have.ptr, key.ptr, key.len);
 	}
 	return same_bytes(entry_body(e, word), key.ptr, key.len);
 }
 
-static uint32_t
+struct found {
+	uint32_t ref; /* 0: nothing */
+	uint32_t word;
+	const struct entry *e;
+};
+
+static ALWAYS_INLINE struct found
 find(const struct cache *c, const struct shard *sh, struct slice key, uint64_t hash)
 {
 	uint32_t ref = *table_chain(sh, hash), want = word_of_key_len(key.len);
 
-	while (ref != 0) {
+	while (likely(ref != 0)) {
 		const struct entry *e = arena_at(&c->arena, ref);
 		uint32_t word = entry_word(e);
 
-		if ((word & WORD_KEY_MASK) == want && same_key(c, e, word, key))
-			return ref;
+		if (likely((word & WORD_KEY_MASK) == want && same_key(c, e, word, key)))
+			return (struct found){ ref, word, e };
 		ref = e->chain;
 	}
-	return 0;
+	return (struct found){ 0, 0, NULL };
+}
+
+static ALWAYS_INLINE void
+stand_on_found(struct cache_cursor *cur, const struct cache *c, struct found f)
+{
+	cur->ref = f.ref;
+	cur->value = entry_value(c, f.e, f.word);
+	cur->expires_ms = entry_expiry(f.e, f.word);
 }
 
 static void
 stand_on(struct cache_cursor *cur, uint32_t ref)
 {
 	const struct entry *e = at(cur, ref);
-	uint32_t word = entry_word(e);
 
-	cur->ref = ref;
-	cur->value = entry_value(cur->cache, e, word);
-	cur->expires_ms = entry_expiry(e, word);
+	stand_on_found(cur, cur->cache, (struct found){ ref, entry_word(e), e });
 }
 
 static void
@@ -87,15 +103,17 @@ stand_on_nothing(struct cache_cursor *cur)
 }
 
 static void
-touch(struct shard *sh, uint32_t ref, uint64_t hash)
+touch(const struct cache_cursor *cur)
 {
-	if (sh->policy->touch == NULL)
-		queue_touch(sh, ref);
+	struct shard *sh = cur->shard;
+
+	if (likely(sh->policy->touch == NULL))
+		queue_touch(&cur->cache->arena, sh, cur->ref);
 	else
-		sh->policy->touch(sh, ref, hash);
+		sh->policy->touch(sh, cur->ref, cur->hash);
 }
 
-static void
+static NOINLINE void
 leave(struct cache_cursor *cur, enum leave why)
 {
 	entry_leave_locked(cur->cache, cur->thread, cur->shard, cur->ref, cur->hash, why);
@@ -103,12 +121,55 @@ leave(struct cache_cursor *cur, enum leave why)
 	stand_on_nothing(cur);
 }
 
+/* What is rare is a call at the end, for the same reason. */
+static NOINLINE enum cache_result
+open_expired(struct cache_cursor *cur)
+{
+	leave(cur, LEAVE_EXPIRED);
+	return CACHE_MISS;
+}
+
+static NOINLINE enum cache_result
+open_touched(struct cache_cursor *cur)
+{
+	cur->shard->policy->touch(cur->shard, cur->ref, cur->hash);
+	return CACHE_HIT;
+}
+
+/* What the cursor already knows comes in registers. */
+static ALWAYS_INLINE enum cache_result
+look_locked(struct cache_cursor *cur, struct cache *c, struct shard *sh, struct slice key,
+    uint64_t hash, unsigned flags)
+{
+	struct found f = find(c, sh, key, hash);
+
+	if (unlikely(f.ref == 0)) {
+		stand_on_nothing(cur);
+		return CACHE_MISS;
+	}
+	stand_on_found(cur, c, f);
+	if (cur->expires_ms != CACHE_NEVER && unlikely(cur->expires_ms <= cur->thread->now_ms))
+		return open_expired(cur);
+	if (flags & CACHE_TOUCH) {
+		if (unlikely(sh->policy->touch != NULL))
+			return open_touched(cur);
+		queue_touch(&c->arena, sh, f.ref);
+	}
+	return CACHE_HIT;
+}
+
+static NOINLINE enum cache_result
+open_late(struct cache_cursor *cur, unsigned flags)
+{
+	shard_lock(cur->shard);
+	return look_locked(cur, cur->cache, cur->shard, cur->key, cur->hash, flags);
+}
+
 enum cache_result
 cache_open(struct cache *c, struct cache_thread *t, struct slice key, uint64_t hash,
     unsigned flags, struct cache_cursor *cur)
 {
 	struct shard *sh = shard_of(c, hash);
-	uint32_t ref;
 
 	cur->cache = c;
 	cur->thread = t;
@@ -116,20 +177,11 @@ cache_open(struct cache *c, struct cache_thread *t, struct slice key, uint64_t h
 	cur->key = key;
 	cur->hash = hash;
 	cur->changed = 0;
-	shard_lock(sh);
-	ref = find(c, sh, key, hash);
-	if (ref == 0) {
-		stand_on_nothing(cur);
-		return CACHE_MISS;
-	}
-	stand_on(cur, ref);
-	if (cur->expires_ms != CACHE_NEVER && cur->expires_ms <= t->now_ms) {
-		leave(cur, LEAVE_EXPIRED);
-		return CACHE_MISS;
-	}
-	if (flags & CACHE_TOUCH)
-		touch(sh, ref, hash);
-	return CACHE_HIT;
+	/* It has missed a flush, or somebody holds it. A flush that comes between
+	 * the two comes while this call lasts, as it may. */
+	if (unlikely(!shard_follows(sh, pool_gen(&c->pool)) || !lock_try(&sh->lock)))
+		return open_late(cur, flags);
+	return look_locked(cur, c, sh, key, hash, flags);
 }
 
 void
@@ -140,19 +192,21 @@ cache_remove(struct cache_cursor *cur)
 		leave(cur, LEAVE_REMOVED);
 }
 
+static NOINLINE void
+close_changed(struct cache_cursor *cur)
+{
+	table_adjust(cur->shard);
+	shard_unlock(cur->shard);
+	work_after_write(cur->cache, cur->thread, cur->changed);
+}
+
 void
 cache_close(struct cache_cursor *cur)
 {
-	struct shard *sh = cur->shard;
-	uint32_t changed = cur->changed;
-
-	if (changed == 0) {
-		shard_unlock(sh);
-		return;
-	}
-	table_adjust(sh);
-	shard_unlock(sh);
-	work_after_write(cur->cache, cur->thread, changed);
+	if (cur->changed == 0)
+		shard_unlock(cur->shard);
+	else
+		close_changed(cur);
 }
 
 /* --- put --------------------------------------------------------------------------- */
@@ -235,7 +289,7 @@ rewrite(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_
 	if (word & WORD_TTL)
 		store_expiry(cur, e, expires_ms);
 	shard_write_end(cur->shard);
-	touch(cur->shard, cur->ref, cur->hash);
+	touch(cur);
 	cur->expires_ms = expires_ms;
 	return true;
 }

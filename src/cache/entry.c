@@ -6,28 +6,6 @@
 
 #include "cache/impl.h"
 
-struct slice
-entry_key(const struct cache *c, const struct entry *e, uint32_t word)
-{
-	if (unlikely(word_is_large(word))) {
-		const struct entry_large *l = entry_large(e, word);
-
-		return slice_of(extent_at(&c->extents, l->extent), l->key_len);
-	}
-	return slice_of(entry_body(e, word), word_key_len(word));
-}
-
-struct slice
-entry_value(const struct cache *c, const struct entry *e, uint32_t word)
-{
-	if (unlikely(word_is_large(word))) {
-		const struct entry_large *l = entry_large(e, word);
-
-		return slice_of(extent_at(&c->extents, l->extent) + l->key_len, l->value_len);
-	}
-	return slice_of(entry_body(e, word) + word_key_len(word), word_value_len(word));
-}
-
 uint64_t
 entry_footprint(const struct entry *e, uint32_t word)
 {

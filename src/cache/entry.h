@@ -135,7 +135,7 @@ word_bytes(uint32_t word)
 static inline char *
 entry_body(const struct entry *e, uint32_t word)
 {
-	return (char *)(uintptr_t)(e + 1) + (word & WORD_TTL ? EXPIRY_BYTES : 0);
+	return (char *)(uintptr_t)(e + 1) + EXPIRY_BYTES * !!(word & WORD_TTL);
 }
 
 static inline struct entry_large *

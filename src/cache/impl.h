@@ -108,12 +108,18 @@ shard_of(const struct cache *c, uint64_t hash)
 /* --- shard.c: locking, with the flush that the shard may have missed ---------- */
 void shard_follow_locked(struct shard *sh, uint32_t gen);
 
+static inline bool
+shard_follows(const struct shard *sh, uint32_t gen)
+{
+	return atomic_load_explicit(&sh->gen, memory_order_relaxed) == gen;
+}
+
 static inline void
 shard_catch_up(struct shard *sh)
 {
 	uint32_t gen = pool_gen(&sh->cache->pool);
 
-	if (unlikely(atomic_load_explicit(&sh->gen, memory_order_relaxed) != gen))
+	if (unlikely(!shard_follows(sh, gen)))
 		shard_follow_locked(sh, gen);
 }
 
@@ -135,8 +141,28 @@ bool work_lock_shard(const struct work *w, struct shard *sh) MUST_CHECK;
 void work_unlock_shard(const struct work *w, struct shard *sh);
 
 /* --- entry.c: content ----------------------------------------------------------- */
-struct slice entry_key(const struct cache *c, const struct entry *e, uint32_t word);
-struct slice entry_value(const struct cache *c, const struct entry *e, uint32_t word);
+static inline struct slice
+entry_key(const struct cache *c, const struct entry *e, uint32_t word)
+{
+	if (unlikely(word_is_large(word))) {
+		const struct entry_large *l = entry_large(e, word);
+
+		return slice_of(extent_at(&c->extents, l->extent), l->key_len);
+	}
+	return slice_of(entry_body(e, word), word_key_len(word));
+}
+
+static inline struct slice
+entry_value(const struct cache *c, const struct entry *e, uint32_t word)
+{
+	if (unlikely(word_is_large(word))) {
+		const struct entry_large *l = entry_large(e, word);
+
+		return slice_of(extent_at(&c->extents, l->extent) + l->key_len, l->value_len);
+	}
+	return slice_of(entry_body(e, word) + word_key_len(word), word_value_len(word));
+}
+
 /* All that it takes, for tallies and for policies. */
 uint64_t entry_footprint(const struct entry *e, uint32_t word);
 /* Whether it goes to an extent. */

@@ -60,15 +60,6 @@ queue_remove(struct shard *sh, unsigned queue, uint32_t ref)
 }
 
 void
-queue_touch(struct shard *sh, uint32_t ref)
-{
-	if (sh->head->queues[0].older == ref)
-		return;
-	link_out(sh, at(sh, ref));
-	link_in(sh, 0, ref);
-}
-
-void
 queue_moved(struct shard *sh, uint32_t ref, uint32_t by)
 {
 	const struct entry *e = at(sh, ref);

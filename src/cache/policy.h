@@ -47,7 +47,28 @@ uint32_t queue_oldest(struct shard *sh, unsigned queue);
 uint32_t queue_newer(struct shard *sh, unsigned queue, uint32_t ref);
 /* `by` is a copy of `ref` and takes its place; whichever queue. */
 void queue_moved(struct shard *sh, uint32_t ref, uint32_t by);
-/* To the front of queue 0. */
-void queue_touch(struct shard *sh, uint32_t ref);
+
+/* To the front of queue 0. In line, for it is done to every hit. `a` is the
+ * shard's. */
+static inline void
+queue_touch(const struct arena *a, struct shard *sh, uint32_t ref)
+{
+	struct entry *head = &sh->head->queues[0], *e, *front;
+	uint32_t front_ref = head->older, newer, older, head_ref;
+
+	if (unlikely(front_ref == ref))
+		return;
+	e = arena_at(a, ref);
+	front = arena_at(a, front_ref);
+	newer = e->newer;
+	older = e->older;
+	head_ref = front->newer; /* e is not at the front, so this stays */
+	link_set(&((struct entry *)arena_at(a, newer))->older, older);
+	link_set(&((struct entry *)arena_at(a, older))->newer, newer);
+	link_set(&e->newer, head_ref);
+	link_set(&e->older, front_ref);
+	link_set(&front->newer, ref);
+	link_set(&head->older, ref);
+}
 
 #endif
