@@ -55,6 +55,12 @@ arena_budget(const struct arena *a)
 	return atomic_load_explicit(&a->budget_pages, memory_order_relaxed);
 }
 
+static inline int64_t
+pages_bytes(int64_t pages)
+{
+	return pages * (int64_t)PAGE_BYTES;
+}
+
 static inline void *
 arena_at(const struct arena *a, uint32_t ref)
 {

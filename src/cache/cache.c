@@ -247,7 +247,7 @@ cache_prefetch_entry(const struct cache *c, uint64_t hash)
 uint64_t
 cache_max_entry(const struct cache *c)
 {
-	return ((uint64_t)arena_budget(&c->arena) << PAGE_SHIFT) / MAX_ENTRY_SHARE;
+	return (uint64_t)pages_bytes(arena_budget(&c->arena)) / MAX_ENTRY_SHARE;
 }
 
 uint64_t
@@ -299,13 +299,13 @@ cache_stats(const struct cache *c, struct cache_stats *out)
 	const struct pool *p = &c->pool;
 	int64_t segs = (int64_t)atomic_load(&p->n_segs) * p->seg_bytes;
 	int64_t empty = (int64_t)atomic_load(&p->n_free) * p->seg_bytes;
-	int64_t left = (arena_budget(&c->arena) - arena_used(&c->arena)) << PAGE_SHIFT;
-	int64_t values = atomic_load(&c->extents.live_pages) << PAGE_SHIFT;
+	int64_t left = pages_bytes(arena_budget(&c->arena) - arena_used(&c->arena));
+	int64_t values = pages_bytes(atomic_load(&c->extents.live_pages));
 
 	*out = (struct cache_stats){ .shards = c->n_shards };
 	sum_shards(c, out);
-	out->budget_bytes = (uint64_t)arena_budget(&c->arena) << PAGE_SHIFT;
-	out->used_bytes = (uint64_t)arena_used(&c->arena) << PAGE_SHIFT;
+	out->budget_bytes = (uint64_t)pages_bytes(arena_budget(&c->arena));
+	out->used_bytes = (uint64_t)pages_bytes(arena_used(&c->arena));
 	out->live_bytes = not_negative(pool_live(p) + values);
 	out->dead_bytes = not_negative(segs - empty - pool_live(p) - pool_waste(p));
 	out->free_bytes = not_negative(empty + left);

@@ -445,7 +445,7 @@ cache_pin(struct cache_cursor *cur, struct out_ref *ref)
 	struct cache *c = cur->cache;
 	const struct entry *e;
 	uint32_t word;
-	uint64_t most = ((uint64_t)arena_budget(&c->arena) << PAGE_SHIFT) / PIN_SHARE;
+	uint64_t most = (uint64_t)pages_bytes(arena_budget(&c->arena)) / PIN_SHARE;
 	uint64_t token;
 
 	assert(lock_held(&cur->shard->lock));

@@ -20,7 +20,7 @@ evict_excess(const struct cache *c, uint64_t more)
 	int64_t segs = atomic_load_explicit(&p->n_segs, memory_order_relaxed);
 	int64_t others = arena_used(&c->arena) - segs * p->seg_pages -
 	    atomic_load_explicit(&c->extents.released_pages, memory_order_relaxed);
-	int64_t room = (arena_budget(&c->arena) - others) << PAGE_SHIFT;
+	int64_t room = pages_bytes(arena_budget(&c->arena) - others);
 
 	return pool_live(p) + pool_waste(p) + (int64_t)SLACK_SEGMENTS * p->seg_bytes +
 	    atomic_load_explicit(&c->ahead, memory_order_relaxed) + (int64_t)more - room;

@@ -51,7 +51,7 @@ free_a_segment(const struct work *w, uint32_t bytes, bool urgent)
 static void
 set_ahead(struct cache *c, int64_t ahead)
 {
-	int64_t most = (arena_budget(&c->arena) << PAGE_SHIFT) / AHEAD_SHARE;
+	int64_t most = pages_bytes(arena_budget(&c->arena)) / AHEAD_SHARE;
 
 	atomic_store_explicit(&c->ahead, MAX(MIN(ahead, most), 0), memory_order_relaxed);
 }
