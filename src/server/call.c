@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "server/server.h"
+#include "server/internal.h"
 #include "server/session.h"
 
 cmd_handler *const command_handlers[CMD_COUNT] = {
@@ -56,6 +56,14 @@ void
 call_invalid_expire(struct call *c)
 {
 	reply_error(c->reply, "ERR invalid expire time in '%s' command", c->cmd->name);
+}
+
+size_t
+call_reply_max(const struct call *c)
+{
+	struct conn_limits l = server_conn_limits(c->sl->server, server_config(c->sl));
+
+	return l.output_hard_bytes / 2;
 }
 
 /* --- time ------------------------------------------------------------------------- */

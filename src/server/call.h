@@ -56,6 +56,10 @@ void call_put_failed(struct call *c, int rc);
 /* "ERR invalid expire time in 'x' command" */
 void call_invalid_expire(struct call *c);
 
+/* How many bytes a reply that is made as a whole may have: the connection is
+ * closed for one that is larger than its output may be, so an error is better. */
+size_t call_reply_max(const struct call *c);
+
 /* The value that an open cursor stands on: copied, or sent from where it lies. */
 void reply_value(struct reply *r, struct store_cursor *cur);
 

@@ -176,10 +176,14 @@ cmd_client_info(struct call *c)
 
 /* --- LIST -------------------------------------------------------------------- */
 
-/* What CLIENT LIST ID asked for, in its order; n 0: everybody. */
-struct wanted {
+/* What was asked for. Passed from loop to loop, so that one at a time has it. */
+struct listing {
+	size_t max_bytes;
+	bool too_long;
+	bool some;      /* CLIENT LIST ID: those below, and not everybody */
 	size_t n;
-	uint64_t ids[];
+	uint64_t *sorted;
+	uint64_t ids[]; /* [n], in the order of the request; then sorted[n] */
 };
 
 struct line {
@@ -187,18 +191,35 @@ struct line {
 	struct slice text; /* with its end of line */
 };
 
+static int
+id_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool
+is_listed(const struct listing *l, const struct session *s)
+{
+	return !l->some || bsearch(&s->id, l->sorted, l->n, sizeof s->id, id_cmp) != NULL;
+}
+
 /* Runs on each loop. A line for which there is no memory is left out. */
 static void
 print_loop(struct server_loop *sl, struct buf *to, void *arg)
 {
+	struct listing *l = arg;
 	int64_t now_ms = loop_now_ms(sl->loop);
 
-	(void)arg;
 	list_foreach(it, &sl->sessions) {
 		const struct session *s = list_entry(it, struct session, link);
 
-		if (print_session(to, s, now_ms) != 0)
+		if (l->too_long)
 			return;
+		if (is_listed(l, s) && print_session(to, s, now_ms) != 0)
+			return;
+		l->too_long = buf_len(to) > l->max_bytes;
 	}
 }
 
@@ -253,12 +274,12 @@ lines_of(struct slice text, size_t n)
 /* A client that is named again is not printed again, so that a request
  * cannot ask for more than there is. */
 static int
-append_wanted(struct buf *to, struct line *lines, size_t n, const struct wanted *w)
+append_wanted(struct buf *to, struct line *lines, size_t n, const struct listing *l)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < w->n; i++) {
-		struct line key = { .id = w->ids[i] };
+	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+		struct line key = { .id = l->ids[i] };
 		struct line *hit = bsearch(&key, lines, n, sizeof *lines, line_cmp);
 
 		if (hit != NULL) {
@@ -280,7 +301,7 @@ append_all(struct buf *to, const struct line *lines, size_t n)
 }
 
 static void
-reply_lines(struct reply *r, struct slice joined, const struct wanted *w)
+reply_lines(struct reply *r, struct slice joined, const struct listing *l)
 {
 	size_t n = count_lines(joined);
 	struct line *lines = lines_of(joined, n);
@@ -289,7 +310,7 @@ reply_lines(struct reply *r, struct slice joined, const struct wanted *w)
 
 	buf_init(&text);
 	if (lines != NULL)
-		rc = w != NULL ? append_wanted(&text, lines, n, w) : append_all(&text, lines, n);
+		rc = l->some ? append_wanted(&text, lines, n, l) : append_all(&text, lines, n);
 	if (rc == 0)
 		reply_verbatim(r, buf_slice(&text));
 	else
@@ -301,33 +322,60 @@ reply_lines(struct reply *r, struct slice joined, const struct wanted *w)
 static void
 finish_list(struct reply *r, struct slice joined, void *arg)
 {
-	if (r != NULL)
-		reply_lines(r, joined, arg);
+	const struct listing *l = arg;
+
+	if (r != NULL && l->too_long)
+		reply_error(r, "ERR too many clients for one reply, use CLIENT LIST ID");
+	else if (r != NULL)
+		reply_lines(r, joined, l);
 	mem_free(arg);
+}
+
+/* Room for n ids; NULL: the error reply is written. */
+static struct listing *
+listing_new(struct call *c, size_t n)
+{
+	struct listing *l = mem_zalloc(sizeof *l + 2 * n * sizeof l->ids[0]);
+
+	if (l == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return NULL;
+	}
+	l->max_bytes = call_reply_max(c);
+	l->some = n > 0;
+	l->n = n;
+	l->sorted = l->ids + n;
+	return l;
+}
+
+static void
+list_all(struct call *c)
+{
+	struct listing *l = listing_new(c, 0);
+
+	if (l != NULL)
+		call_gather(c, print_loop, finish_list, l);
 }
 
 static void
 list_by_id(struct call *c)
 {
-	size_t n = c->argc - 3;
-	struct wanted *w = mem_alloc(sizeof *w + n * sizeof w->ids[0]);
+	struct listing *l = listing_new(c, c->argc - 3);
 
-	if (w == NULL) {
-		call_put_failed(c, -ENOMEM);
+	if (l == NULL)
 		return;
-	}
-	w->n = n;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < l->n; i++) {
 		int64_t id;
 
 		if (parse_i64(c->argv[3 + i], &id) != 0) {
 			reply_error(c->reply, "ERR Invalid client ID");
-			mem_free(w);
+			mem_free(l);
 			return;
 		}
-		w->ids[i] = (uint64_t)id;
+		l->ids[i] = l->sorted[i] = (uint64_t)id;
 	}
-	call_gather(c, print_loop, finish_list, w);
+	qsort(l->sorted, l->n, sizeof l->sorted[0], id_cmp);
+	call_gather(c, print_loop, finish_list, l);
 }
 
 /* Every client is a normal one; the other types that Redis knows are empty. */
@@ -337,7 +385,7 @@ list_by_type(struct call *c, struct slice type)
 	static const char *const none[] = { "slave", "replica", "pubsub", "master" };
 
 	if (slice_caseeq(type, SLICE("normal"))) {
-		call_gather(c, print_loop, finish_list, NULL);
+		list_all(c);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(none); i++)
@@ -352,7 +400,7 @@ void
 cmd_client_list(struct call *c)
 {
 	if (c->argc == 2)
-		call_gather(c, print_loop, finish_list, NULL);
+		list_all(c);
 	else if (c->argc == 4 && slice_caseeq(c->argv[2], SLICE("type")))
 		list_by_type(c, c->argv[3]);
 	else if (c->argc > 3 && slice_caseeq(c->argv[2], SLICE("id")))

@@ -12,7 +12,6 @@
 
 #include "base/glob.h"
 #include "base/parse.h"
-#include "server/internal.h"
 
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_BYTES_MAX (4u << 20)  /* of keys looked at in one SCAN */
@@ -127,20 +126,10 @@ reply_found(struct reply *r, const struct walk *w)
 
 /* --- KEYS ------------------------------------------------------------------ */
 
-/* The reply is made as a whole: the connection is closed for one that is
- * larger than its output may be, and so an error is better. */
-static size_t
-keys_bytes_max(const struct call *c)
-{
-	struct conn_limits l = server_conn_limits(c->sl->server, server_config(c->sl));
-
-	return l.output_hard_bytes / 2;
-}
-
 void
 cmd_keys(struct call *c)
 {
-	size_t max = keys_bytes_max(c);
+	size_t max = call_reply_max(c);
 	enum walk_end end;
 	uint64_t cursor = 0;
 	struct walk w;
