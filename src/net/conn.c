@@ -131,6 +131,7 @@ on_ready(struct watch *w, int events)
 		conn_end(c, CONN_ERROR);
 		return;
 	}
+	c->active_ms = loop_now_ms(c->pool->loop);
 	if ((events & WATCH_WRITE) != 0)
 		c->want_write = false;
 	if ((events & WATCH_READ) != 0)
@@ -169,6 +170,12 @@ void *
 conn_data(const struct conn *c)
 {
 	return c->data;
+}
+
+int64_t
+conn_active_ms(const struct conn *c)
+{
+	return c->active_ms;
 }
 
 int

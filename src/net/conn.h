@@ -80,6 +80,10 @@ struct out *conn_out(struct conn *c);
 void conn_flush(struct conn *c);
 /* More than output_pause_bytes are unsent, those of this on_input() included. */
 bool conn_out_full(const struct conn *c);
+/* When bytes last came or went in a turn without on_input(), monotonic: a
+ * large request that comes in pieces, a large reply that is read in pieces.
+ * 0: never. */
+int64_t conn_active_ms(const struct conn *c);
 /* Bytes of input kept, bytes of output unsent. */
 size_t conn_in_bytes(const struct conn *c);
 size_t conn_out_bytes(const struct conn *c);

@@ -51,6 +51,7 @@ struct conn {
 	struct list work; /* in pool.marked */
 	struct list soft; /* in pool.over_soft */
 	int64_t soft_since_ms;
+	int64_t active_ms; /* see conn_active_ms() */
 	unsigned holds;   /* replies owed: conn_hold() */
 	bool in_input;    /* on_input() is on the stack */
 	/* None of them in the usual case, which is one comparison. */

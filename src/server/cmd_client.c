@@ -155,7 +155,7 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
 	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
 	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
-	    (now_ms - s->created_ms) / 1000, (now_ms - s->last_ms) / 1000, flags, in, out,
+	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags, in, out,
 	    sizeof *s + in + out, out > 0 ? "rw" : "r",
 	    cmd != NULL ? cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));

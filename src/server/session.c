@@ -344,6 +344,7 @@ void
 parked_done(struct parked *p)
 {
 	p->done = true;
+	p->session->last_ms = loop_now_ms(p->session->sl->loop);
 	if (p->reply.failed)
 		count_error(p->session->sl, p->cmd, &p->reply);
 	session_release(p->session);
@@ -427,6 +428,12 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	list_push_tail(&sl->sessions, &s->link);
 	counter_inc(&sl->clients);
 	counter_inc(&sl->stats.connections_received);
+}
+
+int64_t
+session_active_ms(const struct session *s)
+{
+	return MAX(s->last_ms, conn_active_ms(s->conn));
 }
 
 void

@@ -32,6 +32,8 @@ struct session {
 
 /* For the listener: a new descriptor, handed to this loop. Owns fd. */
 void session_new(struct server_loop *sl, int fd, const char *listener_name);
+/* When the client last sent, read or was answered; monotonic. */
+int64_t session_active_ms(const struct session *s);
 /* Answers what is owed, then closes. */
 void session_drain(struct session *s);
 
