@@ -18,6 +18,7 @@
 #define MAX_ENTRY_SHARE 4
 #define SHARDS_MAX 1024
 #define SHARDS_AUTO_MAX 64
+#define POLICY_ALIGN 4096
 #define SHARD_AUTO_BYTES (1u << 20)
 /* Address space, as multiples or shares of reserve_bytes. */
 #define TABLES_SHARE 4
@@ -154,10 +155,33 @@ init_shards(struct cache *c, const struct layout *l, enum cache_policy policy)
 
 	c->shard_shift = 64 - bits;
 	for (unsigned i = 0; i < c->n_shards; i++) {
-		shard_init(&c->shards[i], c, &heads[i],
+		struct shard *sh = &c->shards[i];
+
+		shard_init(sh, c, &heads[i],
 		    c->arena.base + l->tables_at + ((uint64_t)i << PAGE_SHIFT), PAGE_SHIFT + bits);
-		c->shards[i].policy = policy_of(policy);
+		sh->policy = policy_of(policy);
+		if (c->policy_mem != NULL) {
+			sh->policy_bytes = c->policy_shard_bytes;
+			sh->policy_mem = c->policy_mem + i * sh->policy_bytes;
+		}
 	}
+}
+
+/* Lies on the heap, but counts against the budget. By the first budget, for
+ * good: what it tells of is statistics, of which less is worth a little less. */
+static int
+policy_alloc(struct cache *c, const struct policy *p, uint64_t budget_bytes)
+{
+	uint64_t bytes;
+
+	if (p->memory == NULL)
+		return 0;
+	bytes = round_up(p->memory(budget_bytes) / c->n_shards + 1, POLICY_ALIGN);
+	if (!arena_take(&c->arena, bytes * c->n_shards >> PAGE_SHIFT))
+		return -EINVAL;
+	c->policy_mem = mem_calloc(c->n_shards, bytes);
+	c->policy_shard_bytes = bytes;
+	return c->policy_mem != NULL ? 0 : -ENOMEM;
 }
 
 /* The heap gives 16 bytes of alignment; shards want cache lines of their own. */
@@ -197,10 +221,17 @@ cache_new(const struct cache_opts *o, struct cache **out)
 	if (rc != 0)
 		goto fail;
 	lock_init(&c->work);
+	rc = policy_alloc(c, policy_of(o->policy), o->budget_bytes);
+	if (rc != 0)
+		goto fail_policy;
 	init_shards(c, &l, o->policy);
 	set_mark_gap(c);
 	*out = c;
 	return 0;
+fail_policy:
+	extents_fini(&c->extents);
+	pool_fini(&c->pool);
+	arena_fini(&c->arena);
 fail:
 	mem_free(c->shards_mem);
 	mem_free(c);
@@ -218,6 +249,7 @@ cache_free(struct cache *c)
 	extents_fini(&c->extents);
 	pool_fini(&c->pool);
 	arena_fini(&c->arena);
+	mem_free(c->policy_mem);
 	mem_free(c->shards_mem);
 	mem_free(c);
 }

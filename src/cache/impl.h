@@ -82,6 +82,8 @@ struct cache {
 	_Atomic(uint32_t) ahead_time; /* when it was looked at last */
 	_Atomic(int64_t) cleaned_bytes;
 	_Atomic(bool) wants_page; /* a table could not grow */
+	uint8_t *policy_mem; /* of all shards, owned; NULL: it needs none */
+	uint64_t policy_shard_bytes;
 	_Atomic(uint32_t) mark_gap; /* segments between markers, see policy.h */
 	_Atomic(uint32_t) evict_shard;
 	_Atomic(uint64_t) evict_until;

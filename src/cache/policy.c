@@ -4,6 +4,8 @@
 
 #include "cache/impl.h"
 
+#define BYTES_STEP 14 /* 16 KiB */
+
 static struct entry *
 at(const struct shard *sh, uint32_t ref)
 {
@@ -45,18 +47,26 @@ footprint(const struct shard *sh, uint32_t ref)
 	return (int64_t)entry_footprint(e, entry_word(e));
 }
 
+/* Read without the lock by who compares shards. */
+static void
+count_bytes(struct shard *sh, unsigned queue, int64_t by)
+{
+	__atomic_store_n(&sh->queue_bytes[queue], sh->queue_bytes[queue] + (uint64_t)by,
+	    __ATOMIC_RELAXED);
+}
+
 void
 queue_push(struct shard *sh, unsigned queue, uint32_t ref)
 {
 	link_in(sh, queue, ref);
-	sh->queue_bytes[queue] += (uint64_t)footprint(sh, ref);
+	count_bytes(sh, queue, footprint(sh, ref));
 }
 
 void
 queue_remove(struct shard *sh, unsigned queue, uint32_t ref)
 {
 	link_out(sh, at(sh, ref));
-	sh->queue_bytes[queue] -= (uint64_t)footprint(sh, ref);
+	count_bytes(sh, queue, -footprint(sh, ref));
 }
 
 void
@@ -89,7 +99,8 @@ policy_mark(struct shard *sh, uint32_t time, uint32_t gap)
 	struct entry *marker = &sh->head->markers[sh->marker_next];
 
 	/* At the same times in all shards, so that they can be compared. */
-	if (likely(time - sh->marked < gap) || sh->markers_in == SHARD_MARKERS)
+	if (likely(time - sh->marked < gap) || sh->markers_in == SHARD_MARKERS ||
+	    sh->policy->by_bytes)
 		return;
 	time -= time % gap;
 	link_set(&marker->chain, time);
@@ -141,8 +152,19 @@ policy_next(const struct shard *sh)
 /* An entry was used last when or after it was written, which its segment tells,
  * and not before the marker behind it. Where nothing is read, the first is
  * exact; where all is, the second is about right. */
-uint64_t
-policy_age(const struct shard *sh)
+static uint64_t
+age_by_bytes(const struct shard *sh)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned q = 0; q < SHARD_QUEUES; q++)
+		bytes += __atomic_load_n(&sh->queue_bytes[q], __ATOMIC_RELAXED);
+	/* In steps, so that the shards need not be compared for each entry. */
+	return shard_get(&sh->count) == 0 ? UINT64_MAX : (UINT64_MAX / 2 - bytes) >> BYTES_STEP;
+}
+
+static uint64_t
+age_by_time(const struct shard *sh)
 {
 	uint32_t ref = link_get(&sh->head->queues[0].newer);
 	uint32_t time = atomic_load_explicit(&sh->oldest, memory_order_relaxed);
@@ -154,6 +176,12 @@ policy_age(const struct shard *sh)
 	if (ref == head_ref(sh, 0))
 		return shard_get(&sh->count) == 0 ? UINT64_MAX : 0;
 	return MAX(time, pool_time_of(&sh->cache->pool, ref));
+}
+
+uint64_t
+policy_age(const struct shard *sh)
+{
+	return sh->policy->by_bytes ? age_by_bytes(sh) : age_by_time(sh);
 }
 
 /* --- LRU, exact: one queue, whose bytes nobody asks for ----- */
@@ -209,7 +237,10 @@ policy_of(enum cache_policy which)
 	switch (which) {
 	case CACHE_LRU:
 		return &lru;
-	default:
-		return NULL;
+	case CACHE_S3FIFO:
+		return &policy_s3fifo;
+	case CACHE_TINYLFU:
+		return &policy_tinylfu;
 	}
+	return NULL;
 }

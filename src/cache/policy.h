@@ -11,6 +11,12 @@
 
 struct policy {
 	const char *name;
+	/* Shards are evicted from by how many bytes they hold, not by how long
+	 * their first queue's end has waited. */
+	bool by_bytes;
+	/* What it wants beside the entries, in bytes for a budget; each shard gets
+	 * its part as policy_mem, zeroed. NULL: nothing. */
+	uint64_t (*memory)(uint64_t budget_bytes);
 	/* A new entry; its word is set, its links are not. */
 	void (*insert)(struct shard *sh, uint32_t ref, uint64_t hash);
 	/* An entry with the same key takes the place of `ref`: a use. */
@@ -25,6 +31,9 @@ struct policy {
 	void (*evict)(struct shard *sh, uint32_t ref, uint64_t hash);
 };
 
+extern const struct policy policy_s3fifo, policy_tinylfu;
+
+/* NULL: there is none of that number. */
 const struct policy *policy_of(enum cache_policy which);
 
 /* Puts a marker into the shard's first queue where it is time for one. */

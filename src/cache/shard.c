@@ -15,7 +15,7 @@ queues_reset(struct shard *sh)
 
 		link_set(&head->newer, ref);
 		link_set(&head->older, ref);
-		sh->queue_bytes[q] = 0;
+		__atomic_store_n(&sh->queue_bytes[q], 0, __ATOMIC_RELAXED);
 	}
 	sh->markers_in = 0;
 }

@@ -45,6 +45,9 @@ struct shard {
 	_Atomic(uint64_t) user_bytes;
 	_Atomic(uint64_t) evicted, expired;
 	uint64_t queue_bytes[SHARD_QUEUES];
+	uint8_t *policy_mem;     /* what the policy keeps beside the entries */
+	uint64_t policy_bytes;
+	uint64_t policy_counted; /* the policy's own */
 } __attribute__((aligned(64)));
 
 void shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,

@@ -26,8 +26,11 @@ static const struct choice level_choices[] = {
 	{ "debug", "debug" }, { "info", "notice" }, { "warn", "warning" }, { "error", "nothing" },
 };
 
-/* In the order of enum cache_policy; a policy is named here once it is built. */
-static const struct choice eviction_choices[] = { { "lru", "allkeys-lru" } };
+/* In the order of enum cache_policy. To Redis's clients the last is the nearest of
+ * its own; s3fifo has none. */
+static const struct choice eviction_choices[] = {
+	{ "lru", "allkeys-lru" }, { "s3fifo", "s3fifo" }, { "tinylfu", "allkeys-lfu" },
+};
 
 static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
 
