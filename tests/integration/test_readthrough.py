@@ -121,7 +121,7 @@ class ReadThrough(harness.Case):
         self.assertEqual(c("GET", "user:1"), b"warm")
         begun = time.monotonic()
         self.assertIn("ORIGIN", str(c.error("GET", "user:2")))
-        self.assertLess(time.monotonic() - begun, 0.55 + (2 if harness.SANITIZER else 0.2))
+        self.assertLess(time.monotonic() - begun, 0.55 + (3 if harness.SANITIZER else 1))
 
     def test_silent_origin_is_an_error_by_the_deadline_for_all_waiters(self):
         d = self.routed()
@@ -140,7 +140,7 @@ class ReadThrough(harness.Case):
         self.assertEqual(len(set(errors)), 1)
         self.assertIn("no answer within", errors[0])
         self.assertGreaterEqual(took, 0.5)
-        self.assertLess(took, 0.55 + (3 if harness.SANITIZER else 0.3))
+        self.assertLess(took, 0.55 + (3 if harness.SANITIZER else 1))
         self.assertEqual(self.users.count("/users/1"), 1)
 
     def test_error_is_not_cached(self):
@@ -319,7 +319,7 @@ namespaces:
         begun = time.monotonic()
         self.assertIsNone(other("GET", "page:1"))
         self.assertGreaterEqual(time.monotonic() - begun, 0.6)
-        self.assertLess(time.monotonic() - begun, 0.7 + (3 if harness.SANITIZER else 0.5))
+        self.assertLess(time.monotonic() - begun, 0.7 + (3 if harness.SANITIZER else 1))
 
     def test_holder_that_asks_again_does_not_wait_for_itself(self):
         d = self.daemon(self.CONFIG.replace("700ms", "60s"))
