@@ -144,7 +144,8 @@ bench(struct bench_opts *o)
 	bool watched = !o->quiet && (o->progress || isatty(STDERR_FILENO));
 	bench_watch *watch = watched ? print_moment : NULL;
 	struct bench_trace trace = { 0 };
-	char err[512], address[320];
+	static char address[320]; /* o keeps it */
+	char err[512];
 	int code = EX_OK;
 
 	if (o->socket == NULL) {
