@@ -105,11 +105,19 @@ set_entry(struct store_cursor *cur, bool found, struct slice value, unsigned fla
 	return *rc == 0 ? SET_DONE : SET_FAILED;
 }
 
+/* To put a value of this length. */
+static enum cache_result
+open_to_put(struct call *c, size_t len, unsigned flags, struct store_cursor *cur)
+{
+	store_make_room(c->store, c->argv[1].len + len);
+	return call_open(c, flags | STORE_WRITE, cur);
+}
+
 /* SET_FAILED: the error reply is written. */
 static enum set_outcome
 set_key(struct call *c, struct slice value, unsigned flags, int64_t expires_ms, struct value *old)
 {
-	unsigned how = STORE_WRITE;
+	unsigned how = 0;
 	struct store_cursor cur;
 	enum set_outcome outcome;
 	bool found;
@@ -120,7 +128,7 @@ set_key(struct call *c, struct slice value, unsigned flags, int64_t expires_ms, 
 		how |= STORE_TOUCH;
 	if (flags & OPT_GET)
 		how |= STORE_COUNT;
-	found = call_open(c, how, &cur) == CACHE_HIT;
+	found = open_to_put(c, value.len, how, &cur) == CACHE_HIT;
 	outcome = set_entry(&cur, found, value, flags, expires_ms, old, &rc);
 	store_close(&cur);
 	if (outcome == SET_FAILED) {
@@ -147,7 +155,7 @@ set_plain(struct call *c, struct slice value, int64_t expires_ms)
 	struct store_cursor cur;
 	int rc;
 
-	call_open(c, STORE_WRITE, &cur);
+	open_to_put(c, value.len, 0, &cur);
 	rc = cache_put(&cur.c, &value, 1, expires_ms);
 	store_close(&cur);
 	if (rc == 0)

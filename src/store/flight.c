@@ -75,6 +75,8 @@ flight_land(struct flight *f, const struct origin_result *r, struct list *waiter
 {
 	struct pending *p = &f->p;
 
+	if (r->status == ORIGIN_OK && r->ttl_ms != 0)
+		store_make_room(f->sl, p->key.len + blob_slice(r->body).len);
 	lock_acquire(&p->stripe->lock);
 	if (!p->detached) {
 		if (r->status == ORIGIN_OK)

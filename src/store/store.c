@@ -330,12 +330,19 @@ store_close(struct store_cursor *cur)
 		close_written(cur);
 }
 
+void
+store_make_room_now(struct store_loop *sl, size_t bytes)
+{
+	cache_make_room(sl->store->cache, &sl->thread, bytes);
+}
+
 int
 store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
 {
 	struct store_cursor cur;
 	int rc;
 
+	store_make_room(sl, key.len + value.len);
 	store_open(sl, key, STORE_WRITE, &cur);
 	rc = cache_put(&cur.c, &value, 1, expires_ms);
 	store_close(&cur);

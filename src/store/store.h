@@ -84,6 +84,17 @@ enum cache_result store_open_hashed(struct store_loop *sl, struct slice key, uin
 void store_prefetch(const struct store_loop *sl, uint64_t hash);
 void store_prefetch_entry(const struct store_loop *sl, uint64_t hash);
 
+/* Before a store_open() that is to put so many bytes: room for large ones is made
+ * here, while nobody waits behind a lock. */
+#define STORE_LARGE_BYTES (64u << 10)
+void store_make_room_now(struct store_loop *sl, size_t bytes);
+static inline void
+store_make_room(struct store_loop *sl, size_t bytes)
+{
+	if (unlikely(bytes > STORE_LARGE_BYTES))
+		store_make_room_now(sl, bytes);
+}
+
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
     MUST_CHECK;

@@ -2,6 +2,8 @@
 
 #include "unit/server/handlers.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
 
 START_TEST(set_takes_its_options_in_any_order)
@@ -175,6 +177,38 @@ START_TEST(refused_for_lack_of_memory_changes_nothing)
 }
 END_TEST
 
+static uint64_t
+evicted(void)
+{
+	struct cache_stats st;
+
+	cache_stats(store_cache(server->store), &st);
+	return st.evicted;
+}
+
+START_TEST(room_for_a_large_value_is_made_before_its_key_is_locked)
+{
+	static char bytes[4 << 20];
+	char key[16];
+	struct slice argv[] = { SLICE("SET"), { key, 0 }, slice_of(bytes, 1000) };
+	uint64_t before;
+
+	for (unsigned i = 0; evicted() == 0 || i % 100000 != 0; i++) {
+		argv[1].len = (size_t)snprintf(key, sizeof key, "%u", i);
+		ck_assert_str_eq(ask_args(argv, 3), "+OK\r\n");
+	}
+	before = evicted();
+	store_make_room(server->loops[0].store, STORE_LARGE_BYTES);
+	ck_assert_uint_eq(evicted(), before);
+	store_make_room(server->loops[0].store, sizeof bytes);
+	ck_assert_uint_gt(evicted(), before + 3000);
+	before = evicted();
+	argv[2].len = sizeof bytes - 100;
+	ck_assert_str_eq(ask_args(argv, 3), "+OK\r\n");
+	ck_assert_uint_lt(evicted(), before + 100); /* what every put does ahead of time */
+}
+END_TEST
+
 int
 main(void)
 {
@@ -192,6 +226,7 @@ main(void)
 	tcase_add_test(t, mset_needs_pairs);
 	tcase_add_test(t, counters_stop_at_the_ends_of_64_bits);
 	tcase_add_test(t, refused_for_lack_of_memory_changes_nothing);
+	tcase_add_test(t, room_for_a_large_value_is_made_before_its_key_is_locked);
 	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);
 	return suite_main(s);
