@@ -22,6 +22,8 @@ void server_unblock_signals(void);
 /* Gives namespaces and origins of cfg their numbers. */
 int server_number_names(struct server *s, struct config *cfg, char *err, size_t err_size)
     MUST_CHECK;
+/* Loads what cfg's origins need, before a request has to wait for it. */
+int server_prepare_origins(const struct config *cfg, char *err, size_t err_size) MUST_CHECK;
 uint64_t server_memory_limit(const struct config *cfg);
 int server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct memory_plan *out,
     char *err, size_t err_size) MUST_CHECK;

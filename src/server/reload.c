@@ -92,6 +92,8 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	int rc = server_plan_memory(cfg, s->memory.plan.base_bytes, &plan, err, err_size);
 
 	if (rc == 0)
+		rc = server_prepare_origins(cfg, err, err_size);
+	if (rc == 0)
 		rc = server_number_names(s, cfg, err, err_size);
 	if (rc != 0) {
 		config_free(cfg);

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "config/machine.h"
+#include "origin/origin.h"
 #include "proto/command.h"
 #include "server/internal.h"
 
@@ -61,6 +62,14 @@ server_number_names(struct server *s, struct config *cfg, char *err, size_t err_
 			    o->name, STATS_ORIGINS);
 	}
 	return 0;
+}
+
+int
+server_prepare_origins(const struct config *cfg, char *err, size_t err_size)
+{
+	int rc = cfg->n_origins != 0 ? origin_prepare(cfg) : 0;
+
+	return rc == 0 ? 0 : fail(err, err_size, rc, "%s", origin_unsupported());
 }
 
 uint64_t
@@ -291,6 +300,9 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	                                                    : machine_threads_auto("/"));
 	log_set_level((enum log_level)cfg->log_level);
 	if ((rc = server_make_routes(s, cfg, err, err_size)) != 0)
+		goto broken;
+	/* Before memory is planned: libraries are part of what is there already. */
+	if ((rc = server_prepare_origins(routes_config(s->routes), err, err_size)) != 0)
 		goto broken;
 	if (config_path != NULL && (s->config_path = mem_strdup(config_path)) == NULL) {
 		rc = fail(err, err_size, -ENOMEM, "out of memory");
