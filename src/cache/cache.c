@@ -16,7 +16,6 @@
 #define SEGMENTS_LEAST 24
 #define SMALL_SHARE 4    /* of a segment: the largest entry that lies in one */
 #define MAX_ENTRY_SHARE 4
-#define SHARDS_MAX 1024
 #define SHARDS_AUTO_MAX 64
 #define POLICY_ALIGN 4096
 #define SHARD_AUTO_BYTES (1u << 20)
@@ -99,7 +98,7 @@ opts_check(const struct cache_opts *o, uint64_t reserve, unsigned shards)
 {
 	if (o->budget_bytes < CACHE_BUDGET_MIN || o->budget_bytes > reserve || reserve > REF_REACH)
 		return -EINVAL;
-	if (shards > SHARDS_MAX || (shards & (shards - 1)) != 0)
+	if (shards > CACHE_SHARDS_MAX || (shards & (shards - 1)) != 0)
 		return -EINVAL;
 	if (policy_of(o->policy) == NULL)
 		return -EINVAL;

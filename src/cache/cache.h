@@ -24,11 +24,19 @@
 #include "stats/tally.h"
 
 #define CACHE_NEVER 0 /* expires_ms of an entry that does not expire */
+#define CACHE_SHARDS_MAX 1024
+
+/* Shards that a thread holds together; see cache_hold_begin(). */
+struct cache_hold {
+	uint64_t shards[CACHE_SHARDS_MAX / 64]; /* a bit for each */
+	uint64_t owed; /* bytes written, to be paid for at the end */
+};
 
 /* One for each thread that calls in; zeroed, then the two fields are set. */
 struct cache_thread {
 	int64_t now_ms;            /* the caller keeps it current */
 	struct cache_tally *tally; /* [CACHE_CLASSES], the caller's */
+	struct cache_hold *hold;   /* the cache's own */
 };
 
 enum cache_policy { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
@@ -108,6 +116,17 @@ void cache_close(struct cache_cursor *cur);
  * past cache_close(), until its release() is called (on any thread). False
  * where it is small, or too many bytes are pinned already: copy it then. */
 bool cache_pin(struct cache_cursor *cur, struct out_ref *ref);
+
+/* --- several keys at once ------------------------------------------------- */
+
+/* Between begin and end nobody else sees or changes a key of the shards that
+ * were added: cursors on them are opened and closed as ever, one at a time, but
+ * their locks stay taken. A cursor on another shard may not be opened. */
+void cache_hold_init(struct cache_hold *h);
+void cache_hold_add(const struct cache *c, struct cache_hold *h, uint64_t hash);
+void cache_hold_add_all(const struct cache *c, struct cache_hold *h);
+void cache_hold_begin(struct cache *c, struct cache_thread *t, struct cache_hold *h);
+void cache_hold_end(struct cache *c, struct cache_thread *t);
 
 /* --- all of it --------------------------------------------------------- */
 

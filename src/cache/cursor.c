@@ -161,7 +161,8 @@ look_locked(struct cache_cursor *cur, struct cache *c, struct shard *sh, struct 
 static NOINLINE enum cache_result
 open_late(struct cache_cursor *cur, unsigned flags)
 {
-	shard_lock(cur->shard);
+	shard_enter(cur->thread, cur->shard);
+	cur->changed = cur->thread->hold != NULL; /* cache_close() looks closer then */
 	return look_locked(cur, cur->cache, cur->shard, cur->key, cur->hash, flags);
 }
 
@@ -177,7 +178,8 @@ cache_open(struct cache *c, struct cache_thread *t, struct slice key, uint64_t h
 	cur->key = key;
 	cur->hash = hash;
 	cur->changed = 0;
-	/* It has missed a flush, or somebody holds it. A flush that comes between
+	/* It has missed a flush, or somebody holds it, maybe this thread, together
+	 * with others (hold.c): who holds some is always late. A flush that comes between
 	 * the two comes while this call lasts, as it may. */
 	if (unlikely(!shard_follows(sh, pool_gen(&c->pool)) || !lock_try(&sh->lock)))
 		return open_late(cur, flags);
@@ -195,6 +197,14 @@ cache_remove(struct cache_cursor *cur)
 static NOINLINE void
 close_changed(struct cache_cursor *cur)
 {
+	struct cache_hold *hold = cur->thread->hold;
+
+	if (hold != NULL) {
+		if (cur->changed > 1)
+			table_adjust(cur->shard);
+		hold->owed += cur->changed - 1;
+		return;
+	}
 	table_adjust(cur->shard);
 	shard_unlock(cur->shard);
 	work_after_write(cur->cache, cur->thread, cur->changed);

@@ -2,7 +2,8 @@
  *
  * Locks, in the order in which one may wait for them:
  *
- *   1  shard.lock   one at a time; a second one only by trylock
+ *   1  shard.lock   one at a time, a second one only by trylock; or several, as
+ *                   cache_hold_begin() takes them, in the order of their index
  *   2  cache.work   the cleaner and the crawler: one thread at a time. Its
  *                   holder takes shards by trylock alone, so that a cursor's
  *                   holder, who needs room, may wait for it
@@ -138,7 +139,34 @@ shard_unlock(struct shard *sh)
 	lock_release(&sh->lock);
 }
 
-/* Also true where the worker's cursor holds it already. */
+/* For a thread that may hold its shards together (hold.c) already. */
+static inline bool
+hold_has(const struct cache_hold *h, const struct shard *sh)
+{
+	unsigned i = (unsigned)(sh - sh->cache->shards);
+
+	return h != NULL && (h->shards[i / 64] >> i % 64 & 1) != 0;
+}
+
+static inline void
+shard_enter(const struct cache_thread *t, struct shard *sh)
+{
+	if (likely(t->hold == NULL)) {
+		shard_lock(sh);
+		return;
+	}
+	assert(hold_has(t->hold, sh) && lock_held(&sh->lock));
+	shard_catch_up(sh);
+}
+
+static inline void
+shard_leave(const struct cache_thread *t, struct shard *sh)
+{
+	if (t->hold == NULL)
+		shard_unlock(sh);
+}
+
+/* Also true where the worker's cursor, or its thread, holds it already. */
 bool work_lock_shard(const struct work *w, struct shard *sh) MUST_CHECK;
 void work_unlock_shard(const struct work *w, struct shard *sh);
 

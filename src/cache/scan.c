@@ -97,7 +97,7 @@ scan_shard(const struct cache *c, const struct cache_thread *t, struct shard *sh
 {
 	size_t bytes = 0;
 
-	shard_lock(sh);
+	shard_enter(t, sh);
 	for (int k = 0; k < BUCKETS_MAX && *found < count && *point < POINT_END; k++) {
 		uint64_t end;
 		uint32_t i = bucket_at(table_size(sh), *point, &end);
@@ -110,7 +110,7 @@ scan_shard(const struct cache *c, const struct cache_thread *t, struct shard *sh
 		*point = end;
 		bytes = 0;
 	}
-	shard_unlock(sh);
+	shard_leave(t, sh);
 	return bytes;
 }
 

@@ -62,7 +62,7 @@ shard_follow_locked(struct shard *sh, uint32_t gen)
 bool
 work_lock_shard(const struct work *w, struct shard *sh)
 {
-	if (sh == w->mine)
+	if (sh == w->mine || hold_has(w->t->hold, sh))
 		return true;
 	if (!lock_try(&sh->lock))
 		return false;
@@ -73,6 +73,6 @@ work_lock_shard(const struct work *w, struct shard *sh)
 void
 work_unlock_shard(const struct work *w, struct shard *sh)
 {
-	if (sh != w->mine)
+	if (sh != w->mine && !hold_has(w->t->hold, sh))
 		lock_release(&sh->lock);
 }

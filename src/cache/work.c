@@ -166,11 +166,10 @@ cache_make_room(struct cache *c, struct cache_thread *t, uint64_t bytes)
 void
 cache_flush(struct cache *c, struct cache_thread *t)
 {
-	(void)t;
 	pool_flush(&c->pool);
 	for (unsigned i = 0; i < c->n_shards; i++) {
-		shard_lock(&c->shards[i]); /* follows */
-		shard_unlock(&c->shards[i]);
+		shard_enter(t, &c->shards[i]); /* follows */
+		shard_leave(t, &c->shards[i]);
 	}
 }
 

@@ -313,18 +313,46 @@ cmd_getex(struct call *c)
 	}
 }
 
-/* One key after another: another client may see some of them set already. */
+/* Nothing is set where one of them can never fit. */
+static int
+mset_check(const struct call *c)
+{
+	uint64_t most = cache_max_entry(store_cache(c->sl->server->store));
+
+	for (uint32_t i = 1; i < c->argc; i += 2)
+		if (c->argv[i].len + c->argv[i + 1].len > most)
+			return -E2BIG;
+	return 0;
+}
+
+static int
+mset_all(struct call *c)
+{
+	struct store_atomic a;
+	int rc = 0;
+
+	store_atomic_init(&a, c->store);
+	for (uint32_t i = 1; i < c->argc; i += 2)
+		store_atomic_add(&a, c->argv[i], store_hash(c->store, c->argv[i]));
+	store_atomic_begin(&a);
+	for (uint32_t i = 1; rc == 0 && i < c->argc; i += 2)
+		rc = store_set(c->store, c->argv[i], c->argv[i + 1], CACHE_NEVER);
+	store_atomic_end(&a);
+	return rc;
+}
+
 void
 cmd_mset(struct call *c)
 {
-	int rc = 0;
+	int rc;
 
 	if (c->argc % 2 == 0) {
 		call_wrong_args(c);
 		return;
 	}
-	for (uint32_t i = 1; rc == 0 && i < c->argc; i += 2)
-		rc = store_set(c->store, c->argv[i], c->argv[i + 1], CACHE_NEVER);
+	rc = mset_check(c);
+	if (rc == 0)
+		rc = mset_all(c);
 	if (rc == 0)
 		reply_ok(c->reply);
 	else

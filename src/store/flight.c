@@ -29,23 +29,17 @@ struct flight {
 static const char no_memory[] = "out of memory";
 
 void
-flight_detach_all(struct store *s)
+flight_detach_all_locked(struct stripe *st)
 {
-	for (unsigned i = 0; i < STRIPES; i++) {
-		struct stripe *st = &s->stripes[i];
+	for (unsigned b = 0; b < STRIPE_BUCKETS; b++) {
+		struct pending **link = &st->buckets[b];
 
-		lock_acquire(&st->lock);
-		for (unsigned b = 0; b < STRIPE_BUCKETS; b++) {
-			struct pending **link = &st->buckets[b];
-
-			while (*link != NULL) {
-				if ((*link)->is_lease)
-					link = &(*link)->next;
-				else
-					pending_unlink_locked(link);
-			}
+		while (*link != NULL) {
+			if ((*link)->is_lease)
+				link = &(*link)->next;
+			else
+				pending_unlink_locked(link);
 		}
-		lock_release(&st->lock);
 	}
 }
 

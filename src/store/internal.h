@@ -61,6 +61,7 @@ struct store_loop {
 	const struct config_namespace *only; /* its one namespace; NULL: has several */
 	struct list retired;        /* of earlier ones, with fetches under way */
 	struct cache_thread thread;
+	struct store_atomic *atomic; /* the bracket that is open, else NULL */
 };
 
 /* --- pending.c: the table --------------------------------------------------- */
@@ -98,8 +99,8 @@ enum store_answer waiter_refuse(struct store_waiter *w, struct store_loop *sl,
 /* `ns` has an origin. The cursor is open on STORE_HIT. */
 enum store_answer flight_join(struct store_loop *sl, const struct config_namespace *ns,
     struct slice key, uint64_t hash, struct store_cursor *cur, struct store_waiter *w);
-/* All flights lose the right to store. */
-void flight_detach_all(struct store *s);
+/* All flights of the stripe lose the right to store. */
+void flight_detach_all_locked(struct stripe *st);
 
 /* --- lease.c ------------------------------------------------------------------- */
 
@@ -110,19 +111,14 @@ enum store_answer lease_seek(struct store_loop *sl, const struct config_namespac
  * where the client left. */
 void lease_arrived(struct store_waiter *w);
 
-/* What a write did to the key's lease, told when no lock is held any more. */
-struct lease_news {
-	struct list waiters;
-	enum fill_status status;
-	struct store_waiter *promoted;
-	struct lease *ended;
-};
-/* The key was written; present: it has a value now. */
+/* What writes did to keys' leases goes to store_news, told when no lock is held
+ * any more. The key was written; present: it has a value now. */
 void lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, bool present,
-    struct lease_news *news);
-void lease_tell(struct lease_news *news);
+    struct store_news *news);
 /* Everything was flushed. */
-void lease_void_all(struct store *s);
+void lease_void_all_locked(struct stripe *st, struct store_news *news);
+void news_init(struct store_news *news);
+void news_tell(struct store_news *news);
 
 /* --- store.c ------------------------------------------------------------------- */
 
@@ -133,6 +129,20 @@ void origin_sets_sweep(struct store_loop *sl);
 /* The client for an origin of os, made now if need be; NULL: it can't be. */
 struct origin_client *origin_set_client(struct origin_set *os, struct store_loop *sl,
     const struct config_origin *cfg);
+
+/* Most configurations that are only a cache have one namespace. */
+static inline const struct config_namespace *
+namespace_of(const struct store_loop *sl, struct slice key)
+{
+	return sl->only != NULL ? sl->only : routes_find(sl->origins->routes, key);
+}
+
+/* Whether somebody may be filling the namespace's keys: those have stripes. */
+static inline bool
+is_filled(const struct config_namespace *ns)
+{
+	return ns->origin_cfg != NULL || ns->coalesce == COALESCE_LEASE;
+}
 
 static inline struct stats_ns *
 store_ns_stats(struct store_loop *sl, const struct config_namespace *ns)

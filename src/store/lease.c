@@ -275,91 +275,97 @@ lease_seek(struct store_loop *sl, const struct config_namespace *ns, struct slic
 
 /* --- writing --------------------------------------------------------------------------- */
 
-static void
-send_home(struct lease *le)
+void
+news_init(struct store_news *news)
 {
-	loop_post(le->home->loop, &le->task);
+	list_init(&news->waiters);
+	news->ended = NULL;
+}
+
+/* A waiter that gets a lease comes to its loop before the lease's end does,
+ * should there be news of both. */
+void
+news_tell(struct store_news *news)
+{
+	struct list *it;
+
+	while ((it = list_pop_head(&news->waiters)) != NULL) {
+		struct store_waiter *w = list_entry(it, struct store_waiter, link);
+
+		loop_post(w->sl->loop, &w->task);
+	}
+	while (news->ended != NULL) {
+		struct lease *le = lease_of(news->ended);
+
+		news->ended = le->p.next;
+		loop_post(le->home->loop, &le->task);
+	}
+}
+
+static void
+news_add_waiters(struct store_news *news, struct list *waiters, enum fill_status status)
+{
+	struct list *it;
+
+	while ((it = list_pop_head(waiters)) != NULL) {
+		list_entry(it, struct store_waiter, link)->status = status;
+		list_push_tail(&news->waiters, it);
+	}
+}
+
+/* The lease ends, and its first waiter gets another. */
+static struct store_waiter *
+pass_on_locked(struct pending **link, struct store_news *news)
+{
+	struct pending *p = *link;
+	struct store_waiter *w;
+	struct list rest;
+
+	list_init(&rest);
+	w = promote_locked(link, &rest);
+	if (w != NULL)
+		list_push_tail(&news->waiters, &w->link);
+	news_add_waiters(news, &rest, FILL_NOT_FOUND);
+	p->next = news->ended;
+	news->ended = p;
+	return w;
 }
 
 void
 lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, bool present,
-    struct lease_news *news)
+    struct store_news *news)
 {
-	struct pending **link = pending_find_locked(st, hash, key);
+	struct pending **link = pending_find_locked(st, hash, key), *p = *link;
+	struct list waiters;
 
-	list_init(&news->waiters);
-	news->ended = NULL;
-	news->promoted = NULL;
-	news->status = FILL_AGAIN;
-	if (*link == NULL || !(*link)->is_lease)
+	if (p == NULL || !p->is_lease)
 		return;
-	news->ended = lease_of(*link);
-	if (present) {
-		waiters_take_locked(*link, &news->waiters);
-		pending_unlink_locked(link);
-	} else {
-		news->status = FILL_NOT_FOUND;
-		news->promoted = promote_locked(link, &news->waiters);
+	if (!present) {
+		pass_on_locked(link, news);
+		return;
 	}
+	list_init(&waiters);
+	waiters_take_locked(p, &waiters);
+	news_add_waiters(news, &waiters, FILL_AGAIN);
+	pending_unlink_locked(link);
+	p->next = news->ended;
+	news->ended = p;
 }
 
 void
-lease_tell(struct lease_news *news)
+lease_void_all_locked(struct stripe *st, struct store_news *news)
 {
-	if (news->promoted != NULL)
-		loop_post(news->promoted->sl->loop, &news->promoted->task);
-	send_all(&news->waiters, news->status);
-	if (news->ended != NULL)
-		send_home(news->ended);
-}
-
-/* Promoted waiters go to *promoted; the leases that end are chained by next. */
-static struct pending *
-void_stripe_locked(struct stripe *st, struct list *promoted, struct list *rest)
-{
-	struct pending *ended = NULL;
-
 	for (unsigned b = 0; b < STRIPE_BUCKETS; b++) {
 		struct pending **link = &st->buckets[b];
 
 		while (*link != NULL) {
-			struct pending *p = *link;
 			struct store_waiter *w = NULL;
+			bool stays = !(*link)->is_lease;
 
-			if (p->is_lease) {
-				w = promote_locked(link, rest);
-				p->next = ended;
-				ended = p;
-				if (w != NULL)
-					list_push_tail(promoted, &w->link);
-			}
-			if (*link != NULL && (!p->is_lease || (w != NULL && w->lease != NULL)))
+			if (!stays)
+				w = pass_on_locked(link, news);
+			if (stays || (w != NULL && w->lease != NULL))
 				link = &(*link)->next;
-		}
-	}
-	return ended;
-}
-
-void
-lease_void_all(struct store *s)
-{
-	for (unsigned i = 0; i < STRIPES; i++) {
-		struct stripe *st = &s->stripes[i];
-		struct list promoted, rest;
-		struct pending *ended;
-
-		list_init(&promoted);
-		list_init(&rest);
-		lock_acquire(&st->lock);
-		ended = void_stripe_locked(st, &promoted, &rest);
-		lock_release(&st->lock);
-		send_all(&promoted, FILL_NOT_FOUND);
-		send_all(&rest, FILL_NOT_FOUND);
-		while (ended != NULL) {
-			struct pending *p = ended;
-
-			ended = p->next;
-			send_home(lease_of(p));
 		}
 	}
 }

@@ -233,13 +233,6 @@ store_loop_set_now(struct store_loop *sl, int64_t now_ms)
 
 /* --- one key -------------------------------------------------------------------- */
 
-/* Most configurations that are only a cache have one namespace. */
-static inline const struct config_namespace *
-namespace_of(const struct store_loop *sl, struct slice key)
-{
-	return sl->only != NULL ? sl->only : routes_find(sl->origins->routes, key);
-}
-
 static void
 count_read(struct store_loop *sl, const struct config_namespace *ns, enum cache_result res)
 {
@@ -274,7 +267,8 @@ hold_stripe(struct store_cursor *cur, uint64_t hash, struct slice key)
 	struct stripe *st = pending_stripe(cur->sl->store, hash);
 	struct pending **link;
 
-	lock_acquire(&st->lock);
+	if (cur->sl->atomic == NULL)
+		lock_acquire(&st->lock);
 	link = pending_find_locked(st, hash, key);
 	if (*link != NULL && !(*link)->is_lease)
 		pending_unlink_locked(link);
@@ -299,7 +293,7 @@ store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash, unsign
 		ns = namespace_of(sl, key);
 	cur->sl = sl;
 	cur->stripe = NULL;
-	if ((flags & STORE_WRITE) && (ns->origin_cfg != NULL || ns->coalesce == COALESCE_LEASE))
+	if ((flags & STORE_WRITE) && is_filled(ns))
 		hold_stripe(cur, hash, key);
 	res = cache_open(cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
 	if (flags & STORE_COUNT)
@@ -311,14 +305,20 @@ store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash, unsign
 static void
 close_written(struct store_cursor *cur)
 {
-	struct lease_news news;
+	struct store_atomic *a = cur->sl->atomic;
+	struct store_news news;
 	struct slice key = cur->c.key;
 	bool present = cur->c.value.ptr != NULL;
 
 	cache_close(&cur->c);
+	if (a != NULL) {
+		lease_settle_locked(cur->stripe, cur->c.hash, key, present, &a->news);
+		return;
+	}
+	news_init(&news);
 	lease_settle_locked(cur->stripe, cur->c.hash, key, present, &news);
 	lock_release(&cur->stripe->lock);
-	lease_tell(&news);
+	news_tell(&news);
 }
 
 void
@@ -363,9 +363,18 @@ store_delete(struct store_loop *sl, struct slice key)
 void
 store_flush(struct store_loop *sl)
 {
-	flight_detach_all(sl->store);
+	struct stripe *stripes = sl->store->stripes;
+	struct store_atomic a;
+
+	store_atomic_init(&a, sl);
+	store_atomic_add_all(&a);
+	store_atomic_begin(&a);
+	for (unsigned i = 0; i < STRIPES; i++)
+		flight_detach_all_locked(&stripes[i]);
 	cache_flush(sl->store->cache, &sl->thread);
-	lease_void_all(sl->store);
+	for (unsigned i = 0; i < STRIPES; i++)
+		lease_void_all_locked(&stripes[i], &sl->atomic->news);
+	store_atomic_end(&a);
 }
 
 int
@@ -396,6 +405,10 @@ store_get_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
 		return STORE_HIT;
 	}
 	cache_close(&cur->c);
+	if (unlikely(sl->atomic != NULL)) {
+		counter_inc(&store_ns_stats(sl, ns)->misses);
+		return STORE_MISS;
+	}
 	if (ns->origin_cfg != NULL)
 		return flight_join(sl, ns, key, hash, cur, w);
 	if (ns->coalesce == COALESCE_LEASE && w->holder != NULL)

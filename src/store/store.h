@@ -95,12 +95,39 @@ store_make_room(struct store_loop *sl, size_t bytes)
 		store_make_room_now(sl, bytes);
 }
 
+/* --- several keys at once ---------------------------------------------------- */
+
+/* Who waits for what was written, to be told when no lock is held any more. */
+struct store_news {
+	struct list waiters;
+	struct pending *ended; /* leases */
+};
+
+/* A bracket: nobody else sees or changes its keys between begin and end. Inside,
+ * store_open() and all else here work as ever, one cursor at a time, on keys
+ * that were added; reads of keys with an origin look into the cache only. One
+ * bracket inside another does nothing: the outer one must have its keys. */
+struct store_atomic {
+	struct store_loop *sl;
+	bool nested;
+	uint64_t stripes; /* a bit for each */
+	struct cache_hold hold;
+	struct store_news news;
+};
+void store_atomic_init(struct store_atomic *a, struct store_loop *sl);
+void store_atomic_add(struct store_atomic *a, struct slice key, uint64_t hash);
+void store_atomic_add_all(struct store_atomic *a); /* for flushes and walks */
+void store_atomic_begin(struct store_atomic *a);
+void store_atomic_end(struct store_atomic *a);
+/* Whether a bracket is open on this loop. */
+bool store_is_atomic(const struct store_loop *sl);
+
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
     MUST_CHECK;
 /* Whether it was there. */
 bool store_delete(struct store_loop *sl, struct slice key);
-/* Detaches all flights, then empties the cache. */
+/* Detaches all flights and empties the cache, atomically. */
 void store_flush(struct store_loop *sl);
 /* cache_scan() with this loop's thread. */
 int store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *keys) MUST_CHECK;
