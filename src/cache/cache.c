@@ -147,6 +147,14 @@ init_arena(struct cache *c, const struct layout *l, uint64_t budget)
 }
 
 static void
+fini_arena(struct cache *c)
+{
+	extents_fini(&c->extents);
+	pool_fini(&c->pool);
+	arena_fini(&c->arena);
+}
+
+static void
 init_shards(struct cache *c, const struct layout *l, enum cache_policy policy)
 {
 	struct shard_head *heads = (void *)(c->arena.base + l->shards_at);
@@ -188,53 +196,67 @@ static struct shard *
 shards_alloc(struct cache *c)
 {
 	c->shards_mem = mem_zalloc(c->n_shards * sizeof(struct shard) + 63);
+	if (c->shards_mem == NULL)
+		return NULL;
 	return (void *)(((uintptr_t)c->shards_mem + 63) & ~(uintptr_t)63);
+}
+
+/* Where address space is limited (ulimit -v, valgrind) and the caller did not
+ * ask for any, less of it does as well. */
+static int
+init_in_reserve(struct cache *c, const struct cache_opts *o)
+{
+	uint64_t reserve = o->reserve_bytes != 0 ? o->reserve_bytes : REF_REACH;
+	struct layout l;
+	int rc;
+
+	do {
+		rc = opts_check(o, reserve, c->n_shards);
+		if (rc != 0)
+			return rc;
+		layout_of(&l, o->budget_bytes, reserve, c->n_shards);
+		if (o->budget_bytes >> PAGE_SHIFT < l.least_pages)
+			return -EINVAL;
+		rc = init_arena(c, &l, o->budget_bytes);
+		c->reserve_pages = reserve >> PAGE_SHIFT;
+		reserve /= 2;
+	} while (rc == -ENOMEM && o->reserve_bytes == 0 && reserve >= o->budget_bytes);
+	if (rc != 0)
+		return rc;
+	rc = policy_alloc(c, policy_of(o->policy), o->budget_bytes);
+	if (rc != 0) {
+		fini_arena(c);
+		return rc;
+	}
+	c->least_pages = l.least_pages;
+	c->small_max = c->pool.seg_bytes / SMALL_SHARE;
+	init_shards(c, &l, o->policy);
+	return 0;
 }
 
 int
 cache_new(const struct cache_opts *o, struct cache **out)
 {
-	uint64_t reserve = o->reserve_bytes != 0 ? o->reserve_bytes : REF_REACH;
-	unsigned shards = shards_for(o);
-	int rc = opts_check(o, reserve, shards);
-	struct layout l;
-	struct cache *c;
+	struct cache *c = mem_zalloc(sizeof *c);
+	int rc;
 
-	if (rc != 0)
-		return rc;
-	layout_of(&l, o->budget_bytes, reserve, shards);
-	if (o->budget_bytes >> PAGE_SHIFT < l.least_pages)
-		return -EINVAL;
-	c = mem_zalloc(sizeof *c);
 	if (c == NULL)
 		return -ENOMEM;
-	c->n_shards = shards;
+	c->n_shards = shards_for(o);
 	c->seed = o->seed;
 	c->classify = o->classify;
 	c->classify_arg = o->classify_arg;
-	c->least_pages = l.least_pages;
-	c->small_max = (1u << (l.seg_shift + REF_SHIFT)) / SMALL_SHARE;
-	c->reserve_pages = reserve >> PAGE_SHIFT;
 	c->shards = shards_alloc(c);
-	rc = c->shards_mem == NULL ? -ENOMEM : init_arena(c, &l, o->budget_bytes);
-	if (rc != 0)
-		goto fail;
+	rc = c->shards == NULL ? -ENOMEM : init_in_reserve(c, o);
+	if (rc != 0) {
+		mem_free(c->shards_mem);
+		mem_free(c);
+		return rc;
+	}
 	lock_init(&c->work);
-	rc = policy_alloc(c, policy_of(o->policy), o->budget_bytes);
-	if (rc != 0)
-		goto fail_policy;
-	init_shards(c, &l, o->policy);
 	set_mark_gap(c);
 	*out = c;
 	return 0;
-fail_policy:
-	extents_fini(&c->extents);
-	pool_fini(&c->pool);
-	arena_fini(&c->arena);
-fail:
-	mem_free(c->shards_mem);
-	mem_free(c);
-	return rc;
 }
 
 void
@@ -245,9 +267,7 @@ cache_free(struct cache *c)
 	for (unsigned i = 0; i < c->n_shards; i++)
 		lock_fini(&c->shards[i].lock);
 	lock_fini(&c->work);
-	extents_fini(&c->extents);
-	pool_fini(&c->pool);
-	arena_fini(&c->arena);
+	fini_arena(c);
 	mem_free(c->policy_mem);
 	mem_free(c->shards_mem);
 	mem_free(c);

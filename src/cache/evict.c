@@ -54,7 +54,7 @@ pick(struct cache *c)
 	unsigned i = atomic_load_explicit(&c->evict_shard, memory_order_relaxed);
 	uint64_t until = atomic_load_explicit(&c->evict_until, memory_order_relaxed);
 
-	if (policy_age(&c->shards[i]) >= until) {
+	if (policy_age(&c->shards[i]) > until) {
 		i = find_oldest(c, &until);
 		atomic_store_explicit(&c->evict_shard, i, memory_order_relaxed);
 		atomic_store_explicit(&c->evict_until, until, memory_order_relaxed);

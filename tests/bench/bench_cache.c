@@ -26,7 +26,7 @@
 #include "cache/impl.h"
 
 #define MIB ((uint64_t)1 << 20)
-#define NOINLINE __attribute__((noinline))
+#define FOR_CALLGRIND __attribute__((noinline, noclone))
 
 static struct cache_tally tally[CACHE_CLASSES];
 static struct cache_thread me = { .now_ms = 1000, .tally = tally };
@@ -418,9 +418,9 @@ pauses(uint64_t mib)
 
 #define LOOP_IDS 100000
 
-NOINLINE void loop_get(struct cache *c, uint64_t n);
-NOINLINE void loop_set(struct cache *c, uint64_t n);
-NOINLINE void loop_setget(struct cache *c, uint64_t n);
+FOR_CALLGRIND void loop_get(struct cache *c, uint64_t n);
+FOR_CALLGRIND void loop_set(struct cache *c, uint64_t n);
+FOR_CALLGRIND void loop_setget(struct cache *c, uint64_t n);
 
 /* The caller's share, making the key, is kept out of it. */
 static char loop_keys[LOOP_IDS][16];
