@@ -96,9 +96,10 @@ struct command_memo {
 static inline uint32_t
 command_letters(struct slice name)
 {
-	const unsigned char *p = (const unsigned char *)name.ptr;
+	uint16_t two;
 
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | 1u << 24;
+	memcpy(&two, name.ptr, 2);
+	return two | (uint32_t)(unsigned char)name.ptr[2] << 16 | 1u << 24;
 }
 
 /* Whether cmd takes argc arguments, its name counted. */

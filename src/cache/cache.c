@@ -283,16 +283,6 @@ cache_prefetch(const struct cache *c, uint64_t hash)
 	__builtin_prefetch(table_chain(sh, hash));
 }
 
-/* The bucket is read without the lock: whatever stands there is the reference
- * of some entry, and nothing but its address is used. */
-void
-cache_prefetch_entry(const struct cache *c, uint64_t hash)
-{
-	const struct shard *sh = shard_of(c, hash);
-
-	__builtin_prefetch(arena_at(&c->arena, link_get(table_chain(sh, hash))));
-}
-
 /* --- all of it ------------------------------------------------------------------------ */
 
 uint64_t

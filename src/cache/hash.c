@@ -14,5 +14,26 @@ key_hash(uint64_t seed, struct slice key)
 uint64_t
 cache_hash(const struct cache *c, struct slice key)
 {
-	return XXH3_64bits_withSeed(key.ptr, key.len, c->seed);
+	return key_hash(c->seed, key);
+}
+
+uint64_t
+cache_hash_near(const struct cache *c, struct slice key, const void **bucket)
+{
+	uint64_t hash = key_hash(c->seed, key);
+	const uint32_t *chain = table_chain(shard_of(c, hash), hash);
+
+	__builtin_prefetch(chain);
+	*bucket = chain;
+	return hash;
+}
+
+/* The bucket is read without the lock, and may be another key's by now, or
+ * nobody's: nothing but the address of what stands there is used. */
+void
+cache_prefetch_entry(const struct cache *c, const void *bucket)
+{
+	const uint32_t *chain = bucket;
+
+	__builtin_prefetch(arena_at(&c->arena, link_get(chain)));
 }

@@ -82,14 +82,12 @@ unix_of_mono_ms(int64_t mono_ms)
 
 /* --- values ------------------------------------------------------------------------- */
 
-#define REF_MIN_BYTES 16384 /* below, a copy costs less than an iovec and a pin */
-
 void
-reply_value(struct reply *r, struct store_cursor *cur)
+reply_large_value(struct reply *r, struct store_cursor *cur)
 {
 	struct out_ref ref;
 
-	if (cur->c.value.len >= REF_MIN_BYTES && cache_pin(&cur->c, &ref))
+	if (cache_pin(&cur->c, &ref))
 		reply_bulk_ref(r, &ref);
 	else
 		reply_bulk(r, cur->c.value);

@@ -60,8 +60,18 @@ void call_invalid_expire(struct call *c);
  * closed for one that is larger than its output may be, so an error is better. */
 size_t call_reply_max(const struct call *c);
 
+#define REF_MIN_BYTES 16384 /* below, a copy costs less than an iovec and a pin */
+void reply_large_value(struct reply *r, struct store_cursor *cur);
+
 /* The value that an open cursor stands on: copied, or sent from where it lies. */
-void reply_value(struct reply *r, struct store_cursor *cur);
+static inline void
+reply_value(struct reply *r, struct store_cursor *cur)
+{
+	if (unlikely(cur->c.value.len >= REF_MIN_BYTES))
+		reply_large_value(r, cur);
+	else
+		reply_bulk(r, cur->c.value);
+}
 
 /* Wall-clock and monotonic milliseconds of one moment. */
 int64_t mono_of_unix_ms(int64_t unix_ms);

@@ -106,7 +106,7 @@ get_dropped(struct parked *p, void *arg)
 	store_leave(&g->waiter, get_free);
 }
 
-/* A GET that hits must not allocate, and only the store knows whether this
+/* A GET must not allocate unless it waits, and only the store knows whether this
  * one will: so each loop keeps one waiter ready. */
 static struct get_wait *
 spare_waiter(struct server_loop *sl)
@@ -144,11 +144,10 @@ read_spare_free(struct server_loop *sl)
 	sl->spare_wait = NULL;
 }
 
-void
-cmd_get(struct call *c)
+static NOINLINE void
+get_missed(struct call *c, struct store_cursor *cur)
 {
 	struct get_wait *g = spare_waiter(c->sl);
-	struct store_cursor cur;
 
 	if (g == NULL) {
 		call_put_failed(c, -ENOMEM);
@@ -156,10 +155,10 @@ cmd_get(struct call *c)
 	}
 	g->waiter.holder = &c->session->holder;
 	g->waiter.deadline_ms = 0;
-	switch (store_get_hashed(c->store, c->argv[1], c->hash, &cur, &g->waiter)) {
-	case STORE_HIT:
-		reply_value(c->reply, &cur);
-		store_close(&cur);
+	switch (store_get_missed(cur, &g->waiter)) {
+	case STORE_HIT: /* somebody else was faster */
+		reply_value(c->reply, cur);
+		store_close(cur);
 		break;
 	case STORE_MISS:
 		reply_nil(c->reply);
@@ -170,6 +169,19 @@ cmd_get(struct call *c)
 	case STORE_REFUSED:
 		reply_error(c->reply, "OVERLOAD %s", g->waiter.error);
 		break;
+	}
+}
+
+void
+cmd_get(struct call *c)
+{
+	struct store_cursor cur;
+
+	if (likely(store_get_cached(c->store, c->argv[1], c->hash, &cur) == CACHE_HIT)) {
+		reply_value(c->reply, &cur);
+		store_close(&cur);
+	} else {
+		get_missed(c, &cur);
 	}
 }
 

@@ -68,33 +68,34 @@ count_error(struct server_loop *sl, const struct command *cmd, const struct repl
 		counter_inc(&sl->stats.commands[cmd->id].failed);
 }
 
-static void
-run_timed(struct call *c, struct stats_command *st)
+static NOINLINE void
+run_timed(struct call *c, const struct command *cmd, struct stats_command *st)
 {
-	int64_t begun_us;
+	int64_t begun_us = clock_mono_us(), spent_us;
 
-	if ((c->cmd->flags & CMD_FAST) && ++c->sl->untimed < TIMED_SHARE) {
-		command_handlers[c->cmd->id](c);
-		return;
-	}
-	begun_us = clock_mono_us();
-	command_handlers[c->cmd->id](c);
-	counter_add(&st->usec,
-	    (clock_mono_us() - begun_us) * (c->cmd->flags & CMD_FAST ? TIMED_SHARE : 1));
-	if (c->cmd->flags & CMD_FAST)
+	command_handlers[cmd->id](c);
+	spent_us = clock_mono_us() - begun_us;
+	if (cmd->flags & CMD_FAST) {
+		spent_us *= TIMED_SHARE;
 		c->sl->untimed = 0;
+	}
+	counter_add(&st->usec, spent_us);
 }
 
-static void
-run_found(struct session *s, struct call *c)
+static inline void
+run_found(struct session *s, struct call *c, const struct command *cmd)
 {
-	struct stats_command *st = &s->sl->stats.commands[c->cmd->id];
+	struct server_loop *sl = s->sl;
+	struct stats_command *st = &sl->stats.commands[cmd->id];
 
-	s->last_cmd = c->cmd;
+	s->last_cmd = cmd;
 	counter_inc(&st->calls);
-	run_timed(c, st);
+	if (likely((cmd->flags & CMD_FAST) && ++sl->untimed < TIMED_SHARE))
+		command_handlers[cmd->id](c);
+	else
+		run_timed(c, cmd, st);
 	if (unlikely(c->reply->failed))
-		count_error(s->sl, c->cmd, c->reply);
+		count_error(sl, cmd, c->reply);
 }
 
 static void
@@ -133,24 +134,25 @@ must_wait(const struct session *s, const struct command *cmd, enum command_looku
 
 /* c is the session's, with one request after the other in it. False: this one
  * must wait until all that is owed is answered. */
-static bool
+static inline bool
 session_serve(struct session *s, struct call *c, const struct request *req, uint64_t hash)
 {
+	struct reply *reply = c->reply;
 	enum command_lookup found =
 	    command_find_again(&s->sl->memo, req->argv, req->argc, &c->cmd);
 
 	if (unlikely(s->n_parked != 0)) {
 		if (must_wait(s, c->cmd, found))
 			return false;
-		c->reply->out = session_out(s);
+		reply->out = session_out(s);
 	}
 	c->argv = req->argv;
 	c->argc = req->argc;
 	c->hash = hash;
-	c->reply->wire = s->wire;
-	c->reply->failed = false;
+	reply->wire = s->wire;
+	reply->failed = false;
 	if (likely(found == COMMAND_FOUND))
-		run_found(s, c);
+		run_found(s, c, c->cmd);
 	else
 		refuse_call(c, found);
 	return true;
@@ -162,18 +164,20 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
  * of following one another: first all buckets, then all entries. A single
  * request gains nothing from that. */
 static void
-hash_keys(struct session *s, const struct batch *b, uint64_t hashes[BATCH_MAX])
+hash_keys(const struct store_loop *store, const struct batch *b, uint64_t hashes[BATCH_MAX])
 {
-	const struct store_loop *store = s->sl->store;
+	const void *buckets[BATCH_MAX];
+	unsigned near = 0;
 
-	for (unsigned i = 0; i < b->n; i++)
-		hashes[i] = b->req[i].argc > 1 ? store_hash(store, b->req[i].argv[1]) : 0;
-	if (b->n == 1)
+	if (b->n == 1) {
+		hashes[0] = b->req[0].argc > 1 ? store_hash(store, b->req[0].argv[1]) : 0;
 		return;
+	}
 	for (unsigned i = 0; i < b->n; i++)
-		store_prefetch(store, hashes[i]);
-	for (unsigned i = 0; i < b->n; i++)
-		store_prefetch_entry(store, hashes[i]);
+		hashes[i] = b->req[i].argc > 1 ?
+		    store_hash_near(store, b->req[i].argv[1], &buckets[near++]) : 0;
+	for (unsigned i = 0; i < near; i++)
+		store_prefetch_entry(store, buckets[i]);
 }
 
 /* Serves the batch; answers how many bytes of input its served requests had. */
@@ -191,7 +195,7 @@ serve_batch(struct session *s, const struct batch *b)
 	uint64_t hashes[BATCH_MAX];
 	unsigned i;
 
-	hash_keys(s, b, hashes);
+	hash_keys(s->sl->store, b, hashes);
 	for (i = 0; i < b->n && !s->closing; i++) {
 		/* Who does not read gets no further replies for now; the rest of
 		 * the input comes again when there is room. */

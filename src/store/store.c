@@ -247,16 +247,16 @@ store_hash(const struct store_loop *sl, struct slice key)
 	return cache_hash(sl->store->cache, key);
 }
 
-void
-store_prefetch(const struct store_loop *sl, uint64_t hash)
+uint64_t
+store_hash_near(const struct store_loop *sl, struct slice key, const void **bucket)
 {
-	cache_prefetch(sl->store->cache, hash);
+	return cache_hash_near(sl->store->cache, key, bucket);
 }
 
 void
-store_prefetch_entry(const struct store_loop *sl, uint64_t hash)
+store_prefetch_entry(const struct store_loop *sl, const void *bucket)
 {
-	cache_prefetch_entry(sl->store->cache, hash);
+	cache_prefetch_entry(sl->store->cache, bucket);
 }
 
 /* Rule two: a write first detaches the key's flight, and keeps the stripe until
@@ -302,8 +302,8 @@ store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash, unsign
 }
 
 /* A write that was to a key which somebody fills: leases end with it. */
-static void
-close_written(struct store_cursor *cur)
+void
+store_close_written(struct store_cursor *cur)
 {
 	struct store_atomic *a = cur->sl->atomic;
 	struct store_news news;
@@ -319,15 +319,6 @@ close_written(struct store_cursor *cur)
 	lease_settle_locked(cur->stripe, cur->c.hash, key, present, &news);
 	lock_release(&cur->stripe->lock);
 	news_tell(&news);
-}
-
-void
-store_close(struct store_cursor *cur)
-{
-	if (likely(cur->stripe == NULL))
-		cache_close(&cur->c);
-	else
-		close_written(cur);
 }
 
 void
@@ -383,28 +374,30 @@ store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *ke
 	return cache_scan(sl->store->cache, &sl->thread, cursor, count, keys);
 }
 
-enum store_answer
-store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
-    struct store_waiter *w)
-{
-	return store_get_hashed(sl, key, store_hash(sl, key), cur, w);
-}
-
-enum store_answer
-store_get_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
-    struct store_cursor *cur, struct store_waiter *w)
+enum cache_result
+store_get_cached(struct store_loop *sl, struct slice key, uint64_t hash, struct store_cursor *cur)
 {
 	const struct config_namespace *ns = namespace_of(sl, key);
-	enum cache_result res =
-	    cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c);
 
 	cur->sl = sl;
 	cur->stripe = NULL;
-	if (likely(res == CACHE_HIT)) {
-		counter_inc(&store_ns_stats(sl, ns)->hits);
-		return STORE_HIT;
+	if (unlikely(cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) !=
+	    CACHE_HIT)) {
+		cache_close(&cur->c);
+		return CACHE_MISS;
 	}
-	cache_close(&cur->c);
+	counter_inc(&store_ns_stats(sl, ns)->hits);
+	return CACHE_HIT;
+}
+
+enum store_answer
+store_get_missed(struct store_cursor *cur, struct store_waiter *w)
+{
+	struct store_loop *sl = cur->sl;
+	struct slice key = cur->c.key;
+	uint64_t hash = cur->c.hash;
+	const struct config_namespace *ns = namespace_of(sl, key);
+
 	if (unlikely(sl->atomic != NULL)) {
 		counter_inc(&store_ns_stats(sl, ns)->misses);
 		return STORE_MISS;
@@ -415,4 +408,13 @@ store_get_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
 		return lease_seek(sl, ns, key, hash, cur, w);
 	counter_inc(&store_ns_stats(sl, ns)->misses);
 	return STORE_MISS;
+}
+
+enum store_answer
+store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
+    struct store_waiter *w)
+{
+	if (store_get_cached(sl, key, store_hash(sl, key), cur) == CACHE_HIT)
+		return STORE_HIT;
+	return store_get_missed(cur, w);
 }

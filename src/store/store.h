@@ -72,7 +72,16 @@ enum {
  * For writes use the cache_* calls on &cur->c. */
 enum cache_result store_open(struct store_loop *sl, struct slice key, unsigned flags,
     struct store_cursor *cur);
-void store_close(struct store_cursor *cur);
+void store_close_written(struct store_cursor *cur); /* store_close() calls it */
+
+static inline void
+store_close(struct store_cursor *cur)
+{
+	if (likely(cur->stripe == NULL))
+		cache_close(&cur->c);
+	else
+		store_close_written(cur);
+}
 
 /* What a key is found by. Calls that end in _hashed take it from whoever has it
  * already; it is the same for the life of the store. */
@@ -80,9 +89,9 @@ uint64_t store_hash(const struct store_loop *sl, struct slice key);
 enum cache_result store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
     unsigned flags, struct store_cursor *cur);
 /* For pipelines: bring near first the buckets of all their keys, then the
- * entries. */
-void store_prefetch(const struct store_loop *sl, uint64_t hash);
-void store_prefetch_entry(const struct store_loop *sl, uint64_t hash);
+ * entries. See cache_hash_near(). */
+uint64_t store_hash_near(const struct store_loop *sl, struct slice key, const void **bucket);
+void store_prefetch_entry(const struct store_loop *sl, const void *bucket);
 
 /* Before a store_open() that is to put so many bytes: room for large ones is made
  * here, while nobody waits behind a lock. */
@@ -185,9 +194,13 @@ struct store_waiter {
 	void (*left)(struct store_waiter *w); /* set by store_leave() */
 };
 
-/* `key` is borrowed for the call. */
-enum store_answer store_get_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
-    struct store_cursor *cur, struct store_waiter *w);
+/* A get is a look into the cache, which is all of it where it hits: the cursor
+ * is open then. After a miss it is closed and goes to store_get_missed() at
+ * once, with a waiter. `key` is borrowed until both are done. */
+enum cache_result store_get_cached(struct store_loop *sl, struct slice key, uint64_t hash,
+    struct store_cursor *cur);
+enum store_answer store_get_missed(struct store_cursor *cur, struct store_waiter *w);
+/* Both. */
 enum store_answer store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
     struct store_waiter *w);
 /* The caller no longer waits (its client left). `free_fn(w)` is called when
