@@ -36,16 +36,27 @@ static const struct {
 	enum syntax_type type;
 } types[] = {
 	{ "key", SYNTAX_KEY },
+	{ "key1", SYNTAX_KEY },
+	{ "key2", SYNTAX_KEY },
+	{ "newkey", SYNTAX_KEY },
+	{ "source", SYNTAX_KEY },
+	{ "destination", SYNTAX_KEY },
+	{ "destkey", SYNTAX_KEY },
 	{ "pattern", SYNTAX_PATTERN },
+	{ "bit", SYNTAX_INTEGER },
 	{ "client-id", SYNTAX_INTEGER },
 	{ "count", SYNTAX_INTEGER },
 	{ "cursor", SYNTAX_INTEGER },
 	{ "decrement", SYNTAX_INTEGER },
+	{ "end", SYNTAX_INTEGER },
 	{ "increment", SYNTAX_INTEGER },
 	{ "index", SYNTAX_INTEGER },
+	{ "len", SYNTAX_INTEGER },
 	{ "milliseconds", SYNTAX_INTEGER },
+	{ "offset", SYNTAX_INTEGER },
 	{ "protover", SYNTAX_INTEGER },
 	{ "seconds", SYNTAX_INTEGER },
+	{ "start", SYNTAX_INTEGER },
 	{ "unix-time-milliseconds", SYNTAX_UNIX_TIME },
 	{ "unix-time-seconds", SYNTAX_UNIX_TIME },
 };
@@ -114,6 +125,7 @@ static const struct {
 	const char *first_token, *name;
 } oneof_names[] = {
 	{ "ASYNC", "async" },
+	{ "BYTE", "index_unit" },
 	{ "EX", "expiration" },
 	{ "NX", "condition" },
 };
@@ -129,12 +141,23 @@ known_oneof(struct syntax_arg *group)
 	return false;
 }
 
+/* Likewise for blocks, by their first member. */
+static bool
+known_block(struct syntax_arg *group)
+{
+	if (strcmp(group[1].name, "start") == 0)
+		set_name(group, SLICE("index"), false);
+	else if (strcmp(group[1].name, "end") == 0)
+		set_name(group, SLICE("end_index"), false);
+	return group->name[0] != '\0';
+}
+
 static void
 name_group(struct syntax_arg *group)
 {
 	size_t len = 0;
 
-	if (group->type == SYNTAX_ONEOF && known_oneof(group))
+	if (group->type == SYNTAX_ONEOF ? known_oneof(group) : known_block(group))
 		return;
 	for (unsigned i = 1; i < group->size; i += group[i].size) {
 		if (group->type == SYNTAX_BLOCK && group[i].optional) {
@@ -176,7 +199,7 @@ static void
 fold_repetition(struct parser *ps, unsigned first, unsigned at)
 {
 	struct syntax_arg *again = &ps->args[at];
-	bool block = again->type == SYNTAX_BLOCK && again->token.len == 0;
+	bool block = again->type == SYNTAX_BLOCK, token = again->token.len != 0;
 	unsigned size = block ? again->size - 1 : again->size;
 	unsigned from = at - MIN(size, at);
 	struct syntax_arg *arg = &ps->args[from];
@@ -185,12 +208,13 @@ fold_repetition(struct parser *ps, unsigned first, unsigned at)
 		ps->failed = true;
 		return;
 	}
-	arg->multiple_token = !block && again->token.len != 0;
 	ps->n = at;
 	if (block)
 		arg = wrap(ps, from, SYNTAX_BLOCK);
-	if (arg != NULL)
-		arg->multiple = true;
+	if (arg == NULL)
+		return;
+	arg->multiple = true;
+	arg->multiple_token = token;
 }
 
 static void
@@ -308,11 +332,23 @@ alternatives(struct parser *ps)
 		wrap(ps, first, SYNTAX_ONEOF);
 }
 
+static void
+number_keys(struct syntax_arg *args, unsigned n)
+{
+	unsigned keys = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		args[i].nth_key = keys;
+		keys += args[i].type == SYNTAX_KEY;
+	}
+}
+
 int
 syntax_parse(const char *text, struct syntax_arg *out, unsigned max)
 {
 	struct parser ps = { .p = text, .args = out, .max = max };
 
 	sequence(&ps, false);
+	number_keys(out, ps.n);
 	return ps.failed || *ps.p != '\0' || ps.repeats ? -EINVAL : (int)ps.n;
 }

@@ -28,6 +28,7 @@ struct syntax_arg {
 	bool multiple_token;        /* the token is repeated as well */
 	char name[SYNTAX_NAME_MAX]; /* of groups: as Redis names them, see .c */
 	struct slice token;         /* len 0: none; lies in the text */
+	unsigned nth_key;           /* keys that stand in front of it */
 	unsigned size;              /* itself and all that is in it: the next of
 	                             * the same depth is so much further on */
 };

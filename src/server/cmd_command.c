@@ -33,6 +33,7 @@ static const struct word flag_words[] = {
 };
 
 /* Bits for what a category tells and no flag does. */
+#define IS_BITMAP (1u << 29)
 #define IS_STRING (1u << 30)
 #define IS_SLOW (1u << 31)
 
@@ -41,6 +42,7 @@ static const struct word category_words[] = {
 	{ CMD_READONLY, "@read" },
 	{ CMD_WRITE, "@write" },
 	{ IS_STRING, "@string" },
+	{ IS_BITMAP, "@bitmap" },
 	{ CMD_PUBSUB, "@pubsub" },
 	{ CMD_ADMIN, "@admin" },
 	{ CMD_FAST, "@fast" },
@@ -54,6 +56,7 @@ static uint32_t
 category_bits(const struct command *cmd)
 {
 	return cmd->flags | (strcmp(cmd->group, "string") == 0 ? IS_STRING : 0) |
+	    (strcmp(cmd->group, "bitmap") == 0 ? IS_BITMAP : 0) |
 	    (cmd->flags & CMD_FAST ? 0 : IS_SLOW);
 }
 
@@ -72,17 +75,18 @@ reply_words(struct reply *r, const struct word *words, size_t n, uint32_t bits)
 
 /* The next of the words between spaces; false at the end. */
 static bool
-next_word(const char **p, struct slice *out)
+next_word(struct slice *p, struct slice *out)
 {
-	size_t len = strcspn(*p, " ");
+	const char *space = p->len != 0 ? memchr(p->ptr, ' ', p->len) : NULL;
+	size_t len = space != NULL ? (size_t)(space - p->ptr) : p->len;
 
-	*out = slice_of(*p, len);
-	*p += len + ((*p)[len] == ' ');
+	*out = slice_of(p->ptr, len);
+	*p = slice_skip(*p, len + (space != NULL));
 	return len != 0;
 }
 
 static size_t
-count_words(const char *p)
+count_words(struct slice p)
 {
 	struct slice word;
 	size_t n = 0;
@@ -93,7 +97,7 @@ count_words(const char *p)
 }
 
 static void
-reply_tips(struct reply *r, const char *tips)
+reply_tips(struct reply *r, struct slice tips)
 {
 	struct slice word;
 
@@ -103,7 +107,7 @@ reply_tips(struct reply *r, const char *tips)
 }
 
 static void
-reply_access(struct reply *r, const char *access)
+reply_access(struct reply *r, struct slice access)
 {
 	struct slice word;
 	char text[32];
@@ -130,33 +134,47 @@ reply_field_str(struct reply *r, const char *name, const char *value)
 	reply_bulk_str(r, value);
 }
 
-/* Where the keys are: all our commands have them in one run, or none. */
+/* `last`, counted from the first key, unless from the request's end. */
 static void
-reply_key_specs(struct reply *r, const struct command *cmd)
+reply_key_spec(struct reply *r, struct slice access, int first, int last, int step)
 {
-	/* Counted from the first key, unless from the request's end. */
-	int last = cmd->last_key < 0 ? cmd->last_key : cmd->last_key - cmd->first_key;
-
-	reply_set(r, cmd->first_key != 0);
-	if (cmd->first_key == 0)
-		return;
 	reply_map(r, 3);
 	reply_bulk_str(r, "flags");
-	reply_access(r, cmd->access);
+	reply_access(r, access);
 	reply_bulk_str(r, "begin_search");
 	reply_map(r, 2);
 	reply_field_str(r, "type", "index");
 	reply_bulk_str(r, "spec");
 	reply_map(r, 1);
-	reply_field_int(r, "index", cmd->first_key);
+	reply_field_int(r, "index", first);
 	reply_bulk_str(r, "find_keys");
 	reply_map(r, 2);
 	reply_field_str(r, "type", "range");
 	reply_bulk_str(r, "spec");
 	reply_map(r, 3);
 	reply_field_int(r, "lastkey", last);
-	reply_field_int(r, "keystep", cmd->key_step);
+	reply_field_int(r, "keystep", step);
 	reply_field_int(r, "limit", 0);
+}
+
+/* Where the keys are: in one run, of which the first may have an access of
+ * its own. */
+static void
+reply_key_specs(struct reply *r, const struct command *cmd)
+{
+	const char *rest = strstr(cmd->access, "; ");
+	int first = cmd->first_key, last = cmd->last_key;
+	struct slice access = slice_str(cmd->access);
+
+	reply_set(r, (size_t)(first != 0) + (rest != NULL));
+	if (first == 0)
+		return;
+	if (rest != NULL) {
+		access.len = (size_t)(rest - cmd->access);
+		reply_key_spec(r, access, first++, 0, cmd->key_step);
+		access = slice_str(rest + strlen("; "));
+	}
+	reply_key_spec(r, access, first, last < 0 ? last : last - first, cmd->key_step);
 }
 
 static bool
@@ -196,7 +214,7 @@ reply_info(struct reply *r, const struct command *cmd)
 	reply_int(r, cmd->last_key);
 	reply_int(r, cmd->key_step);
 	reply_words(r, category_words, ARRAY_LEN(category_words), category_bits(cmd));
-	reply_tips(r, cmd->tips);
+	reply_tips(r, slice_str(cmd->tips));
 	reply_key_specs(r, cmd);
 	/* In RESP3, Redis has a set here where it is empty. */
 	if (cmd->container)
@@ -221,10 +239,10 @@ reply_arg_flags(struct reply *r, const struct syntax_arg *arg)
 }
 
 static void
-reply_args(struct reply *r, const struct syntax_arg *args, unsigned n);
+reply_args(struct reply *r, const struct syntax_arg *args, unsigned n, bool two_specs);
 
 static void
-reply_arg(struct reply *r, const struct syntax_arg *arg)
+reply_arg(struct reply *r, const struct syntax_arg *arg, bool two_specs)
 {
 	bool is_key = arg->type == SYNTAX_KEY, has_flags = arg->optional || arg->multiple;
 
@@ -232,7 +250,7 @@ reply_arg(struct reply *r, const struct syntax_arg *arg)
 	reply_field_str(r, "name", arg->name);
 	reply_field_str(r, "type", syntax_type_name(arg->type));
 	if (is_key)
-		reply_field_int(r, "key_spec_index", 0);
+		reply_field_int(r, "key_spec_index", two_specs && arg->nth_key > 0);
 	if (arg->token.len != 0) {
 		reply_bulk_str(r, "token");
 		reply_bulk(r, arg->token);
@@ -243,12 +261,12 @@ reply_arg(struct reply *r, const struct syntax_arg *arg)
 	}
 	if (arg->size > 1) {
 		reply_bulk_str(r, "arguments");
-		reply_args(r, arg + 1, arg->size - 1);
+		reply_args(r, arg + 1, arg->size - 1, two_specs);
 	}
 }
 
 static void
-reply_args(struct reply *r, const struct syntax_arg *args, unsigned n)
+reply_args(struct reply *r, const struct syntax_arg *args, unsigned n, bool two_specs)
 {
 	size_t count = 0;
 
@@ -256,7 +274,7 @@ reply_args(struct reply *r, const struct syntax_arg *args, unsigned n)
 		count++;
 	reply_array(r, count);
 	for (unsigned i = 0; i < n; i += args[i].size)
-		reply_arg(r, &args[i]);
+		reply_arg(r, &args[i], two_specs);
 }
 
 /* The name, then the map. */
@@ -275,7 +293,7 @@ reply_docs(struct reply *r, const struct command *cmd)
 	reply_field_str(r, "complexity", cmd->complexity);
 	if (n_args > 0) {
 		reply_bulk_str(r, "arguments");
-		reply_args(r, args, (unsigned)n_args);
+		reply_args(r, args, (unsigned)n_args, strstr(cmd->access, "; ") != NULL);
 	}
 	if (cmd->container) {
 		reply_bulk_str(r, "subcommands");

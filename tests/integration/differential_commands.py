@@ -224,14 +224,103 @@ def gen_arity(s):
     name = s.r.choice([b"GET", b"SET", b"SETEX", b"SETNX", b"GETSET", b"GETDEL", b"MGET", b"MSET",
                        b"STRLEN", b"APPEND", b"INCR", b"DECRBY", b"DEL", b"UNLINK", b"EXISTS", b"TYPE",
                        b"TOUCH", b"EXPIRE", b"TTL", b"PERSIST", b"DBSIZE", b"KEYS", b"SCAN", b"PING",
-                       b"ECHO", b"SELECT", b"RESET", b"CLIENT", b"CONFIG"])
+                       b"GETRANGE", b"SETBIT", b"BITPOS", b"LCS", b"INCRBYFLOAT", b"BITFIELD", b"ECHO", b"SELECT", b"RESET", b"CLIENT", b"CONFIG"])
     return [s.case(name)] + [s.key() for _ in range(s.r.choice([0, 0, 0, 7]))]
+
+
+FLOATS = [b"1.5", b"-0.1", b"3e2", b"1e-5", b"inf", b"-inf", b"nan", b"0x1p3", b" 1", b"1e4000",
+          b"1e5000", b"1e-5000", b"-1e4932", b"9" * 60]
+
+
+def gen_float(s):
+    by = s.r.choice(FLOATS) if s.r.random() < 0.7 else s.number()
+    return s.r.choice([[b"INCRBYFLOAT", s.key(), by], [b"SET", s.key(), by]])
+
+
+def position(s):
+    """Near both ends of short values, and where numbers end."""
+    if s.r.random() < 0.8:
+        return num(s.r.choice([0, 1, 2, 3, 5, 7, 8, 9, 20, 63, 64, 1000]) * s.r.choice([1, -1]))
+    return s.number()
+
+
+def gen_range(s):
+    if s.r.random() < 0.5:
+        return [s.r.choice([b"GETRANGE", b"SUBSTR"]), s.key(), position(s), position(s)]
+    # What is allowed but very long is refused here, with an error of our own.
+    offset = s.r.choice([b"0", b"1", b"5", b"700", b"-1", b"x", b"", b"01", num(LONG_MAX)])
+    return [b"SETRANGE", s.key(), offset, s.r.choice([b"", b"x", b"hello", b"\x00\xff"])]
+
+
+def short_value(s):
+    return bytes(s.r.choice(b"abcd") for _ in range(s.r.choice([0, 1, 5, 12, 40])))
+
+
+def gen_lcs(s):
+    if s.r.random() < 0.4:
+        return [b"MSET", b"k1", short_value(s), b"k2", short_value(s)]
+    words = []
+    for _ in range(s.r.choice([0, 1, 1, 2, 3])):
+        words += s.r.choice([[b"LEN"], [b"idx"], [b"idx"], [b"MINMATCHLEN", position(s)],
+                             [b"WITHMATCHLEN"], [b"MINMATCHLEN"], [b"foo"]])
+    return [b"LCS", s.r.choice([b"k1", b"n9"]), s.r.choice([b"k2", b"k1"])] + words
+
+
+def bit_offset(s):
+    return s.r.choice([b"0", b"1", b"7", b"8", b"13", b"100", b"5000", b"-1", b"x", b"",
+                       num(2**40), num(LONG_MAX), num(LONG_MAX + 1)])
+
+
+def gen_bit(s):
+    what = s.r.random()
+    if what < 0.3:
+        return [b"SETBIT", s.key(), bit_offset(s), s.r.choice([b"0", b"1", b"1", b"2", b"-1", b"x"])]
+    if what < 0.5:
+        return [b"GETBIT", s.key(), bit_offset(s)]
+    args = [position(s) for _ in range(s.r.choice([0, 1, 2, 2, 2]))]
+    if len(args) == 2 and s.r.random() < 0.7:
+        args += [s.r.choice([b"BIT", b"bit", b"BYTE", b"Byte", b"nibble", b""])]
+    if s.r.random() < 0.05:
+        args += [b"more"]
+    return s.r.choice([[b"BITCOUNT", s.key()], [b"BITPOS", s.key(), b"0"], [b"BITPOS", s.key(), b"1"],
+                       [b"BITPOS", s.key(), s.number()]]) + args
+
+
+def field_type(s):
+    if s.r.random() < 0.9:
+        return b"%c%d" % (s.r.choice(b"iu"), s.r.choice([1, 2, 4, 5, 8, 13, 16, 31, 32, 33, 62, 63]))
+    return s.r.choice([b"i64", b"u64", b"i65", b"u0", b"i0", b"", b"x8", b"i", b"u-1", b"I8", b"i08"])
+
+
+def field_offset(s):
+    if s.r.random() < 0.3:
+        return b"#" + s.r.choice([b"0", b"1", b"3", b"20", b"-1", b"", b"x"])
+    return bit_offset(s)
+
+
+def gen_bitfield(s):
+    read_only = s.r.random() < 0.2
+    out = [b"BITFIELD_RO" if read_only else b"BITFIELD", s.key()]
+    for _ in range(s.r.choice([0, 1, 1, 2, 3, 6])):
+        what = s.r.random()
+        if what < 0.3 or (read_only and what < 0.9):
+            out += [s.case(b"GET"), field_type(s), field_offset(s)]
+        elif what < 0.45:
+            out += [b"OVERFLOW", s.case(s.r.choice([b"WRAP", b"SAT", b"SAT", b"FAIL", b"x"]))]
+        else:
+            by = s.number() if s.r.random() < 0.6 else num(s.r.randrange(-300, 300))
+            out += [s.r.choice([b"SET", b"incrby"]), field_type(s), field_offset(s), by]
+    return out[:-1] if s.r.random() < 0.05 else out
 
 
 STRINGS = [gen_set, gen_set, gen_set, gen_getex, gen_getex, gen_setex, gen_mset,
            of_key(b"GET", b"GETDEL", b"STRLEN"), of_keys(b"MGET"),
            lambda s: [s.r.choice([b"SETNX", b"GETSET", b"APPEND", b"APPEND"]), s.key(), s.value()],
            of_key(b"PTTL")]
+PARTS = [gen_range, gen_range, gen_range, gen_float, gen_float, gen_set, gen_setex, gen_lcs, gen_lcs,
+         gen_lcs, of_key(b"GET", b"PTTL")]
+BITS = [gen_bit, gen_bit, gen_bit, gen_bitfield, gen_bitfield, gen_bitfield, gen_setex,
+        of_key(b"GET", b"PTTL")]
 COUNTERS = [of_key(b"INCR", b"DECR"), lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
             lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
             lambda s: [b"SET", s.key(), s.number()], of_key(b"GET", b"TTL"), gen_setex]
@@ -246,11 +335,13 @@ ERRORS = [gen_unknown, gen_subcommand, gen_arity, gen_arity]
 
 FAMILIES = {
     "string": STRINGS,
+    "part": PARTS,
+    "bit": BITS,
     "counter": COUNTERS,
     "expire": EXPIRES,
     "key": KEYWORK,
     "walk": WALKS,
     "connection": CONNECTION,
     "error": ERRORS,
-    "mixed": STRINGS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
+    "mixed": STRINGS + PARTS + BITS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
 }

@@ -17,8 +17,9 @@ import harness
 # Optional, and left out: who came when, and remarks.
 LEFT_OUT = {b"history", b"notes", b"doc_flags", b"deprecated_since", b"replaced_by"}
 NOT_IN_7_0 = {b"client|setinfo"}
-# Redis has a block around one argument here, which its documentation has not.
-OWN_ARGUMENTS = {b"client|list", b"config|get"}
+# Redis has a block around one argument here, or types and names of its own,
+# which its documentation has not.
+OWN_ARGUMENTS = {b"client|list", b"config|get", b"incrbyfloat", b"setbit", b"bitfield"}
 
 
 class Typed(harness.Client):
@@ -145,7 +146,8 @@ class Alone(harness.Case):
         def listed(*by):
             return set(self.client("COMMAND", "LIST", "FILTERBY", *by))
 
-        self.assertEqual(listed("PATTERN", "GET*"), {b"get", b"getset", b"getdel", b"getex"})
+        self.assertEqual(listed("PATTERN", "GET*"),
+                         {b"get", b"getset", b"getdel", b"getex", b"getrange", b"getbit"})
         self.assertEqual(listed("pattern", "config|*"),
                          {b"config|get", b"config|set", b"config|resetstat", b"config|help"})
         self.assertIn(b"client|id", listed("ACLCAT", "connection"))
