@@ -121,9 +121,10 @@ command_find_again(struct command_memo *m, const struct slice *argv, uint32_t ar
 		return command_find(argv, argc, out);
 	letters = command_letters(argv[0]);
 	slot = letters % COMMAND_MEMO_SLOTS;
-	if (likely(m->slots[slot].letters == letters)) {
+	if (likely(m->slots[slot].letters == letters &&
+	        command_arity_fits(m->slots[slot].cmd, argc))) {
 		*out = m->slots[slot].cmd;
-		return likely(command_arity_fits(*out, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
+		return COMMAND_FOUND;
 	}
 	found = command_find(argv, argc, out);
 	if (found == COMMAND_FOUND && !(*out)->container) {

@@ -13,8 +13,6 @@
 
 /* What a batch keeps from one read to the next. */
 #define ARGS_MIN 512
-#define ARGS_KEEP 8192
-#define SCRATCH_KEEP 65536
 
 void
 batch_init(struct batch *b)
@@ -35,16 +33,14 @@ batch_fini(struct batch *b)
 }
 
 void
-batch_reset(struct batch *b)
+batch_shrink(struct batch *b)
 {
-	b->n = 0;
-	b->args_used = b->scratch_used = 0;
-	if (unlikely(b->args_cap > ARGS_KEEP)) {
+	if (b->args_cap > BATCH_ARGS_KEEP) {
 		mem_free(b->args);
 		b->args = NULL;
 		b->args_cap = 0;
 	}
-	if (unlikely(b->scratch_cap > SCRATCH_KEEP)) {
+	if (b->scratch_cap > BATCH_SCRATCH_KEEP) {
 		mem_free(b->scratch);
 		b->scratch = NULL;
 		b->scratch_cap = 0;

@@ -36,8 +36,21 @@ struct batch {
 
 void batch_init(struct batch *b);
 void batch_fini(struct batch *b);
+
+#define BATCH_ARGS_KEEP 8192
+#define BATCH_SCRATCH_KEEP 65536
+void batch_shrink(struct batch *b); /* batch_reset() calls it */
+
 /* Empties it; codecs do that first. */
-void batch_reset(struct batch *b);
+static inline void
+batch_reset(struct batch *b)
+{
+	b->n = 0;
+	b->args_used = b->scratch_used = 0;
+	if (unlikely(b->args_cap > BATCH_ARGS_KEEP || b->scratch_cap > BATCH_SCRATCH_KEEP))
+		batch_shrink(b);
+}
+
 /* Room for n more arguments, or n bytes of scratch, behind what is used; that
  * may move. 0 or -ENOMEM. */
 int batch_grow_args(struct batch *b, size_t n) MUST_CHECK;

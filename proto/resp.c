@@ -108,7 +108,7 @@ take_count(const char *p, const char *enough, const char *end, char type)
 
 /* Finds arguments from p on, as many as fit between out and last; returns
  * behind them, or NULL. */
-static inline const char *
+static ALWAYS_INLINE const char *
 take_bulks(const char *p, const char *enough, const char *end, uint64_t max, struct slice *out,
     const struct slice *last)
 {
@@ -128,18 +128,19 @@ take_bulks(const char *p, const char *enough, const char *end, uint64_t max, str
 /* Puts multibulk requests from *at on into the batch, up to `upto` in all, and
  * moves *at behind them. Stops where one is cut, empty, wrong, or no multibulk.
  * 0 or -ENOMEM. */
-static int
+static ALWAYS_INLINE int
 take_requests(const struct resp_limits *l, struct batch *b, unsigned upto, const char *data,
     const char **at, const char *end)
 {
 	const char *enough = end - *at >= ARG_MIN_BYTES ? end - ARG_MIN_BYTES + 1 : *at;
-	const char *p = *at;
+	const char *p = *at, *next;
 	uint64_t max_bulk = MIN(l->max_bulk, (uint64_t)INT64_MAX);
 	struct slice *args = b->args_cap != 0 ? b->args + b->args_used : NULL;
 	size_t room = b->args_cap - b->args_used;
-	struct request *req = b->req + b->n;
+	unsigned n = b->n;
+	int rc = 0;
 
-	while (req < b->req + upto) {
+	for (; n < upto; n++, p = next) {
 		struct count argc = take_count(p, enough, end, '*');
 
 		if (unlikely(argc.n - 1 >= l->max_args ||
@@ -147,22 +148,25 @@ take_requests(const struct resp_limits *l, struct batch *b, unsigned upto, const
 			break;
 		/* No more than a few times the bytes that are here. */
 		if (unlikely(room < argc.n)) {
-			if (batch_grow_args(b, argc.n) != 0)
-				return -ENOMEM;
+			b->n = n;
+			b->args_used = b->args_cap - room;
+			rc = batch_grow_args(b, argc.n);
+			if (rc != 0)
+				break;
 			args = b->args + b->args_used;
 			room = b->args_cap - b->args_used;
 		}
-		p = take_bulks(argc.p, enough, end, max_bulk, args, args + argc.n);
-		if (unlikely(p == NULL))
+		next = take_bulks(argc.p, enough, end, max_bulk, args, args + argc.n);
+		if (unlikely(next == NULL))
 			break;
-		*req++ = (struct request){ args, (uint32_t)argc.n, (size_t)(p - data) };
+		b->req[n] = (struct request){ args, (uint32_t)argc.n, (size_t)(next - data) };
 		args += argc.n;
 		room -= argc.n;
-		b->args_used += argc.n;
-		b->n++;
-		*at = p;
 	}
-	return 0;
+	b->n = n;
+	b->args_used = b->args_cap - room;
+	*at = p;
+	return rc;
 }
 
 /* --- the thorough pass ----------------------------------------------------------- */
@@ -338,7 +342,7 @@ take_inline(struct resp_parser *p, struct batch *b, const char *data, size_t wir
 static const struct resp_limits no_limits = { .max_args = UINT32_MAX, .max_bulk = INT64_MAX };
 
 /* What take_requests() stopped at. PARSE_DONE: *at moved on. */
-static enum parse_status
+static NOINLINE enum parse_status
 parse_hard(struct resp_parser *p, struct batch *b, const char *data, const char **at,
     const char *end)
 {

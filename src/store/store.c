@@ -374,11 +374,10 @@ store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *ke
 	return cache_scan(sl->store->cache, &sl->thread, cursor, count, keys);
 }
 
-enum cache_result
-store_get_cached(struct store_loop *sl, struct slice key, uint64_t hash, struct store_cursor *cur)
+static ALWAYS_INLINE enum cache_result
+get_cached(struct store_loop *sl, const struct config_namespace *ns, struct slice key,
+    uint64_t hash, struct store_cursor *cur)
 {
-	const struct config_namespace *ns = namespace_of(sl, key);
-
 	cur->sl = sl;
 	cur->stripe = NULL;
 	if (unlikely(cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) !=
@@ -388,6 +387,23 @@ store_get_cached(struct store_loop *sl, struct slice key, uint64_t hash, struct 
 	}
 	counter_inc(&store_ns_stats(sl, ns)->hits);
 	return CACHE_HIT;
+}
+
+/* A call at the end, so that the other way, with one namespace, need not keep
+ * its arguments. */
+static NOINLINE enum cache_result
+get_cached_routed(struct store_loop *sl, struct slice key, uint64_t hash,
+    struct store_cursor *cur)
+{
+	return get_cached(sl, routes_find(sl->origins->routes, key), key, hash, cur);
+}
+
+enum cache_result
+store_get_cached(struct store_loop *sl, struct slice key, uint64_t hash, struct store_cursor *cur)
+{
+	if (unlikely(sl->only == NULL))
+		return get_cached_routed(sl, key, hash, cur);
+	return get_cached(sl, sl->only, key, hash, cur);
 }
 
 enum store_answer
