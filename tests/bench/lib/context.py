@@ -42,6 +42,10 @@ class Context:
         self.troubles.append(text)
         self.say(f"TROUBLE {text}")
 
+    def refused(self, name, text):
+        """Error replies: what a peer refuses is a finding, not a failure."""
+        (self.trouble if name.startswith("pannier") else self.say)(text)
+
     def wanted(self, *names):
         return [n for n in names if self.chosen is None or n in self.chosen]
 

@@ -51,7 +51,7 @@ def ask(ctx, name, trace, sizes, memory):
                       "--pipeline", 16, "--key-size", KEY_BYTES, "--value-size", sizes,
                       tolerant=True)
         if result["fault"]:
-            ctx.trouble(f"hit ratio, {name}: {result['errors']} errors: {result['fault']}")
+            ctx.refused(name, f"hit ratio, {name}: {result['errors']} errors: {result['fault']}")
         return {"hit_ratio": result["hit_ratio"], "rss": rss(server.pid),
                 "peak_rss": peak_rss(server.pid)}
 

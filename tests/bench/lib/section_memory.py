@@ -102,14 +102,14 @@ def fast_pass(ctx, name, limit, reads):
                 with CpuMeter(server.pid) as cpu, Load(ctx, server, phase.args(reads)) as job:
                     load_result = job.result(tolerant=True)
                 if load_result["fault"]:
-                    ctx.trouble(f"memory: {name} at {limit // MIB} MiB, {phase.name}: "
+                    ctx.refused(name, f"memory: {name} at {limit // MIB} MiB, {phase.name}: "
                                 f"{load_result['errors']} errors: {load_result['fault']}")
                 result["phases"][phase.name] = {
                     "per_second": load_result["per_second"],
                     "sets_per_second": load_result["sets"] / load_result["seconds"],
                     "cpu_us": cpu.ns / 1000 / load_result["requests"],
                     "hit_ratio": load_result["hit_ratio"],
-                    "latency": latency(load_result, "set"),
+                    "latency": latency(load_result, "set"), "errors": load_result["errors"],
                     **survey(server, phases, limit)}
         result["peak"] = max([peak_rss(server.pid)] + [r for _, r in sampler.samples]) / limit
     return result
