@@ -204,6 +204,14 @@ conn_out_full(const struct conn *c)
 	return pause_bytes != 0 && out_len(c->cur) > pause_bytes;
 }
 
+bool
+conn_out_over(const struct conn *c)
+{
+	size_t hard_bytes = c->pool->limits.output_hard_bytes;
+
+	return hard_bytes != 0 && out_len(c->cur) > hard_bytes;
+}
+
 void
 conn_flush(struct conn *c)
 {

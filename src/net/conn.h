@@ -84,6 +84,9 @@ bool conn_out_full(const struct conn *c);
  * large request that comes in pieces, a large reply that is read in pieces.
  * 0: never. */
 int64_t conn_active_ms(const struct conn *c);
+/* More than output_hard_bytes are unsent, references counted: for who would append
+ * without end in one turn. */
+bool conn_out_over(const struct conn *c);
 /* Bytes of input kept, bytes of output unsent. */
 size_t conn_in_bytes(const struct conn *c);
 size_t conn_out_bytes(const struct conn *c);

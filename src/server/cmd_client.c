@@ -126,6 +126,8 @@ flags_of(const struct session *s, char *out)
 {
 	size_t n = 0;
 
+	if (pubsub_listens(&s->pubsub))
+		out[n++] = 'P';
 	if (is_blocked(s))
 		out[n++] = 'b';
 	if (s->closing)
@@ -145,18 +147,19 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 {
 	size_t in = conn_in_bytes(s->conn), out = conn_out_bytes(s->conn);
 	const struct command *cmd = current_command(s);
-	char flags[4], local[ADDRESS_MAX], peer[ADDRESS_MAX];
+	char flags[5], local[ADDRESS_MAX], peer[ADDRESS_MAX];
 
 	flags_of(s, flags);
 	print_addresses(s, local, peer);
 	return buf_printf(to,
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
-	    " flags=%s db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=0"
+	    " flags=%s db=0 sub=%u psub=%u ssub=%u multi=-1 qbuf=%zu qbuf-free=0 argv-mem=0"
 	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
 	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
 	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
-	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags, in, out,
-	    sizeof *s + in + out, out > 0 ? "rw" : "r",
+	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags,
+	    s->pubsub.n[PUBSUB_CHANNEL], s->pubsub.n[PUBSUB_PATTERN], s->pubsub.n[PUBSUB_SHARD],
+	    in, out, sizeof *s + in + out, out > 0 ? "rw" : "r",
 	    cmd != NULL ? cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));
 }
@@ -176,10 +179,13 @@ cmd_client_info(struct call *c)
 
 /* --- LIST -------------------------------------------------------------------- */
 
+enum client_type { CLIENT_ANY, CLIENT_NORMAL, CLIENT_PUBSUB };
+
 /* What was asked for. Passed from loop to loop, so that one at a time has it. */
 struct listing {
 	size_t max_bytes;
 	bool too_long;
+	enum client_type type;
 	bool some;      /* CLIENT LIST ID: those below, and not everybody */
 	size_t n;
 	uint64_t *sorted;
@@ -202,6 +208,9 @@ id_cmp(const void *a, const void *b)
 static bool
 is_listed(const struct listing *l, const struct session *s)
 {
+	if (l->type != CLIENT_ANY &&
+	    l->type != (pubsub_listens(&s->pubsub) ? CLIENT_PUBSUB : CLIENT_NORMAL))
+		return false;
 	return !l->some || bsearch(&s->id, l->sorted, l->n, sizeof s->id, id_cmp) != NULL;
 }
 
@@ -349,12 +358,14 @@ listing_new(struct call *c, size_t n)
 }
 
 static void
-list_all(struct call *c)
+list_all(struct call *c, enum client_type type)
 {
 	struct listing *l = listing_new(c, 0);
 
-	if (l != NULL)
-		call_gather(c, print_loop, finish_list, l);
+	if (l == NULL)
+		return;
+	l->type = type;
+	call_gather(c, print_loop, finish_list, l);
 }
 
 static void
@@ -378,14 +389,15 @@ list_by_id(struct call *c)
 	call_gather(c, print_loop, finish_list, l);
 }
 
-/* Every client is a normal one; the other types that Redis knows are empty. */
+/* Every client is a normal one or listens; the other types that Redis knows are
+ * empty. */
 static void
 list_by_type(struct call *c, struct slice type)
 {
-	static const char *const none[] = { "slave", "replica", "pubsub", "master" };
+	static const char *const none[] = { "slave", "replica", "master" };
 
-	if (slice_caseeq(type, SLICE("normal"))) {
-		list_all(c);
+	if (slice_caseeq(type, SLICE("normal")) || slice_caseeq(type, SLICE("pubsub"))) {
+		list_all(c, slice_caseeq(type, SLICE("normal")) ? CLIENT_NORMAL : CLIENT_PUBSUB);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(none); i++)
@@ -400,7 +412,7 @@ void
 cmd_client_list(struct call *c)
 {
 	if (c->argc == 2)
-		list_all(c);
+		list_all(c, CLIENT_ANY);
 	else if (c->argc == 4 && slice_caseeq(c->argv[2], SLICE("type")))
 		list_by_type(c, c->argv[3]);
 	else if (c->argc > 3 && slice_caseeq(c->argv[2], SLICE("id")))

@@ -9,14 +9,26 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "server/client_name.h"
+#include "server/door.h"
 #include "server/session.h"
 #include "server/version.h"
+
+/* What reads messages can read it too. */
+static void
+pong_as_message(struct call *c)
+{
+	reply_array(c->reply, 2);
+	reply_bulk_str(c->reply, "pong");
+	reply_bulk(c->reply, c->argc == 2 ? c->argv[1] : SLICE(""));
+}
 
 void
 cmd_ping(struct call *c)
 {
 	if (c->argc > 2)
 		call_wrong_args(c);
+	else if (c->session->wire == WIRE_RESP2 && pubsub_listens(&c->session->pubsub))
+		pong_as_message(c);
 	else if (c->argc == 2)
 		reply_bulk(c->reply, c->argv[1]);
 	else
@@ -41,6 +53,7 @@ set_wire(struct call *c, enum wire wire)
 {
 	c->session->wire = wire;
 	c->reply->wire = wire;
+	door_update(c->session);
 }
 
 void
@@ -48,6 +61,7 @@ cmd_reset(struct call *c)
 {
 	mem_free(c->session->name);
 	c->session->name = NULL;
+	pubsub_client_gone(c->session);
 	set_wire(c, WIRE_RESP2);
 	reply_status(c->reply, "RESET");
 }

@@ -237,7 +237,10 @@ info_stats(struct info *i)
 	info_printf(i, "total_net_output_bytes:%" PRId64 "\r\n", info_output_bytes(s));
 	info_printf(i, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
 	print_keyspace_counts(i);
-	info_printf(i, "pubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n");
+	info_printf(i, "pubsub_channels:%zu\r\npubsub_patterns:%zu\r\npubsubshard_channels:%zu\r\n",
+	    pubsub_names(s->pubsub, PUBSUB_CHANNEL), pubsub_names(s->pubsub, PUBSUB_PATTERN),
+	    pubsub_names(s->pubsub, PUBSUB_SHARD));
+	info_printf(i, "latest_fork_usec:0\r\n");
 	info_printf(i, "total_error_replies:%" PRId64 "\r\n", n.error_replies);
 	/* Of the rest each row of stats.def is a field. */
 #define LOOP_STAT(name, help) \

@@ -122,7 +122,8 @@ close_idle(struct loop *l, struct loop_task *t)
 	list_foreach_safe(it, &sl->sessions) {
 		struct session *s = list_entry(it, struct session, link);
 
-		if (s->n_parked == 0 && session_active_ms(s) < since_ms)
+		if (s->n_parked == 0 && !pubsub_listens(&s->pubsub) &&
+		    session_active_ms(s) < since_ms)
 			conn_close(s->conn);
 	}
 	atomic_store(&sl->sweeping, false);

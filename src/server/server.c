@@ -194,7 +194,8 @@ server_make_loops(struct server *s, unsigned n, char *err, size_t err_size)
 {
 	s->loops = mem_calloc(n, sizeof *s->loops);
 	s->stats = mem_calloc(n, sizeof *s->stats);
-	if (s->loops == NULL || s->stats == NULL)
+	s->pubsub = pubsub_new(n);
+	if (s->loops == NULL || s->stats == NULL || s->pubsub == NULL)
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < n; i++) {
 		int rc = server_loop_init(s, i);
@@ -329,6 +330,7 @@ server_free(struct server *s)
 		listener_close(s->listeners[i]);
 	mem_free(s->listeners);
 	server_free_loops(s);
+	pubsub_free(s->pubsub);
 	mem_free(s->stats);
 	store_free(s->store);
 	routes_unref(s->routes);

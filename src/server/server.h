@@ -14,6 +14,7 @@
 #include "proto/resp.h"
 #include "server/info.h"
 #include "server/memory.h"
+#include "server/pubsub.h"
 #include "stats/stats.h"
 #include "store/store.h"
 
@@ -45,6 +46,7 @@ struct server {
 	unsigned n_loops;
 	struct stats_loop **stats; /* [n_loops], for stats_sum_*() */
 	struct store *store;
+	struct pubsub *pubsub;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;

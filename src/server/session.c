@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/parked.h"
 #include "server/server.h"
 
@@ -116,6 +117,13 @@ refuse_call(struct call *c, enum command_lookup found)
 	count_error(c->sl, NULL, c->reply);
 }
 
+static void
+count_refused(struct call *c)
+{
+	counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
+	count_error(c->sl, NULL, c->reply);
+}
+
 /* Where the next reply belongs: behind the last one that is owed. */
 static struct out *
 session_out(struct session *s)
@@ -151,10 +159,12 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
 	c->hash = hash;
 	reply->wire = s->wire;
 	reply->failed = false;
-	if (likely(found == COMMAND_FOUND))
-		run_found(s, c, c->cmd);
-	else
+	if (unlikely(found != COMMAND_FOUND))
 		refuse_call(c, found);
+	else if (unlikely(s->guarded) && !door_admits(c))
+		count_refused(c);
+	else
+		run_found(s, c, c->cmd);
 	return true;
 }
 
@@ -395,6 +405,7 @@ on_end(struct conn *conn, enum conn_end why)
 		counter_inc(&sl->stats.query_limit_closes);
 	drop_parked(s);
 	store_holder_gone(&s->holder);
+	pubsub_client_gone(s);
 	session_free(s);
 	counter_add(&sl->clients, -1);
 	server_client_gone(sl);
@@ -421,6 +432,7 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	s->addr = listener_name;
 	s->wire = WIRE_RESP2;
 	store_holder_init(&s->holder);
+	pubsub_client_init(&s->pubsub);
 	list_init(&s->parked);
 	list_init(&s->link);
 	resp_parser_init(&s->parser, &sl->limits);

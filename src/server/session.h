@@ -8,6 +8,7 @@
 #include "net/conn.h"
 #include "proto/resp.h"
 #include "server/call.h"
+#include "server/pubsub.h"
 
 struct session {
 	struct conn *conn;
@@ -21,9 +22,11 @@ struct session {
 	const char *addr;        /* of the listener, as CLIENT LIST shows it */
 	const char *peer;
 	enum wire wire;          /* set by HELLO, RESET */
+	bool guarded;            /* by door_update(): door.h looks at each command */
 	bool closing;            /* set by QUIT: close when all is answered */
 	struct resp_parser parser;
 	struct store_holder holder; /* of leases */
+	struct pubsub_client pubsub;
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */

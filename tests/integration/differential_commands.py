@@ -312,6 +312,27 @@ def gen_bitfield(s):
             out += [s.r.choice([b"SET", b"incrby"]), field_type(s), field_offset(s), by]
     return out[:-1] if s.r.random() < 0.05 else out
 
+CHANNELS = [b"a", b"b", b"ab", b"", b"a*", b"\x00\xff\r\n", b"L" * 300]
+PATTERNS = [b"*", b"a*", b"?", b"[ab]", b"b", b"", b"\\a*"]
+
+
+def gen_pubsub(s):
+    def some(names, least):
+        return [s.r.choice(names) for _ in range(s.r.choice([least, 1, 1, 2, 4]))]
+
+    args = s.r.choice([
+        lambda: [s.case(b"SUBSCRIBE")] + some(CHANNELS, 1), lambda: [b"PSUBSCRIBE"] + some(PATTERNS, 1),
+        lambda: [b"SSUBSCRIBE"] + some(CHANNELS, 0), lambda: [b"UNSUBSCRIBE"] + some(CHANNELS, 0),
+        lambda: [b"PUNSUBSCRIBE"] + some(PATTERNS, 0), lambda: [b"SUNSUBSCRIBE"] + some(CHANNELS, 0),
+        lambda: [b"PUBLISH", s.r.choice(CHANNELS), s.value()],
+        lambda: [b"SPUBLISH", s.r.choice(CHANNELS), s.value()],
+        lambda: [b"PUBSUB", s.r.choice([b"CHANNELS", b"SHARDCHANNELS"])] + some(PATTERNS, 0),
+        lambda: [b"PUBSUB", s.r.choice([b"NUMSUB", b"SHARDNUMSUB"])] + some(CHANNELS, 0),
+        lambda: [b"PUBSUB", s.r.choice([b"NUMPAT", b"HELP", b"nosuch", b""])],
+        lambda: [b"GET", s.key()], lambda: [b"nosuch", b"x"], lambda: [b"RESET"],
+        lambda: [b"CLIENT", b"LIST", b"ID", b"0"]])()
+    return [b"@listen"] + args
+
 
 STRINGS = [gen_set, gen_set, gen_set, gen_getex, gen_getex, gen_setex, gen_mset,
            of_key(b"GET", b"GETDEL", b"STRLEN"), of_keys(b"MGET"),
@@ -344,4 +365,5 @@ FAMILIES = {
     "connection": CONNECTION,
     "error": ERRORS,
     "mixed": STRINGS + PARTS + BITS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
+    "pubsub": [gen_pubsub],
 }

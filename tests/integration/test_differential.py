@@ -187,7 +187,30 @@ def scan_all(client, args):
             return sorted(found)
 
 
+MARK = b"-- mark --"
+
+
+def listen(client, args):
+    """All that comes for a request of publish and subscribe, whose replies may
+    be many: up to that of a PING behind it, which subscribers may send."""
+    client.send_raw(encode(args) + encode([b"PING", MARK]))
+    out = []
+    raw, value = client.read()
+    while value not in (MARK, [b"pong", MARK]):
+        out.append((raw, value))
+        raw, value = client.read()
+    # Redis drops all of a client's channels, and tries patterns, in no order.
+    if len(args) == 1:
+        return sorted(str(v[1]) for _, v in out if isinstance(v, list)), \
+            sorted(str(v[2]) for _, v in out if isinstance(v, list)), len(out)
+    if args[0].upper() == b"PUBSUB" and args[1].endswith(b"CHANNELS"):
+        return [unordered(v) for _, v in out]
+    return sorted(raw for raw, _ in out)
+
+
 def run_macro(client, argv):
+    if argv[0] == b"@listen":
+        return listen(client, argv[1:])
     if argv[0] == b"@scan":
         return scan_all(client, argv[1:])
     # Redis drops what has expired when it is looked at, or later.
@@ -245,7 +268,9 @@ class Pair:
         answers = []
         for server in self.servers:
             try:
-                answers.append(run_on(self.prepare(server, proto), sequence))
+                client = self.prepare(server, proto)
+                answers.append(run_on(client, sequence))
+                client.call(b"RESET")  # or it would get what others publish
             except (Closed, TimeoutError, ValueError) as e:
                 self.drop()
                 answers.append([repr(e)])

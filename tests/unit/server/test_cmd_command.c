@@ -171,7 +171,7 @@ static bool
 has_own_arguments(const char *name)
 {
 	static const char *const names[] = {
-		"client|list", "config|get", "incrbyfloat", "setbit", "bitfield",
+		"client|list", "config|get", "incrbyfloat", "setbit", "bitfield", "psubscribe",
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
