@@ -329,9 +329,14 @@ static int
 mset_all(struct call *c)
 {
 	struct store_atomic a;
+	size_t large = 0;
 	int rc = 0;
 
 	store_atomic_init(&a, c->store);
+	for (uint32_t i = 1; i < c->argc; i += 2)
+		if (c->argv[i + 1].len > STORE_LARGE_BYTES)
+			large += c->argv[i].len + c->argv[i + 1].len;
+	store_make_room(c->store, large);
 	for (uint32_t i = 1; i < c->argc; i += 2)
 		store_atomic_add(&a, c->argv[i], store_hash(c->store, c->argv[i]));
 	store_atomic_begin(&a);

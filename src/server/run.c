@@ -54,11 +54,13 @@ static void
 refuse(struct server_loop *sl, int fd)
 {
 	static const char text[] = TOO_MANY_CLIENTS;
-	ssize_t rc = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t rc;
 
+	/* Counted first, so that who was refused finds itself in INFO. */
+	counter_inc(&sl->stats.rejected_connections);
+	rc = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	(void)rc; /* it is told or it is not; it has to go */
 	close(fd);
-	counter_inc(&sl->stats.rejected_connections);
 }
 
 struct accept_ctx {

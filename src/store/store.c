@@ -333,7 +333,8 @@ store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t e
 	struct store_cursor cur;
 	int rc;
 
-	store_make_room(sl, key.len + value.len);
+	if (!store_is_atomic(sl))
+		store_make_room(sl, key.len + value.len);
 	store_open(sl, key, STORE_WRITE, &cur);
 	rc = cache_put(&cur.c, &value, 1, expires_ms);
 	store_close(&cur);

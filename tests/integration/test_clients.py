@@ -153,6 +153,23 @@ class Number(Case):
             client.close()
 
 
+class Bytes(Case):
+    def test_info_counts_what_went_through_the_socket(self):
+        d = self.daemon("threads: 2\n")
+        c = d.client()
+        names = ("total_net_input_bytes", "total_net_output_bytes")
+        before = [int(fields(c)[n]) for n in names]
+        d.client()("SET", "k", b"v" * 100000)
+        d.client()("GET", "k")
+        after = [int(fields(c)[n]) for n in names]
+        for was, now in zip(before, after):
+            self.assertGreater(now - was, 100000)
+            self.assertLess(now - was, 120000)
+        self.assertEqual(c("CONFIG", "RESETSTAT"), "OK")
+        for n in names:
+            self.assertLess(int(fields(c)[n]), 20000)
+
+
 class Buffers(Case):
     def test_over_the_limit_of_all_the_one_that_holds_most_is_closed(self):
         d = self.daemon("threads: 1\nmemory: 64MiB\nbuffers_limit: 1MiB\n")

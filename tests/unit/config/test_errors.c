@@ -45,7 +45,7 @@ START_TEST(each_wrong_scalar_says_where_what_and_what_would_be_right)
 		    "pannier.yaml:1:12: log_level: \"degub\" is no log level; did you mean \"debug\"? "
 		    "There is debug, info, warn, error" },
 		{ "eviction: random\n",
-		    "pannier.yaml:1:11: eviction: \"random\" is no eviction policy; there is lru" },
+		    "pannier.yaml:1:11: eviction: \"random\" is no eviction policy; there is lru, s3fifo, tinylfu" },
 		{ "memory:\n",
 		    "pannier.yaml:1:8: memory: nothing stands here, a size is wanted; "
 		    "write for example 256MiB" },
