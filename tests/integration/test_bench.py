@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -27,6 +28,12 @@ RUN = os.path.join(harness.TOP, "tests", "bench", "run")
 
 def command(server, *args):
     return [harness.BINARY, "bench", "--socket", f"unix:{server}", *map(str, args)]
+
+
+def answers(path):
+    """The file of a socket is there before its server listens."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(path) == 0
 
 
 def bench(server, *args, code=0, protocol="resp"):
@@ -305,7 +312,7 @@ class Memcached(harness.Case):
         user = ["-u", "root"] if os.geteuid() == 0 else []
         with subprocess.Popen(["memcached", "-s", path, "-t", "1", *user]) as p:
             try:
-                harness.wait_until(lambda: os.path.exists(path), "memcached")
+                harness.wait_until(lambda: answers(path), "memcached")
                 r = bench(path, "--fill", "--verify", "--requests", 2000, "--keyspace", 100,
                           "--pipeline", 5, "--ttl", "100s", protocol="memcache")
                 self.assertEqual((r["hits"], r["wrong"], r["errors"]), (r["gets"], 0, 0))

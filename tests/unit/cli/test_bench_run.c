@@ -219,7 +219,7 @@ START_TEST(wrong_values_are_found_by_verify)
 END_TEST
 
 static void
-check_failure(const char *get, int rc, const char *words)
+check_failure(const char *get, double timeout, int rc, const char *words)
 {
 	struct fake f = { .get = get, .set = "+OK\r\n" };
 	struct bench_result r;
@@ -227,7 +227,7 @@ check_failure(const char *get, int rc, const char *words)
 
 	fake_start(&f);
 	o = opts(&f, 1000);
-	o.timeout = 0.05;
+	o.timeout = timeout;
 	ck_assert_int_eq(run(&o, &r), rc);
 	fake_stop(&f);
 	ck_assert_msg(strstr(r.fault, words) != NULL, "%s", r.fault);
@@ -236,11 +236,11 @@ check_failure(const char *get, int rc, const char *words)
 
 START_TEST(a_server_that_misbehaves_ends_the_run_with_words)
 {
-	check_failure("close", -ECONNRESET, "closed");
-	check_failure("nonsense\r\n", -EPROTO, "nonsense");
-	check_failure("+OK\r\n", -EPROTO, "none to a GET");
-	check_failure("$-1\r\n$-1\r\n", -EPROTO, "nobody asked");
-	check_failure(NULL, -ETIMEDOUT, "no reply");
+	check_failure("close", 20, -ECONNRESET, "closed");
+	check_failure("nonsense\r\n", 20, -EPROTO, "nonsense");
+	check_failure("+OK\r\n", 20, -EPROTO, "none to a GET");
+	check_failure("$-1\r\n$-1\r\n", 20, -EPROTO, "nobody asked");
+	check_failure(NULL, 0.05, -ETIMEDOUT, "no reply");
 }
 END_TEST
 
