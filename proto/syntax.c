@@ -48,6 +48,7 @@ static const struct {
 	{ "count", SYNTAX_INTEGER },
 	{ "cursor", SYNTAX_INTEGER },
 	{ "decrement", SYNTAX_INTEGER },
+	{ "destination-db", SYNTAX_INTEGER },
 	{ "end", SYNTAX_INTEGER },
 	{ "increment", SYNTAX_INTEGER },
 	{ "index", SYNTAX_INTEGER },

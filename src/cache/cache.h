@@ -147,6 +147,8 @@ void cache_flush(struct cache *c, struct cache_thread *t);
  * at least once, while tables grow and shrink too. 0 or -ENOMEM. */
 int cache_scan(struct cache *c, struct cache_thread *t, uint64_t *cursor, size_t count,
     struct buf *keys) MUST_CHECK;
+/* A cursor somewhere in the middle, as the random number says. */
+uint64_t cache_scan_start(const struct cache *c, uint64_t random);
 
 /* Another budget, from now on; down, it is reached by steps of cache_tick().
  * 0 or -EINVAL. Thread-safe. */

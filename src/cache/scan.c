@@ -114,6 +114,14 @@ scan_shard(const struct cache *c, const struct cache_thread *t, struct shard *sh
 	return bytes;
 }
 
+uint64_t
+cache_scan_start(const struct cache *c, uint64_t random)
+{
+	uint64_t shard = random % c->n_shards;
+
+	return shard << POINT_BITS | ((random >> 24) & (POINT_END - 1));
+}
+
 int
 cache_scan(struct cache *c, struct cache_thread *t, uint64_t *cursor, size_t count,
     struct buf *keys)

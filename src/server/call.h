@@ -63,6 +63,9 @@ size_t call_reply_max(const struct call *c);
 #define REF_MIN_BYTES 16384 /* below, a copy costs less than an iovec and a pin */
 void reply_large_value(struct reply *r, struct store_cursor *cur);
 
+/* Whether there is such a database; else the error reply is written. */
+bool call_database(struct call *c, struct slice index);
+
 /* The value that an open cursor stands on: copied, or sent from where it lies. */
 static inline void
 reply_value(struct reply *r, struct store_cursor *cur)

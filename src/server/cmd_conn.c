@@ -67,12 +67,12 @@ cmd_reset(struct call *c)
 }
 
 /* There is one database, number 0. */
-void
-cmd_select(struct call *c)
+bool
+call_database(struct call *c, struct slice index)
 {
 	int64_t n;
 
-	if (parse_i64(c->argv[1], &n) != 0)
+	if (parse_i64(index, &n) != 0)
 		call_not_integer(c);
 	else if (n < INT_MIN || n > INT_MAX)
 		reply_error(c->reply, "ERR value is out of range, value must between %d and %d",
@@ -80,6 +80,14 @@ cmd_select(struct call *c)
 	else if (n != 0)
 		reply_error(c->reply, "ERR DB index is out of range");
 	else
+		return true;
+	return false;
+}
+
+void
+cmd_select(struct call *c)
+{
+	if (call_database(c, c->argv[1]))
 		reply_ok(c->reply);
 }
 

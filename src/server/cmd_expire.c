@@ -1,4 +1,4 @@
-/* EXPIRE, PEXPIRE, TTL, PTTL, PERSIST. */
+/* EXPIRE, TTL, their forms in milliseconds and in Unix time, and PERSIST. */
 #include "config.h"
 
 #include "server/call.h"
@@ -115,6 +115,18 @@ cmd_pexpire(struct call *c)
 	expire(c, EXPIRY_MS);
 }
 
+void
+cmd_expireat(struct call *c)
+{
+	expire(c, EXPIRY_SECONDS | EXPIRY_ABSOLUTE);
+}
+
+void
+cmd_pexpireat(struct call *c)
+{
+	expire(c, EXPIRY_ABSOLUTE);
+}
+
 /* Milliseconds, -1 without an expiry, -2 without the key. */
 static int64_t
 time_left(struct call *c)
@@ -140,6 +152,29 @@ void
 cmd_pttl(struct call *c)
 {
 	reply_int(c->reply, time_left(c));
+}
+
+/* Unix time in milliseconds, or as time_left(). */
+static int64_t
+expire_time(struct call *c)
+{
+	int64_t left = time_left(c);
+
+	return left < 0 ? left : unix_of_mono_ms(c->now_ms) + left;
+}
+
+void
+cmd_expiretime(struct call *c)
+{
+	int64_t ms = expire_time(c);
+
+	reply_int(c->reply, ms < 0 ? ms : (ms + 500) / 1000);
+}
+
+void
+cmd_pexpiretime(struct call *c)
+{
+	reply_int(c->reply, expire_time(c));
 }
 
 void

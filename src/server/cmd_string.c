@@ -22,10 +22,11 @@ enum {
 	OPT_PX = 1 << 6,
 	OPT_EXAT = 1 << 7,
 	OPT_PXAT = 1 << 8,
+	OPT_IFEQ = 1 << 9, /* of Valkey 8.1 */
 
 	OPT_TIMES = OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT,
 	OPT_LIVES = OPT_TIMES | OPT_KEEPTTL | OPT_PERSIST, /* at most one of them */
-	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_TIMES,
+	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_IFEQ | OPT_TIMES,
 	OPT_OF_GETEX = OPT_PERSIST | OPT_TIMES,
 };
 
@@ -37,8 +38,9 @@ static const struct set_option {
 } set_options[] = {
 	{ { "ex", 2 }, OPT_EX, OPT_LIVES & ~OPT_EX, EXPIRY_SECONDS },
 	{ { "px", 2 }, OPT_PX, OPT_LIVES & ~OPT_PX, EXPIRY_MS },
-	{ { "nx", 2 }, OPT_NX, OPT_XX, 0 },
-	{ { "xx", 2 }, OPT_XX, OPT_NX, 0 },
+	{ { "nx", 2 }, OPT_NX, OPT_XX | OPT_IFEQ, 0 },
+	{ { "xx", 2 }, OPT_XX, OPT_NX | OPT_IFEQ, 0 },
+	{ { "ifeq", 4 }, OPT_IFEQ, OPT_NX | OPT_XX | OPT_IFEQ, 0 },
 	{ { "get", 3 }, OPT_GET, 0, 0 },
 	{ { "keepttl", 7 }, OPT_KEEPTTL, OPT_LIVES & ~OPT_KEEPTTL, 0 },
 	{ { "persist", 7 }, OPT_PERSIST, OPT_LIVES & ~OPT_PERSIST, 0 },
@@ -50,6 +52,7 @@ struct set_args {
 	unsigned flags;
 	unsigned form;
 	struct slice time; /* as written; good with OPT_TIMES */
+	struct slice expected; /* of OPT_IFEQ */
 };
 
 static const struct set_option *
@@ -72,10 +75,14 @@ set_args_parse(struct call *c, uint32_t first, unsigned allowed, struct set_args
 		if (o == NULL || !(o->flag & allowed) || (out->flags & o->excludes))
 			goto refuse;
 		out->flags |= o->flag;
-		if (!(o->flag & OPT_TIMES))
+		if (!(o->flag & (OPT_TIMES | OPT_IFEQ)))
 			continue;
 		if (++i == c->argc)
 			goto refuse;
+		if (o->flag == OPT_IFEQ) {
+			out->expected = c->argv[i];
+			continue;
+		}
 		out->form = o->form;
 		out->time = c->argv[i];
 	}
@@ -87,17 +94,27 @@ refuse:
 
 enum set_outcome { SET_DONE, SET_REFUSED, SET_FAILED };
 
+static bool
+set_allowed(const struct store_cursor *cur, bool found, const struct set_args *args)
+{
+	if (args->flags & OPT_IFEQ)
+		return found && slice_eq(cur->c.value, args->expected);
+	return !(found ? (args->flags & OPT_NX) : (args->flags & OPT_XX));
+}
+
 /* Under the open cursor. With OPT_GET the old value is kept in `old`. */
 static enum set_outcome
-set_entry(struct store_cursor *cur, bool found, struct slice value, unsigned flags,
+set_entry(struct store_cursor *cur, bool found, struct slice value, const struct set_args *args,
     int64_t expires_ms, struct value *old, int *rc)
 {
+	unsigned flags = args->flags;
+
 	*rc = 0;
 	if (found && (flags & OPT_GET))
 		*rc = value_keep(old, cur);
 	if (*rc != 0)
 		return SET_FAILED;
-	if (found ? (flags & OPT_NX) : (flags & OPT_XX))
+	if (!set_allowed(cur, found, args))
 		return SET_REFUSED;
 	if (found && (flags & OPT_KEEPTTL))
 		expires_ms = cur->c.expires_ms;
@@ -115,21 +132,22 @@ open_to_put(struct call *c, size_t len, unsigned flags, struct store_cursor *cur
 
 /* SET_FAILED: the error reply is written. */
 static enum set_outcome
-set_key(struct call *c, struct slice value, unsigned flags, int64_t expires_ms, struct value *old)
+set_key(struct call *c, struct slice value, const struct set_args *args, int64_t expires_ms,
+    struct value *old)
 {
-	unsigned how = 0;
+	unsigned how = 0, flags = args->flags;
 	struct store_cursor cur;
 	enum set_outcome outcome;
 	bool found;
 	int rc;
 
 	/* A put is a use by itself; a key that is only looked at is not put. */
-	if (flags & (OPT_NX | OPT_GET))
+	if (flags & (OPT_NX | OPT_IFEQ | OPT_GET))
 		how |= STORE_TOUCH;
 	if (flags & OPT_GET)
 		how |= STORE_COUNT;
 	found = open_to_put(c, value.len, how, &cur) == CACHE_HIT;
-	outcome = set_entry(&cur, found, value, flags, expires_ms, old, &rc);
+	outcome = set_entry(&cur, found, value, args, expires_ms, old, &rc);
 	store_close(&cur);
 	if (outcome == SET_FAILED) {
 		value_drop(old);
@@ -140,12 +158,12 @@ set_key(struct call *c, struct slice value, unsigned flags, int64_t expires_ms, 
 
 /* The old value, or nil, is the answer. */
 static void
-set_and_get(struct call *c, struct slice value, unsigned flags, int64_t expires_ms)
+set_and_get(struct call *c, struct slice value, const struct set_args *args, int64_t expires_ms)
 {
 	struct value old;
 
 	value_init(&old);
-	if (set_key(c, value, flags | OPT_GET, expires_ms, &old) != SET_FAILED)
+	if (set_key(c, value, args, expires_ms, &old) != SET_FAILED)
 		value_reply(&old, c->reply);
 }
 
@@ -165,12 +183,12 @@ set_plain(struct call *c, struct slice value, int64_t expires_ms)
 }
 
 static void
-set_if(struct call *c, struct slice value, unsigned flags, int64_t expires_ms)
+set_if(struct call *c, struct slice value, const struct set_args *args, int64_t expires_ms)
 {
 	struct value none;
 
 	value_init(&none);
-	switch (set_key(c, value, flags, expires_ms, &none)) {
+	switch (set_key(c, value, args, expires_ms, &none)) {
 	case SET_DONE:
 		reply_ok(c->reply);
 		break;
@@ -196,9 +214,9 @@ cmd_set(struct call *c)
 	if (ok != EXPIRY_GOOD)
 		expiry_refuse(c, ok);
 	else if (args.flags & OPT_GET)
-		set_and_get(c, c->argv[2], args.flags, expires_ms);
-	else if (args.flags & (OPT_NX | OPT_XX | OPT_KEEPTTL))
-		set_if(c, c->argv[2], args.flags, expires_ms);
+		set_and_get(c, c->argv[2], &args, expires_ms);
+	else if (args.flags & (OPT_NX | OPT_XX | OPT_IFEQ | OPT_KEEPTTL))
+		set_if(c, c->argv[2], &args, expires_ms);
 	else
 		set_plain(c, c->argv[2], expires_ms);
 }
@@ -230,11 +248,12 @@ cmd_psetex(struct call *c)
 void
 cmd_setnx(struct call *c)
 {
+	const struct set_args args = { .flags = OPT_NX };
 	struct value none;
 	enum set_outcome outcome;
 
 	value_init(&none);
-	outcome = set_key(c, c->argv[2], OPT_NX, CACHE_NEVER, &none);
+	outcome = set_key(c, c->argv[2], &args, CACHE_NEVER, &none);
 	if (outcome != SET_FAILED)
 		reply_int(c->reply, outcome == SET_DONE);
 }
@@ -242,7 +261,9 @@ cmd_setnx(struct call *c)
 void
 cmd_getset(struct call *c)
 {
-	set_and_get(c, c->argv[2], 0, CACHE_NEVER);
+	const struct set_args args = { .flags = OPT_GET };
+
+	set_and_get(c, c->argv[2], &args, CACHE_NEVER);
 }
 
 void
@@ -263,6 +284,20 @@ cmd_getdel(struct call *c)
 		value_reply(&old, c->reply);
 	else
 		call_put_failed(c, rc);
+}
+
+/* Of Valkey 9: a lock's holder lets go of it, and of nobody else's. */
+void
+cmd_delifeq(struct call *c)
+{
+	struct store_cursor cur;
+	bool equal = call_open(c, STORE_WRITE, &cur) == CACHE_HIT &&
+	    slice_eq(cur.c.value, c->argv[2]);
+
+	if (equal)
+		cache_remove(&cur.c);
+	store_close(&cur);
+	reply_int(c->reply, equal);
 }
 
 /* A hit's new expiry, as GETEX's options say. */
@@ -325,8 +360,22 @@ mset_check(const struct call *c)
 	return 0;
 }
 
+static bool
+any_exists(struct call *c)
+{
+	struct store_cursor cur;
+	bool found = false;
+
+	for (uint32_t i = 1; !found && i < c->argc; i += 2) {
+		found = store_open(c->store, c->argv[i], STORE_TOUCH, &cur) == CACHE_HIT;
+		store_close(&cur);
+	}
+	return found;
+}
+
+/* *done: false where `nx` kept it from being done. */
 static int
-mset_all(struct call *c)
+mset_all(struct call *c, bool nx, bool *done)
 {
 	struct store_atomic a;
 	size_t large = 0;
@@ -340,28 +389,47 @@ mset_all(struct call *c)
 	for (uint32_t i = 1; i < c->argc; i += 2)
 		store_atomic_add(&a, c->argv[i], store_hash(c->store, c->argv[i]));
 	store_atomic_begin(&a);
-	for (uint32_t i = 1; rc == 0 && i < c->argc; i += 2)
+	*done = !nx || !any_exists(c);
+	for (uint32_t i = 1; *done && rc == 0 && i < c->argc; i += 2)
 		rc = store_set(c->store, c->argv[i], c->argv[i + 1], CACHE_NEVER);
 	store_atomic_end(&a);
 	return rc;
 }
 
-void
-cmd_mset(struct call *c)
+/* False: the error reply is written. */
+static bool
+mset(struct call *c, bool nx, bool *done)
 {
 	int rc;
 
 	if (c->argc % 2 == 0) {
 		call_wrong_args(c);
-		return;
+		return false;
 	}
 	rc = mset_check(c);
 	if (rc == 0)
-		rc = mset_all(c);
-	if (rc == 0)
-		reply_ok(c->reply);
-	else
+		rc = mset_all(c, nx, done);
+	if (rc != 0)
 		call_put_failed(c, rc);
+	return rc == 0;
+}
+
+void
+cmd_mset(struct call *c)
+{
+	bool done;
+
+	if (mset(c, false, &done))
+		reply_ok(c->reply);
+}
+
+void
+cmd_msetnx(struct call *c)
+{
+	bool done;
+
+	if (mset(c, true, &done))
+		reply_int(c->reply, done);
 }
 
 void

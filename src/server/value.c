@@ -37,6 +37,14 @@ value_keep(struct value *v, struct store_cursor *cur)
 	return 0;
 }
 
+struct slice
+value_slice(const struct value *v)
+{
+	if (v->pinned)
+		return slice_of(v->ref.ptr, v->len);
+	return slice_of(v->heap != NULL ? v->heap : v->small, v->len);
+}
+
 void
 value_reply(struct value *v, struct reply *r)
 {

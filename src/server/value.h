@@ -20,6 +20,8 @@ struct value {
 void value_init(struct value *v);
 /* Takes the value of an open cursor that was a hit. 0 or -ENOMEM. */
 int value_keep(struct value *v, struct store_cursor *cur) MUST_CHECK;
+/* Its bytes, good while v holds them. */
+struct slice value_slice(const struct value *v);
 /* Writes it, or nil; either way v holds nothing afterwards. */
 void value_reply(struct value *v, struct reply *r);
 void value_drop(struct value *v);

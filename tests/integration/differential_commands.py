@@ -107,7 +107,23 @@ def gen_mset(s):
     return [b"MSET"] + [x for k in s.keys() for x in (k, s.value())]
 
 
+def gen_two_keys(s):
+    if s.r.random() < 0.4:
+        return [b"BITOP", s.case(s.r.choice([b"AND", b"OR", b"XOR", b"NOT", b"nor"])), s.key()] + s.keys()
+    what = s.r.choice([b"RENAME", b"RENAMENX", b"COPY", b"MSETNX", b"MSETNX"])
+    if what == b"MSETNX":
+        return [what] + [x for k in s.keys() for x in (k, s.value())]
+    if what != b"COPY":
+        return [what, s.key(), s.key()]
+    words = [s.r.choice([[b"REPLACE"], [b"DB", b"0"], [b"DB", s.number()], [b"DB"], [b"foo"]])
+             for _ in range(s.r.choice([0, 0, 1, 2]))]
+    return [what, s.key(), s.key()] + [x for w in words for x in w]
+
+
 def gen_expire(s):
+    if s.r.random() < 0.25:
+        seconds = s.r.random() < 0.5
+        return [b"EXPIREAT" if seconds else b"PEXPIREAT", s.key(), s.time(seconds, True)]
     seconds = s.r.random() < 0.5
     words = [s.case(s.r.choice([b"NX", b"XX", b"GT", b"LT"] * 5 + [b"foo", b"N\r\nX", b""]))
              for _ in range(s.r.choice([0, 0, 1, 1, 1, 2, 3]))]
@@ -258,12 +274,13 @@ def short_value(s):
 
 def gen_lcs(s):
     if s.r.random() < 0.4:
-        return [b"MSET", b"k1", short_value(s), b"k2", short_value(s)]
+        # Keys of their own, since long values are refused sooner here.
+        return [b"MSET", b"l1", short_value(s), b"l2", short_value(s)]
     words = []
     for _ in range(s.r.choice([0, 1, 1, 2, 3])):
         words += s.r.choice([[b"LEN"], [b"idx"], [b"idx"], [b"MINMATCHLEN", position(s)],
                              [b"WITHMATCHLEN"], [b"MINMATCHLEN"], [b"foo"]])
-    return [b"LCS", s.r.choice([b"k1", b"n9"]), s.r.choice([b"k2", b"k1"])] + words
+    return [b"LCS", s.r.choice([b"l1", b"n9"]), s.r.choice([b"l2", b"l1"])] + words
 
 
 def bit_offset(s):
@@ -346,7 +363,9 @@ COUNTERS = [of_key(b"INCR", b"DECR"), lambda s: [s.r.choice([b"INCRBY", b"DECRBY
             lambda s: [s.r.choice([b"INCRBY", b"DECRBY"]), s.key(), s.number()],
             lambda s: [b"SET", s.key(), s.number()], of_key(b"GET", b"TTL"), gen_setex]
 EXPIRES = [gen_expire, gen_expire, gen_expire, of_key(b"TTL", b"PTTL", b"PERSIST", b"EXISTS"),
+           of_key(b"EXPIRETIME", b"PEXPIRETIME"),
            gen_set, lambda s: [b"SET", s.key(), b"v"]]
+TWO_KEYS = [gen_two_keys, gen_two_keys, gen_two_keys, gen_setex, of_key(b"GET", b"TTL"), gen_set]
 KEYWORK = [of_keys(b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"), of_key(b"TYPE"), gen_flush, gen_mset,
            gen_mset, lambda s: [b"@dbsize"]]
 WALKS = [gen_keys, gen_keys, gen_scan_all, gen_scan_edge, gen_glob_key, gen_glob_key, gen_glob_key,
@@ -358,12 +377,13 @@ FAMILIES = {
     "string": STRINGS,
     "part": PARTS,
     "bit": BITS,
+    "two_keys": TWO_KEYS,
     "counter": COUNTERS,
     "expire": EXPIRES,
     "key": KEYWORK,
     "walk": WALKS,
     "connection": CONNECTION,
     "error": ERRORS,
-    "mixed": STRINGS + PARTS + BITS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
+    "mixed": STRINGS + PARTS + BITS + TWO_KEYS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
     "pubsub": [gen_pubsub],
 }

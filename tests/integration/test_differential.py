@@ -145,6 +145,8 @@ def first_words(reply):
 EXCEPTIONS = {
     b"TTL": (near, "time passes"),
     b"PTTL": (near_ms, "time passes"),
+    b"EXPIRETIME": (near, "both keep it on clocks of their own"),
+    b"PEXPIRETIME": (near_ms, "the same"),
     b"KEYS": (unordered, "no order is promised"),
     b"SCAN": (page, "cursors are the server's own, and so are the keys of one page"),
     b"HELLO": (without_id, "ids are the server's own"),

@@ -161,6 +161,29 @@ START_TEST(bits_survive_failing_allocations)
 }
 END_TEST
 
+START_TEST(bitop_joins_values_of_any_length)
+{
+	ck_reply("MSET a foobar b abc", "+OK\r\n");
+	ck_reply("BITOP AND d a b", ":6\r\n");
+	ck_reply("GETRANGE d 0 2", "$3\r\n`bc\r\n");
+	ck_reply("BITCOUNT d 3 5", ":0\r\n");
+	ck_reply("BITOP or d a none b", ":6\r\n");
+	ck_reply("GET d", "$6\r\ngoobar\r\n");
+	ck_reply("PEXPIRE d 700", ":1\r\n");
+	ck_reply("BITOP XOR d d d a", ":6\r\n");
+	ck_reply("GET d", "$6\r\nfoobar\r\n");
+	ck_reply("PTTL d", ":-1\r\n");
+	ck_reply("BITOP AND d a none", ":6\r\n");
+	ck_reply("BITCOUNT d", ":0\r\n");
+	ck_reply("BITOP NOT d none", ":0\r\n");
+	ck_reply("EXISTS d", ":0\r\n");
+	ck_reply("BITOP NOT d a b",
+	    "-ERR BITOP NOT must be called with a single source key.\r\n");
+	ck_reply("BITOP NOR d a b", "-ERR syntax error\r\n");
+	ask_without_memory("DEL d", "BITOP OR d a b", ":6\r\n", "EXISTS d", ":0\r\n");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -176,6 +199,7 @@ main(void)
 	tcase_add_test(t, bitfield_wraps_saturates_or_fails);
 	tcase_add_test(t, bitfield_refuses_before_it_writes);
 	tcase_add_test(t, bits_survive_failing_allocations);
+	tcase_add_test(t, bitop_joins_values_of_any_length);
 	suite_add_tcase(s, t);
 	return suite_main(s);
 }

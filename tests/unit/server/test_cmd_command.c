@@ -193,7 +193,7 @@ END_TEST
 
 START_TEST(every_row_but_ours_is_compared)
 {
-	ck_assert_uint_eq(ARRAY_LEN(recorded), CMD_COUNT - 1); /* CLIENT SETINFO is of 7.2 */
+	ck_assert_uint_eq(ARRAY_LEN(recorded), CMD_COUNT - 2); /* CLIENT SETINFO is of 7.2, DELIFEQ of Valkey */
 }
 END_TEST
 

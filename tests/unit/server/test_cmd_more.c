@@ -2,6 +2,9 @@
 
 #include "unit/server/handlers.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 START_TEST(setrange_pads_with_zeros_and_keeps_the_time_to_live)
 {
 	struct slice get[] = { SLICE("GET"), SLICE("k") };
@@ -131,6 +134,124 @@ START_TEST(lcs_of_large_values_is_refused)
 }
 END_TEST
 
+START_TEST(rename_moves_the_time_to_live_too)
+{
+	ck_reply("RENAME none k", "-ERR no such key\r\n");
+	ck_reply("SET a 1 PX 700", "+OK\r\n");
+	ck_reply("SET b 2", "+OK\r\n");
+	ck_reply("RENAMENX a b", ":0\r\n");
+	ck_reply("RENAMENX a a", ":0\r\n");
+	ck_reply("RENAME a a", "+OK\r\n");
+	ck_reply("RENAME a b", "+OK\r\n");
+	ck_reply("EXISTS a", ":0\r\n");
+	ck_reply("GET b", "$1\r\n1\r\n");
+	ck_reply("PTTL b", ":700\r\n");
+	ck_reply("RENAMENX b c", ":1\r\n");
+	ck_reply("RENAMENX b c", "-ERR no such key\r\n");
+}
+END_TEST
+
+START_TEST(copy_leaves_the_source_and_replaces_when_told)
+{
+	ck_reply("SETRANGE a 100000 x", ":100001\r\n");
+	ck_reply("PEXPIRE a 700", ":1\r\n");
+	ck_reply("COPY a a", "-ERR source and destination objects are the same\r\n");
+	ck_reply("COPY a b DB 0", ":1\r\n");
+	ck_reply("COPY a b", ":0\r\n");
+	ck_reply("APPEND a y", ":100002\r\n");
+	ck_reply("COPY a b REPLACE", ":1\r\n");
+	ck_reply("STRLEN b", ":100002\r\n");
+	ck_reply("PTTL b", ":700\r\n");
+	ck_reply("COPY none b REPLACE", ":0\r\n");
+	ck_reply("COPY a b DB 1", "-ERR DB index is out of range\r\n");
+	ck_reply("COPY a b DB", "-ERR syntax error\r\n");
+	ask_without_memory("DEL b", "COPY a b", ":1\r\n", "EXISTS b", ":0\r\n");
+	ask_without_memory("COPY b a", "RENAME a b", "+OK\r\n", "STRLEN a", ":100002\r\n");
+}
+END_TEST
+
+START_TEST(msetnx_sets_all_or_none)
+{
+	ck_reply("MSETNX a 1 b 2 a 3", ":1\r\n");
+	ck_reply("MGET a b", "*2\r\n$1\r\n3\r\n$1\r\n2\r\n");
+	ck_reply("MSETNX c 1 b 9", ":0\r\n");
+	ck_reply("EXISTS c", ":0\r\n");
+	ck_reply("MSETNX c 1 d", "-ERR wrong number of arguments for 'msetnx' command\r\n");
+}
+END_TEST
+
+START_TEST(compare_and_change)
+{
+	ck_reply("SET k v IFEQ x", "$-1\r\n");
+	ck_reply("EXISTS k", ":0\r\n");
+	ck_reply("SET k v", "+OK\r\n");
+	ck_reply("SET k w IFEQ x", "$-1\r\n");
+	ck_reply("SET k w IFEQ x GET", "$1\r\nv\r\n");
+	ck_reply("SET k w ifeq v PX 700", "+OK\r\n");
+	ck_reply("PTTL k", ":700\r\n");
+	ck_reply("SET k x GET IFEQ w", "$1\r\nw\r\n");
+	ck_reply("SET k x NX IFEQ w", "-ERR syntax error\r\n");
+	ck_reply("SET k x IFEQ w XX", "-ERR syntax error\r\n");
+	ck_reply("SET k x IFEQ", "-ERR syntax error\r\n");
+	ck_reply("DELIFEQ k v", ":0\r\n");
+	ck_reply("DELIFEQ k x", ":1\r\n");
+	ck_reply("DELIFEQ k x", ":0\r\n");
+}
+END_TEST
+
+START_TEST(moments_are_kept_and_told)
+{
+	ck_reply("SET k v", "+OK\r\n");
+	ck_reply("EXPIRETIME k", ":-1\r\n");
+	ck_reply("EXPIRETIME none", ":-2\r\n");
+	ck_reply("EXPIREAT k 33177117420", ":1\r\n");
+	ck_reply("EXPIRETIME k", ":33177117420\r\n");
+	ck_reply("PEXPIREAT k 33177117421000 LT", ":0\r\n");
+	ck_reply("PEXPIREAT k 33177117421000 GT", ":1\r\n");
+	ck_reply_has("PEXPIRETIME k", ":3317711742");
+	ck_reply("EXPIREAT k 9223372036854775807",
+	    "-ERR invalid expire time in 'expireat' command\r\n");
+	ck_reply("EXPIREAT k 1", ":1\r\n");
+	ck_reply("EXISTS k", ":0\r\n");
+}
+END_TEST
+
+START_TEST(random_keys_are_of_all_there_are)
+{
+	bool seen[3] = { false };
+	char key[3];
+
+	ck_reply("RANDOMKEY", "$-1\r\n");
+	ck_reply("MSET k0 a k1 b k2 c", "+OK\r\n");
+	for (unsigned i = 0; !(seen[0] && seen[1] && seen[2]); i++) {
+		ck_assert_uint_lt(i, 100000);
+		ck_assert_int_eq(sscanf(ask("RANDOMKEY"), "$2\r\nk%1[012]", key), 1);
+		seen[key[0] - '0'] = true;
+	}
+}
+END_TEST
+
+START_TEST(object_tells_what_redis_would_do)
+{
+	ck_reply("MSET i 12345678901234567890 n -5 e short z ''", "+OK\r\n");
+	ck_reply("SETRANGE r 44 x", ":45\r\n");
+	ck_reply("OBJECT ENCODING i", "$6\r\nembstr\r\n");
+	ck_reply("OBJECT ENCODING n", "$3\r\nint\r\n");
+	ck_reply("OBJECT ENCODING z", "$6\r\nembstr\r\n");
+	ck_reply("OBJECT ENCODING r", "$3\r\nraw\r\n");
+	ck_reply("OBJECT ENCODING none", "$-1\r\n");
+	ck_reply("OBJECT REFCOUNT e", ":1\r\n");
+	ck_reply_has("OBJECT FREQ e", "-ERR An LFU maxmemory policy is not selected");
+	ck_reply("OBJECT IDLETIME e", "-ERR idle time not tracked\r\n");
+	ck_reply_has("OBJECT HELP", "+REFCOUNT <key>");
+	ck_reply_has("MEMORY HELP", "+USAGE <key>");
+	ck_assert_int_ge(atoi(ask("MEMORY USAGE r") + 1), 46);
+	ck_reply("MEMORY USAGE r SAMPLES -1", "-ERR syntax error\r\n");
+	ck_reply("MEMORY USAGE none SAMPLES 0", "$-1\r\n");
+	ck_reply_has("TIME", "*2\r\n$10\r\n");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -146,6 +267,13 @@ main(void)
 	tcase_add_test(t, incrbyfloat_refuses_what_is_no_number);
 	tcase_add_test(t, lcs_answers_string_length_or_ranges);
 	tcase_add_test(t, lcs_of_large_values_is_refused);
+	tcase_add_test(t, rename_moves_the_time_to_live_too);
+	tcase_add_test(t, copy_leaves_the_source_and_replaces_when_told);
+	tcase_add_test(t, msetnx_sets_all_or_none);
+	tcase_add_test(t, compare_and_change);
+	tcase_add_test(t, moments_are_kept_and_told);
+	tcase_add_test(t, random_keys_are_of_all_there_are);
+	tcase_add_test(t, object_tells_what_redis_would_do);
 	suite_add_tcase(s, t);
 	return suite_main(s);
 }

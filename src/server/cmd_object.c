@@ -1,0 +1,214 @@
+/* OBJECT, MEMORY USAGE, RANDOMKEY and TIME: what tools ask of a server. */
+#include "config.h"
+
+#include "server/call.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "server/help.h"
+#include "server/server.h"
+
+/* --- OBJECT -------------------------------------------------------------------- */
+
+/* A look, and no use of the key. False: nil is written. */
+static bool
+look(struct call *c, size_t *len, bool *is_int)
+{
+	struct slice key = c->argv[2];
+	struct store_cursor cur;
+	bool found = store_open(c->store, key, 0, &cur) == CACHE_HIT;
+	int64_t n;
+
+	if (found) {
+		*len = cur.c.value.len;
+		*is_int = *len <= 20 && parse_i64(cur.c.value, &n) == 0;
+	}
+	store_close(&cur);
+	if (!found)
+		reply_nil(c->reply);
+	return found;
+}
+
+#define EMBSTR_MAX 44 /* Redis's, which decides by it */
+
+void
+cmd_object_encoding(struct call *c)
+{
+	bool is_int;
+	size_t len;
+
+	if (look(c, &len, &is_int))
+		reply_bulk_str(c->reply, is_int ? "int" : len <= EMBSTR_MAX ? "embstr" : "raw");
+}
+
+void
+cmd_object_freq(struct call *c)
+{
+	bool is_int;
+	size_t len;
+
+	if (look(c, &len, &is_int))
+		reply_error(c->reply,
+		    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
+		    "Please note that when switching between policies at runtime LRU and LFU data "
+		    "will take some time to adjust.");
+}
+
+/* Uses are kept as an order, without their times. */
+void
+cmd_object_idletime(struct call *c)
+{
+	bool is_int;
+	size_t len;
+
+	if (look(c, &len, &is_int))
+		reply_error(c->reply, "ERR idle time not tracked");
+}
+
+/* No two keys share a value. */
+void
+cmd_object_refcount(struct call *c)
+{
+	bool is_int;
+	size_t len;
+
+	if (look(c, &len, &is_int))
+		reply_int(c->reply, 1);
+}
+
+void
+cmd_object_help(struct call *c)
+{
+	static const char *const lines[] = {
+		"ENCODING <key>",
+		"    Return the kind of internal representation used in order to store the value",
+		"    associated with a <key>.",
+		"FREQ <key>",
+		"    Return the access frequency index of the <key>. The returned integer is",
+		"    proportional to the logarithm of the recent access frequency of the key.",
+		"IDLETIME <key>",
+		"    Return the idle time of the <key>, that is the approximated number of",
+		"    seconds elapsed since the last access to the key.",
+		"REFCOUNT <key>",
+		"    Return the number of references of the value associated with the specified",
+		"    <key>.",
+	};
+
+	help_reply(c, lines, ARRAY_LEN(lines));
+}
+
+/* --- MEMORY -------------------------------------------------------------------- */
+
+static bool
+samples_parse(struct call *c)
+{
+	int64_t n;
+
+	for (uint32_t i = 3; i < c->argc; i++) {
+		if (!slice_caseeq(c->argv[i], SLICE("samples")) || ++i == c->argc) {
+			call_syntax_error(c);
+			return false;
+		}
+		if (parse_i64(c->argv[i], &n) != 0) {
+			call_not_integer(c);
+			return false;
+		}
+		if (n < 0) {
+			call_syntax_error(c);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Key and value, and the overhead that an entry has on average: its own, and
+ * its share of the tables. */
+void
+cmd_memory_usage(struct call *c)
+{
+	struct cache_stats cs;
+	uint64_t overhead;
+	bool is_int;
+	size_t len;
+
+	if (!samples_parse(c) || !look(c, &len, &is_int))
+		return;
+	cache_stats(store_cache(c->sl->server->store), &cs);
+	overhead = cs.live_bytes + cs.table_bytes - MIN(cs.live_bytes, cs.user_bytes);
+	reply_int(c->reply,
+	    (int64_t)(c->argv[2].len + len + overhead / MAX(cs.entries, (uint64_t)1)));
+}
+
+void
+cmd_memory_help(struct call *c)
+{
+	static const char *const lines[] = {
+		"USAGE <key> [SAMPLES <count>]",
+		"    Return memory in bytes used by <key> and its value. Nested values are",
+		"    sampled up to <count> times (default: 5, 0 means sample all).",
+	};
+
+	help_reply(c, lines, ARRAY_LEN(lines));
+}
+
+/* --- others --------------------------------------------------------------------- */
+
+static void
+reply_one_of(struct reply *r, struct slice run, uint64_t random)
+{
+	struct slice all = run;
+	size_t n = 0, chosen;
+	uint32_t len;
+
+	for (; run.len > 0; n++) {
+		memcpy(&len, run.ptr, sizeof len);
+		run = slice_skip(run, sizeof len + len);
+	}
+	if (n == 0) {
+		reply_nil(r);
+		return;
+	}
+	for (chosen = random % n;; chosen--) {
+		memcpy(&len, all.ptr, sizeof len);
+		if (chosen == 0)
+			break;
+		all = slice_skip(all, sizeof len + len);
+	}
+	reply_bulk(r, slice_of(all.ptr + sizeof len, len));
+}
+
+#define RANDOM_OF 16 /* keys, of which one is chosen */
+
+/* From a random place on, and once around the end. The hash is seeded, so
+ * that of the time cannot be told from outside. */
+void
+cmd_randomkey(struct call *c)
+{
+	int64_t now_us = clock_mono_us();
+	uint64_t random = store_hash(c->store, slice_of(&now_us, sizeof now_us));
+	uint64_t cursor = cache_scan_start(store_cache(c->sl->server->store), random);
+	struct buf keys;
+	int rc;
+
+	buf_init(&keys);
+	rc = store_scan(c->store, &cursor, RANDOM_OF, &keys);
+	if (rc == 0 && buf_len(&keys) == 0 && cursor == 0)
+		rc = store_scan(c->store, &cursor, RANDOM_OF, &keys);
+	if (rc == 0)
+		reply_one_of(c->reply, buf_slice(&keys), random >> 32);
+	else
+		call_put_failed(c, rc);
+	buf_fini(&keys);
+}
+
+void
+cmd_time(struct call *c)
+{
+	int64_t now_us = clock_wall_us();
+
+	reply_array(c->reply, 2);
+	reply_bulk_i64(c->reply, now_us / 1000000);
+	reply_bulk_i64(c->reply, now_us % 1000000);
+}
