@@ -461,6 +461,91 @@ cmd_command_list(struct call *c)
 		reply_bulk_str(c->reply, listed[i]->name);
 }
 
+/* --- COMMAND GETKEYS ---------------------------------------------------------------- */
+
+/* The request that the arguments are. False: the error reply is written. */
+static bool
+embedded_find(struct call *c, const struct command **out)
+{
+	enum command_lookup found = command_find(c->argv + 2, c->argc - 2, out);
+
+	if (found == COMMAND_UNKNOWN || found == COMMAND_UNKNOWN_SUBCOMMAND)
+		reply_error(c->reply, "ERR Invalid command specified");
+	else if ((*out)->first_key == 0)
+		reply_error(c->reply, "ERR The command has no key arguments");
+	else if (found == COMMAND_WRONG_ARITY)
+		reply_error(c->reply, "ERR Invalid number of arguments specified for command");
+	else
+		return true;
+	return false;
+}
+
+static uint32_t
+last_key_of(const struct command *cmd, uint32_t argc)
+{
+	return cmd->last_key < 0 ? argc - (uint32_t)-cmd->last_key : (uint32_t)cmd->last_key;
+}
+
+static bool
+has_word(const struct call *c, uint32_t from, struct slice word)
+{
+	for (uint32_t i = from; i < c->argc; i++)
+		if (slice_caseeq(c->argv[i], word))
+			return true;
+	return false;
+}
+
+/* Of these two it depends on the words what they do. */
+static const char *
+access_of(const struct call *c, const struct command *cmd)
+{
+	if (cmd->id == CMD_ID_set)
+		return has_word(c, 5, SLICE("get")) ? "RW access update" : "OW update";
+	if (cmd->id == CMD_ID_bitfield)
+		return has_word(c, 4, SLICE("set")) || has_word(c, 4, SLICE("incrby"))
+		    ? "RW access update" : "RO access";
+	return cmd->access;
+}
+
+static void
+reply_keys(struct call *c, const struct command *cmd, bool with_flags)
+{
+	struct slice first = slice_str(access_of(c, cmd)), rest = first;
+	uint32_t last = last_key_of(cmd, c->argc - 2), step = (uint32_t)cmd->key_step;
+	const char *both = strstr(first.ptr, "; ");
+
+	if (both != NULL) {
+		first.len = (size_t)(both - first.ptr);
+		rest = slice_str(both + strlen("; "));
+	}
+	reply_array(c->reply, (last - (uint32_t)cmd->first_key) / step + 1);
+	for (uint32_t i = (uint32_t)cmd->first_key; i <= last; i += step) {
+		if (with_flags)
+			reply_array(c->reply, 2);
+		reply_bulk(c->reply, c->argv[2 + i]);
+		if (with_flags)
+			reply_access(c->reply, i == (uint32_t)cmd->first_key ? first : rest);
+	}
+}
+
+void
+cmd_command_getkeys(struct call *c)
+{
+	const struct command *cmd;
+
+	if (embedded_find(c, &cmd))
+		reply_keys(c, cmd, false);
+}
+
+void
+cmd_command_getkeysandflags(struct call *c)
+{
+	const struct command *cmd;
+
+	if (embedded_find(c, &cmd))
+		reply_keys(c, cmd, true);
+}
+
 void
 cmd_command_help(struct call *c)
 {
@@ -469,6 +554,10 @@ cmd_command_help(struct call *c)
 		"    Return details about all commands.",
 		"COUNT",
 		"    Return the total number of commands in this server.",
+		"GETKEYS <full-command>",
+		"    Return the keys from a full Redis command.",
+		"GETKEYSANDFLAGS <full-command>",
+		"    Return the keys and the access flags from a full Redis command.",
 		"LIST [FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]",
 		"    Return a list of all commands in this server.",
 		"INFO [<command-name> ...]",

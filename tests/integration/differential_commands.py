@@ -229,6 +229,16 @@ def gen_unknown(s):
     return [name] + [s.value() for _ in range(s.r.choice([0, 1, 2, 5, 40]))]
 
 
+def gen_getkeys(s):
+    words = s.r.choice([[b"get", b"k"], [b"MSET", b"a", b"1", b"b"], [b"rename", b"a", b"b"], [b"get"],
+                        [b"copy", b"a", b"b", b"DB", b"0"], [b"bitop", b"and", b"d", b"a", b"b"],
+                        [b"set", b"k", b"v"], [b"set", b"k", b"get", b"GET"], [b"client", b"id"],
+                        [b"bitfield", b"k", b"get", b"u8", b"0"], [b"ping", b"x"], [b"foo", b"x"],
+                        [b"bitfield", b"k", b"set", b"u8", b"0", b"1"], [b"get", b"a", b"b"],
+                        [b"object", b"encoding", b"k"], [b"client", b"nosuch"], [b"del", b"a", b"b"]])
+    return [b"COMMAND", s.r.choice([b"GETKEYS", b"GETKEYSANDFLAGS"])] + words
+
+
 def gen_subcommand(s):
     return [s.r.choice([b"CLIENT", b"config", b"Command"]),
             s.r.choice([b"nosuch", b"", b"x" * 200, b"a\r\nb"])] + \
@@ -371,7 +381,7 @@ KEYWORK = [of_keys(b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"), of_key(b"TYPE"), gen
 WALKS = [gen_keys, gen_keys, gen_scan_all, gen_scan_edge, gen_glob_key, gen_glob_key, gen_glob_key,
          gen_mset]
 CONNECTION = [gen_conn, gen_conn, gen_hello, gen_config]
-ERRORS = [gen_unknown, gen_subcommand, gen_arity, gen_arity]
+ERRORS = [gen_getkeys, gen_unknown, gen_subcommand, gen_arity, gen_arity]
 
 FAMILIES = {
     "string": STRINGS,

@@ -269,6 +269,29 @@ START_TEST(subcommands_are_within_their_container)
 }
 END_TEST
 
+START_TEST(keys_of_requests_are_found)
+{
+	CALL(getkeys, WIRE_RESP3, "MSET", "a", "1", "b");
+	ck_assert_str_eq(printed(0), "['a' 'b']");
+	CALL(getkeys, WIRE_RESP3, "object", "ENCODING", "k");
+	ck_assert_str_eq(printed(0), "['k']");
+	CALL(getkeysandflags, WIRE_RESP3, "bitop", "and", "a", "b", "c");
+	ck_assert_str_eq(printed(0),
+	    "[['a' ~[OW update]] ['b' ~[RO access]] ['c' ~[RO access]]]");
+	CALL(getkeysandflags, WIRE_RESP3, "set", "a", "get", "Get");
+	ck_assert_str_eq(printed(0), "[['a' ~[RW access update]]]");
+	CALL(getkeysandflags, WIRE_RESP3, "set", "a", "get");
+	ck_assert_str_eq(printed(0), "[['a' ~[OW update]]]");
+	CALL(getkeys, WIRE_RESP3, "nosuch", "a");
+	ck_assert(slice_eq(sent(), SLICE("-ERR Invalid command specified\r\n")));
+	CALL(getkeys, WIRE_RESP3, "client", "id");
+	ck_assert(slice_eq(sent(), SLICE("-ERR The command has no key arguments\r\n")));
+	CALL(getkeys, WIRE_RESP3, "get", "a", "b");
+	ck_assert(slice_eq(sent(),
+	    SLICE("-ERR Invalid number of arguments specified for command\r\n")));
+}
+END_TEST
+
 START_TEST(filters_choose)
 {
 	CALL(list, WIRE_RESP2, "FILTERBY", "PATTERN", "GET*");
@@ -326,6 +349,6 @@ main(void)
 	    every_row_but_ours_is_compared, in_resp2_maps_and_sets_are_arrays);
 	SUITE_ADD(s, "choice", names_are_found_in_any_case_and_strangers_are_nil,
 	    all_commands_are_in_every_form, subcommands_are_within_their_container,
-	    filters_choose, help_is_statuses, without_memory_the_reply_is_marked);
+	    keys_of_requests_are_found, filters_choose, help_is_statuses, without_memory_the_reply_is_marked);
 	return suite_main(s);
 }
