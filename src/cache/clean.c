@@ -52,7 +52,7 @@ static void
 drop_stale(const struct work *w, uint32_t ref, uint32_t word)
 {
 	struct cache *c = w->c;
-	const struct entry *e = arena_at(&c->arena, ref);
+	struct entry *e = arena_at(&c->arena, ref);
 	struct cache_tally *tally;
 
 	if (word_state(word) != ENTRY_LIVE || ref == w->keep)
@@ -60,7 +60,7 @@ drop_stale(const struct work *w, uint32_t ref, uint32_t word)
 	tally = tally_of(c, w->t, entry_key(c, e, word));
 	counter_add(&tally->entries, -1);
 	counter_add(&tally->bytes, -(int64_t)entry_footprint(e, word));
-	entry_free(c, ref);
+	entry_free(c, ref, e, word);
 }
 
 /* --- moving ------------------------------------------------------------------------ */
@@ -168,7 +168,7 @@ choose(const struct work *w, bool urgent)
 		pool_close_lanes(&c->pool);
 		class = pool_best_class(&c->pool, &seg);
 	}
-	if (seg != 0 && seg == evict_next_segment(c) && evict_one(w) != 0)
+	if (seg != 0 && seg == evict_next_segment(c) && evict_some(w, 1) != 0)
 		return CLEAN_MORE;
 	if (class >= (urgent ? FULL_CLASS : DEAR_CLASS))
 		return CLEAN_IDLE;

@@ -87,14 +87,6 @@ stand_on_found(struct cache_cursor *cur, const struct cache *c, struct found f)
 }
 
 static void
-stand_on(struct cache_cursor *cur, uint32_t ref)
-{
-	const struct entry *e = at(cur, ref);
-
-	stand_on_found(cur, cur->cache, (struct found){ ref, entry_word(e), e });
-}
-
-static void
 stand_on_nothing(struct cache_cursor *cur)
 {
 	cur->ref = 0;
@@ -316,16 +308,17 @@ follow_flush(struct cache_cursor *cur, uint32_t gen)
 	cur->ref = 0;
 }
 
-static uint32_t
-alloc(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
+/* Under the shard's lock, and the entry below the cursor stays. */
+static NOINLINE uint32_t
+alloc_in_need(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
 {
 	struct cache *c = cur->cache;
 	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref };
 	bool large = entry_is_large(c, cur->key.len, len);
 	unsigned hopeless = 0;
-	uint32_t ref = entry_alloc(c, cur->key, len, expires_ms);
+	uint32_t ref = 0;
 
-	for (unsigned i = 0; unlikely(ref == 0) && i < ROUNDS_MAX && hopeless < HOPELESS_MAX; i++) {
+	for (unsigned i = 0; ref == 0 && i < ROUNDS_MAX && hopeless < HOPELESS_MAX; i++) {
 		follow_flush(cur, pool_gen(&c->pool));
 		if (work_make_room(&w, cur->key.len + len, large)) {
 			hopeless = 0;
@@ -339,18 +332,19 @@ alloc(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
 }
 
 static void
-publish(struct cache_cursor *cur, uint32_t ref)
+publish(struct cache_cursor *cur, struct cache_tally *tally, uint32_t ref)
 {
 	struct cache *c = cur->cache;
 	struct shard *sh = cur->shard;
-	struct entry *e = at(cur, ref);
-	uint32_t old;
+	struct entry *e = at(cur, ref), *old_e;
+	uint32_t word, old;
 
-	if (unlikely(pool_gen_of(&c->pool, ref) != atomic_load(&sh->gen)))
+	if (unlikely(pool_gen_of(&c->pool, ref) != shard_gen(sh)))
 		follow_flush(cur, pool_gen_of(&c->pool, ref));
 	old = cur->ref;
+	old_e = at(cur, old);
 	if (old != 0)
-		entry_count_locked(c, cur->thread, sh, old, -1);
+		entry_count_locked(tally, sh, old_e, entry_word(old_e), -1);
 	shard_write_begin(sh);
 	entry_set_word(e, word_with_state(entry_word(e), ENTRY_LIVE));
 	if (old != 0) {
@@ -361,29 +355,31 @@ publish(struct cache_cursor *cur, uint32_t ref)
 		sh->policy->insert(sh, ref, cur->hash);
 	}
 	shard_write_end(sh);
-	entry_count_locked(c, cur->thread, sh, ref, 1);
+	word = entry_word(e);
+	entry_count_locked(tally, sh, e, word, 1);
 	if (old != 0)
-		entry_free(c, old);
-	stand_on(cur, ref);
+		entry_free(c, old, old_e, entry_word(old_e));
+	stand_on_found(cur, c, (struct found){ ref, word, e });
 }
 
 static int
-put(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_t len,
-    int64_t expires_ms)
+put(struct cache_cursor *cur, struct cache_tally *tally, const struct slice *parts, unsigned n,
+    uint64_t len, int64_t expires_ms)
 {
 	struct cache *c = cur->cache;
-	uint32_t ref = alloc(cur, len, expires_ms);
+	uint32_t ref = entry_alloc(c, cur->key, len, expires_ms), word;
 	struct entry *e;
-	uint32_t word;
 
-	if (ref == 0)
+	if (unlikely(ref == 0))
+		ref = alloc_in_need(cur, len, expires_ms);
+	if (unlikely(ref == 0))
 		return -ENOMEM;
 	e = at(cur, ref);
 	word = entry_word(e);
 	copy_parts((char *)(uintptr_t)entry_value(c, e, word).ptr, parts, n);
 	policy_mark(cur->shard, pool_time(&c->pool),
 	    atomic_load_explicit(&c->mark_gap, memory_order_relaxed));
-	publish(cur, ref);
+	publish(cur, tally, ref);
 	cur->changed += (uint32_t)MIN(entry_footprint(e, word), 1u << 30);
 	return 0;
 }
@@ -392,21 +388,25 @@ int
 cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
     int64_t expires_ms)
 {
+	struct cache *c = cur->cache;
 	uint64_t len = parts_len(parts, n_parts);
+	struct cache_tally *tally;
 	int rc = 0;
 
 	assert(lock_held(&cur->shard->lock));
-	if (expires_ms != CACHE_NEVER && expires_ms <= cur->thread->now_ms) {
+	if (unlikely(expires_ms != CACHE_NEVER && expires_ms <= cur->thread->now_ms)) {
 		cache_remove(cur);
 		return 0;
 	}
 	expires_ms = MIN(expires_ms, EXPIRY_MAX);
-	if (cur->key.len + len > cache_max_entry(cur->cache))
+	if (unlikely(cur->key.len + len > cache_max_entry(c)))
 		return -E2BIG;
+	/* Of the same key, so of the same class, as what is there. */
+	tally = tally_of(c, cur->thread, cur->key);
 	if (cur->ref == 0 || !rewrite(cur, parts, n_parts, len, expires_ms))
-		rc = put(cur, parts, n_parts, len, expires_ms);
-	if (rc == 0)
-		counter_inc(&tally_of(cur->cache, cur->thread, cur->key)->stored);
+		rc = put(cur, tally, parts, n_parts, len, expires_ms);
+	if (likely(rc == 0))
+		counter_inc(&tally->stored);
 	return rc;
 }
 
@@ -427,7 +427,8 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 	if (!(entry_word(e) & WORD_TTL)) {
 		/* No place for it: the entry moves to one that has it. */
 		return expires_ms == CACHE_NEVER ? 0 :
-		    put(cur, &cur->value, 1, cur->value.len, expires_ms);
+		    put(cur, tally_of(cur->cache, cur->thread, cur->key), &cur->value, 1,
+		    cur->value.len, expires_ms);
 	}
 	shard_write_begin(cur->shard);
 	store_expiry(cur, e, expires_ms);

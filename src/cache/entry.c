@@ -6,19 +6,6 @@
 
 #include "cache/impl.h"
 
-uint64_t
-entry_footprint(const struct entry *e, uint32_t word)
-{
-	uint64_t bytes = word_bytes(word);
-
-	if (unlikely(word_is_large(word))) {
-		const struct entry_large *l = entry_large(e, word);
-
-		bytes += extent_pages(l->key_len + l->value_len) << PAGE_SHIFT;
-	}
-	return bytes;
-}
-
 /* --- making ------------------------------------------------------------------------ */
 
 bool
@@ -49,6 +36,25 @@ alloc_large(struct cache *c, struct slice key, uint64_t value_len, uint32_t word
 	return ref;
 }
 
+/* Most keys are short, and a call of memcpy() costs more than they. */
+static inline void
+copy_key(char *to, struct slice key)
+{
+	uint64_t word;
+
+	if (unlikely(key.len < 8 || key.len > 32)) {
+		if (key.len != 0)
+			memcpy(to, key.ptr, key.len);
+		return;
+	}
+	for (size_t i = 0; i + 8 < key.len; i += 8) {
+		memcpy(&word, key.ptr + i, 8);
+		memcpy(to + i, &word, 8);
+	}
+	memcpy(&word, key.ptr + key.len - 8, 8);
+	memcpy(to + key.len - 8, &word, 8);
+}
+
 uint32_t
 entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expires_ms)
 {
@@ -68,71 +74,37 @@ entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expir
 	e = arena_at(&c->arena, ref);
 	if (expires_ms != CACHE_NEVER)
 		entry_set_expiry(e, expires_ms);
-	if (key.len != 0)
-		memcpy((char *)(uintptr_t)entry_key(c, e, word).ptr, key.ptr, key.len);
+	copy_key((char *)(uintptr_t)entry_key(c, e, word).ptr, key);
 	return ref;
 }
 
 void
-entry_free(struct cache *c, uint32_t ref)
+entry_free(struct cache *c, uint32_t ref, struct entry *e, uint32_t word)
 {
-	struct entry *e = arena_at(&c->arena, ref);
-	uint32_t word = entry_word(e);
-
-	if (unlikely(word_is_large(word)))
-		extent_free(&c->extents, entry_large(e, word)->extent);
-	entry_set_word(e, word_with_state(word, ENTRY_DEAD));
-	pool_free(&c->pool, ref, word_bytes(word));
+	pool_free(&c->pool, ref, entry_kill(c, e, word));
 }
 
 /* --- counting and leaving ------------------------------------------------------------ */
-
-struct cache_tally *
-tally_of(const struct cache *c, struct cache_thread *t, struct slice key)
-{
-	return &t->tally[c->classify != NULL ? c->classify(c->classify_arg, key) : 0];
-}
-
-void
-entry_count_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
-    int sign)
-{
-	const struct entry *e = arena_at(&c->arena, ref);
-	uint32_t word = entry_word(e);
-	struct slice key = entry_key(c, e, word);
-	struct cache_tally *tally = tally_of(c, t, key);
-
-	counter_add(&tally->entries, sign);
-	counter_add(&tally->bytes, sign * (int64_t)entry_footprint(e, word));
-	shard_add(&sh->count, sign);
-	shard_add(&sh->user_bytes, sign * (int64_t)(key.len + entry_value(c, e, word).len));
-	if (entry_expiry(e, word) != CACHE_NEVER)
-		shard_add(&sh->expiring, sign);
-}
 
 void
 entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
     uint64_t hash, enum leave why)
 {
-	const struct entry *e = arena_at(&c->arena, ref);
+	struct entry *e = arena_at(&c->arena, ref);
+	uint32_t word = entry_word(e);
+	struct cache_tally *tally = tally_of(c, t, entry_key(c, e, word));
 
 	assert(lock_held(&sh->lock));
-	entry_count_locked(c, t, sh, ref, -1);
-	if (why == LEAVE_EVICTED) {
-		counter_inc(&tally_of(c, t, entry_key(c, e, entry_word(e)))->evicted);
-		shard_add(&sh->evicted, 1);
-		sh->policy->evict(sh, ref, hash);
-	} else {
-		if (why == LEAVE_EXPIRED) {
-			counter_inc(&tally_of(c, t, entry_key(c, e, entry_word(e)))->expired);
-			shard_add(&sh->expired, 1);
-		}
-		sh->policy->remove(sh, ref);
+	entry_count_locked(tally, sh, e, word, -1);
+	if (why == LEAVE_EXPIRED) {
+		counter_inc(&tally->expired);
+		shard_add(&sh->expired, 1);
 	}
+	sh->policy->remove(sh, ref);
 	shard_write_begin(sh);
 	table_remove(sh, hash, ref);
 	shard_write_end(sh);
-	entry_free(c, ref);
+	entry_free(c, ref, e, word);
 }
 
 /* --- walking ---------------------------------------------------------------------------- */

@@ -12,6 +12,8 @@
 /* What the live bytes leave free, in segments: the reserve, two that can be
  * opened at once, and half of what the two kinds of lanes have open. */
 #define SLACK_SEGMENTS 5
+/* Entries that go at one hold of a shard's lock. */
+#define EVICT_BATCH 8
 
 int64_t
 evict_excess(const struct cache *c, uint64_t more)
@@ -68,42 +70,92 @@ evict_next_segment(struct cache *c)
 	return pool_seg_of(&c->pool, policy_next(pick(c)));
 }
 
-static uint64_t
-evict_locked(const struct work *w, struct shard *sh)
+/* What a batch adds up, to be counted at its end: neighbours in age lie in the
+ * same segment, as a rule. */
+struct batch {
+	uint32_t ref; /* of one in the segment that `bytes` lie in */
+	uint32_t bytes;
+	uint64_t footprint, user_bytes;
+	unsigned n, expiring;
+};
+
+static void
+free_batch(struct cache *c, struct batch *b)
+{
+	if (b->bytes != 0)
+		pool_free(&c->pool, b->ref, b->bytes);
+	b->bytes = 0;
+}
+
+static bool
+evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 {
 	struct cache *c = w->c;
 	uint32_t ref = sh->policy->victim(sh, w->keep), word;
-	const struct entry *e, *after;
-	uint64_t bytes;
+	struct cache_tally *tally;
+	struct entry *e;
+	struct slice key;
+	uint64_t hash, bytes;
 
 	if (ref == 0)
-		return 0;
+		return false;
 	e = arena_at(&c->arena, ref);
-	after = arena_at(&c->arena, e->newer);
-	__builtin_prefetch(after); /* the next victim, as a rule */
+	__builtin_prefetch(arena_at(&c->arena, e->newer)); /* the next, as a rule */
 	word = entry_word(e);
+	key = entry_key(c, e, word);
+	hash = key_hash(c->seed, key);
+	tally = tally_of(c, w->t, key);
 	bytes = entry_footprint(e, word);
-	entry_leave_locked(c, w->t, sh, ref, key_hash(c->seed, entry_key(c, e, word)),
-	    LEAVE_EVICTED);
+	counter_add(&tally->entries, -1);
+	counter_add(&tally->bytes, -(int64_t)bytes);
+	counter_inc(&tally->evicted);
+	b->n++;
+	b->footprint += bytes;
+	b->user_bytes += entry_user_bytes(e, word);
+	b->expiring += entry_expiry(e, word) != CACHE_NEVER;
+	sh->policy->evict(sh, ref, hash);
+	table_remove(sh, hash, ref);
+	if (pool_seg_of(&c->pool, b->ref) != pool_seg_of(&c->pool, ref))
+		free_batch(c, b);
+	b->ref = ref;
+	b->bytes += entry_kill(c, e, word);
+	return true;
+}
+
+static uint64_t
+evict_locked(const struct work *w, struct shard *sh, uint64_t want)
+{
+	struct batch b = { 0 };
+
+	assert(lock_held(&sh->lock));
+	shard_write_begin(sh);
+	while (b.n < EVICT_BATCH && b.footprint < want && evict_entry(w, sh, &b))
+		;
+	shard_write_end(sh);
+	free_batch(w->c, &b);
+	shard_add(&sh->count, -(int64_t)b.n);
+	shard_add(&sh->evicted, b.n);
+	shard_add(&sh->user_bytes, -(int64_t)b.user_bytes);
+	shard_add(&sh->expiring, -(int64_t)b.expiring);
 	if (sh != w->mine)
 		table_adjust(sh);
-	return bytes;
+	return b.footprint;
 }
 
 /* With a cursor open, or the work lock held, any shard that can be had. */
 static uint64_t
-evict_anywhere(const struct work *w, struct shard *first)
+evict_anywhere(const struct work *w, struct shard *first, uint64_t want)
 {
 	struct cache *c = w->c;
 	unsigned start = (unsigned)(first - c->shards);
 
 	for (unsigned k = 0; k < c->n_shards; k++) {
-		struct shard *sh = &c->shards[(start + k) % c->n_shards];
+		struct shard *sh = &c->shards[(start + k) & (c->n_shards - 1)];
 		uint64_t bytes;
 
 		if (!work_lock_shard(w, sh))
 			continue;
-		bytes = evict_locked(w, sh);
+		bytes = evict_locked(w, sh, want);
 		work_unlock_shard(w, sh);
 		if (bytes != 0)
 			return bytes;
@@ -112,17 +164,17 @@ evict_anywhere(const struct work *w, struct shard *first)
 }
 
 uint64_t
-evict_one(const struct work *w)
+evict_some(const struct work *w, uint64_t want)
 {
 	struct shard *sh = pick(w->c);
 	uint64_t bytes;
 
 	if (w->mine != NULL || lock_held(&w->c->work))
-		return evict_anywhere(w, sh);
+		return evict_anywhere(w, sh, want);
 	shard_lock(sh);
-	bytes = evict_locked(w, sh);
+	bytes = evict_locked(w, sh, want);
 	shard_unlock(sh);
-	if (bytes == 0) /* an empty one came out oldest: compare again */
+	if (unlikely(bytes == 0)) /* an empty one came out oldest: compare again */
 		atomic_store_explicit(&w->c->evict_until, 0, memory_order_relaxed);
 	return bytes;
 }

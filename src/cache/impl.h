@@ -111,10 +111,16 @@ shard_of(const struct cache *c, uint64_t hash)
 /* --- shard.c: locking, with the flush that the shard may have missed ---------- */
 void shard_follow_locked(struct shard *sh, uint32_t gen);
 
+static inline uint32_t
+shard_gen(const struct shard *sh)
+{
+	return atomic_load_explicit(&sh->gen, memory_order_relaxed);
+}
+
 static inline bool
 shard_follows(const struct shard *sh, uint32_t gen)
 {
-	return atomic_load_explicit(&sh->gen, memory_order_relaxed) == gen;
+	return shard_gen(sh) == gen;
 }
 
 static inline void
@@ -193,23 +199,68 @@ entry_value(const struct cache *c, const struct entry *e, uint32_t word)
 	return slice_of(entry_body(e, word) + word_key_len(word), word_value_len(word));
 }
 
+/* Key and value. */
+static inline uint64_t
+entry_user_bytes(const struct entry *e, uint32_t word)
+{
+	if (unlikely(word_is_large(word)))
+		return entry_large(e, word)->key_len + entry_large(e, word)->value_len;
+	return word_key_len(word) + word_value_len(word);
+}
+
 /* All that it takes, for tallies and for policies. */
-uint64_t entry_footprint(const struct entry *e, uint32_t word);
+static inline uint64_t
+entry_footprint(const struct entry *e, uint32_t word)
+{
+	uint64_t bytes = word_bytes(word);
+
+	if (unlikely(word_is_large(word)))
+		bytes += extent_pages(entry_user_bytes(e, word)) << PAGE_SHIFT;
+	return bytes;
+}
+
 /* Whether it goes to an extent. */
 bool entry_is_large(const struct cache *c, size_t key_len, uint64_t value_len);
 /* Memory for an entry, its key filled in; PENDING. 0: no room. */
 uint32_t entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expires_ms);
-/* Not linked any more, or never was: gives its memory back. */
-void entry_free(struct cache *c, uint32_t ref);
+/* Not linked any more, or never was: the first says so and gives the extent
+ * back, and answers the bytes of its segment, for pool_free(); the second does
+ * both. */
+static inline uint32_t
+entry_kill(struct cache *c, struct entry *e, uint32_t word)
+{
+	if (unlikely(word_is_large(word)))
+		extent_free(&c->extents, entry_large(e, word)->extent);
+	entry_set_word(e, word_with_state(word, ENTRY_DEAD));
+	return word_bytes(word);
+}
 
-enum leave { LEAVE_REMOVED, LEAVE_EVICTED, LEAVE_EXPIRED };
-/* Out of the shard, for this reason, with its memory. */
+void entry_free(struct cache *c, uint32_t ref, struct entry *e, uint32_t word);
+
+enum leave { LEAVE_REMOVED, LEAVE_EXPIRED };
+/* Out of the shard, for this reason, with its memory. Eviction has a way of
+ * its own, in batches: evict.c. */
 void entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
     uint64_t hash, enum leave why);
+
+static inline struct cache_tally *
+tally_of(const struct cache *c, struct cache_thread *t, struct slice key)
+{
+	return &t->tally[unlikely(c->classify != NULL) ? c->classify(c->classify_arg, key) : 0];
+}
+
 /* Counts it in or out. */
-void entry_count_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
-    int sign);
-struct cache_tally *tally_of(const struct cache *c, struct cache_thread *t, struct slice key);
+static inline void
+entry_count_locked(struct cache_tally *tally, struct shard *sh, const struct entry *e,
+    uint32_t word, int sign)
+{
+	counter_add(&tally->entries, sign);
+	counter_add(&tally->bytes, sign * (int64_t)entry_footprint(e, word));
+	shard_add(&sh->count, sign);
+	shard_add(&sh->user_bytes, sign * (int64_t)entry_user_bytes(e, word));
+	if (entry_expiry(e, word) != CACHE_NEVER)
+		shard_add(&sh->expiring, sign);
+}
 
 /* The next entry of the walk, in any state. False: at its end. */
 bool walk_next(const struct cache *c, struct walk *w, uint32_t *ref, uint32_t *word);
@@ -217,8 +268,9 @@ bool walk_next(const struct cache *c, struct walk *w, uint32_t *ref, uint32_t *w
 /* --- evict.c ---------------------------------------------------------------------- */
 /* Bytes by which the cache is over what it may hold, with room for `more`. */
 int64_t evict_excess(const struct cache *c, uint64_t more);
-/* Evicts one entry, where the oldest are; its footprint, or 0: none could be. */
-uint64_t evict_one(const struct work *w);
+/* Evicts some entries, where the oldest are, until about so many bytes are
+ * free; their footprint, or 0: none could be had. */
+uint64_t evict_some(const struct work *w, uint64_t want);
 /* About where the entry lies that would be evicted next. */
 uint32_t evict_next_segment(struct cache *c);
 

@@ -87,8 +87,11 @@ queue_moved(struct shard *sh, uint32_t ref, uint32_t by)
 static bool
 is_marker(const struct shard *sh, uint32_t ref)
 {
-	uint32_t first = arena_ref(&sh->cache->arena, sh->head->markers);
+	uint32_t first;
 
+	if (likely(ref >= sh->entries_from))
+		return false;
+	first = arena_ref(&sh->cache->arena, sh->head->markers);
 	return ref >= first &&
 	    ref < first + SHARD_MARKERS * (sizeof(struct entry) >> REF_SHIFT);
 }
@@ -127,7 +130,7 @@ queue_oldest(struct shard *sh, unsigned queue)
 
 	while (is_marker(sh, ref = sh->head->queues[queue].newer))
 		drop_marker(sh, ref);
-	return ref == head_ref(sh, queue) ? 0 : ref;
+	return likely(ref >= sh->entries_from) ? ref : 0;
 }
 
 uint32_t
@@ -136,7 +139,8 @@ queue_newer(struct shard *sh, unsigned queue, uint32_t ref)
 	do {
 		ref = at(sh, ref)->newer;
 	} while (is_marker(sh, ref));
-	return ref == head_ref(sh, queue) ? 0 : ref;
+	(void)queue;
+	return ref >= sh->entries_from ? ref : 0;
 }
 
 uint32_t

@@ -62,7 +62,7 @@ list_first(const struct pool *p, unsigned list)
 static unsigned
 class_of(const struct pool *p, uint32_t live)
 {
-	return MIN((unsigned)((uint64_t)live * SEG_CLASSES / p->seg_bytes), SEG_CLASSES - 1);
+	return MIN(live >> (p->shift + REF_SHIFT - SEG_CLASS_BITS), SEG_CLASSES - 1);
 }
 
 /* --- life of a segment ------------------------------------------------------ */
@@ -199,6 +199,8 @@ lane_fit(const struct lane *l, uint32_t bytes)
 	uint32_t least = UINT32_MAX;
 	int best = -1;
 
+	if (likely(bytes > l->most_behind && bytes <= l->room[l->newest]))
+		return (int)l->newest;
 	for (int i = 0; i < SEG_LANES; i++) {
 		if (l->room[i] >= bytes && l->room[i] < least) {
 			least = l->room[i];
@@ -220,6 +222,16 @@ lane_fullest(const struct lane *l)
 			best = i;
 	}
 	return best;
+}
+
+/* What the segments behind the newest have room for at most. */
+static void
+lane_look_behind(struct lane *l)
+{
+	l->most_behind = 0;
+	for (unsigned i = 0; i < SEG_LANES; i++)
+		if (i != l->newest)
+			l->most_behind = MAX(l->most_behind, l->room[i]);
 }
 
 /* From now on what is left of the newest segment counts as waste. */
@@ -257,6 +269,7 @@ lane_open(struct pool *p, enum seg_kind kind)
 	l->seg[slot] = i;
 	l->room[slot] = p->seg_bytes;
 	l->newest = slot;
+	lane_look_behind(l);
 	return (int)slot;
 }
 
@@ -266,6 +279,7 @@ lane_close(struct pool *p, struct lane *l)
 	lane_retire(p, l);
 	for (unsigned i = 0; i < SEG_LANES; i++)
 		lane_close_slot(p, l, i);
+	lane_look_behind(l);
 }
 
 static void
@@ -284,19 +298,21 @@ block_of(const struct pool *p, uint32_t unit)
 }
 
 static uint32_t
-lane_carve(struct pool *p, struct lane *l, unsigned slot, uint32_t word, int64_t expires_ms)
+lane_carve(struct pool *p, struct lane *l, unsigned slot, uint32_t word, uint32_t bytes,
+    int64_t expires_ms)
 {
-	uint32_t i = l->seg[slot], bytes = word_bytes(word), ref;
+	uint32_t i = l->seg[slot];
 	struct segment *s = &p->segs[i];
-	uint32_t unit = s->used >> REF_SHIFT;
+	uint32_t unit = s->used >> REF_SHIFT, ref = (i << p->shift) + unit;
 	unsigned block = block_of(p, unit);
 
-	ref = (i << p->shift) + unit;
 	entry_set_word(arena_at(p->arena, ref), word_with_state(word, ENTRY_PENDING));
 	s->used += bytes;
 	l->room[slot] -= bytes;
-	if (slot != l->newest)
+	if (unlikely(slot != l->newest)) {
 		add(&p->waste[s->gen & 1], -(int64_t)bytes);
+		lane_look_behind(l);
+	}
 	if (s->first[block] == SEG_NO_ENTRY)
 		s->first[block] = (uint16_t)unit;
 	if (expires_ms != 0)
@@ -343,15 +359,15 @@ uint32_t
 pool_alloc(struct pool *p, enum seg_kind kind, uint32_t word, int64_t expires_ms)
 {
 	struct lane *l = &p->lanes[kind];
-	uint32_t ref = 0;
+	uint32_t ref = 0, bytes = word_bytes(word);
 	int slot;
 
 	lock_acquire(&p->lock);
-	slot = lane_fit(l, word_bytes(word));
-	if (slot < 0)
+	slot = lane_fit(l, bytes);
+	if (unlikely(slot < 0))
 		slot = lane_open(p, kind);
-	if (slot >= 0)
-		ref = lane_carve(p, l, (unsigned)slot, word, expires_ms);
+	if (likely(slot >= 0))
+		ref = lane_carve(p, l, (unsigned)slot, word, bytes, expires_ms);
 	lock_release(&p->lock);
 	return ref;
 }
@@ -366,7 +382,7 @@ pool_free(struct pool *p, uint32_t ref, uint32_t bytes)
 	add(&p->live[parity], -(int64_t)bytes);
 	/* Acquire and release: whoever sees nothing live may reuse the memory. */
 	was = atomic_fetch_sub_explicit(&s->live, bytes, memory_order_acq_rel);
-	if (class_of(p, was) == class_of(p, was - bytes) && was != bytes)
+	if (likely(class_of(p, was) == class_of(p, was - bytes) && was != bytes))
 		return;
 	lock_acquire(&p->lock);
 	seg_relist(p, i);
@@ -432,6 +448,7 @@ pool_close_lanes(struct pool *p)
 			if (i == l->newest)
 				lane_retire(p, l);
 			lane_close_slot(p, l, i);
+			lane_look_behind(l);
 		}
 	}
 	lock_release(&p->lock);
@@ -514,7 +531,8 @@ pool_available(const struct pool *p)
 {
 	int64_t pages = arena_budget(p->arena) - arena_used(p->arena);
 
-	return load(&p->n_free) + (pages > 0 ? (uint32_t)(pages / p->seg_pages) : 0);
+	return load(&p->n_free) +
+	    (pages > 0 ? (uint32_t)(pages >> (p->shift + REF_SHIFT - PAGE_SHIFT)) : 0);
 }
 
 bool

@@ -21,7 +21,8 @@
 #include "cache/entry.h"
 
 #define SEG_BLOCKS 4  /* parts with a least expiry of their own */
-#define SEG_CLASSES 64
+#define SEG_CLASS_BITS 6
+#define SEG_CLASSES (1u << SEG_CLASS_BITS)
 #define SEG_LANES 4
 #define SEG_NO_ENTRY 0xffffu
 #define TICK_SHIFT 6  /* expiry by segment is kept in units of 64 ms */
@@ -59,6 +60,7 @@ struct lane {
 	uint32_t seg[SEG_LANES];  /* 0: none */
 	uint32_t room[SEG_LANES];
 	unsigned newest;          /* the others' room counts as waste */
+	uint32_t most_behind;     /* the most room among those others */
 };
 
 struct pool {

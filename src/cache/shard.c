@@ -31,6 +31,7 @@ shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *tab
 	sh->table = table;
 	sh->stride_shift = stride_shift;
 	sh->table_pages = 1;
+	sh->entries_from = c->pool.first_slot << c->pool.shift;
 	atomic_store(&head->n_buckets, TABLE_PAGE_BUCKETS);
 	queues_reset(sh);
 }

@@ -35,6 +35,7 @@ struct shard {
 	const struct policy *policy;
 	unsigned stride_shift;   /* distance of its pages */
 	uint32_t table_pages;    /* taken */
+	uint32_t entries_from;   /* references below are queues' heads and markers */
 	bool trimming;           /* a page is being punched: do not grow */
 	_Atomic(uint32_t) gen;   /* the flush that it has seen */
 	_Atomic(uint32_t) oldest; /* time of the first queue's end, from markers */

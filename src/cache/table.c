@@ -6,6 +6,9 @@
 
 #include "cache/impl.h"
 
+/* Buckets split or joined at a time: as many as entries leave at a time. */
+#define STEPS_MAX 8
+
 static struct entry *
 at(const struct shard *sh, uint32_t ref)
 {
@@ -113,12 +116,12 @@ shrink(struct shard *sh)
 }
 
 void
-table_adjust(struct shard *sh)
+table_step(struct shard *sh)
 {
 	uint64_t count = shard_get(&sh->count);
 
 	assert(lock_held(&sh->lock));
-	for (int steps = 0; steps < 2; steps++) {
+	for (int steps = 0; steps < STEPS_MAX; steps++) {
 		uint64_t n = table_size(sh);
 		bool full = 2 * count > 3 * n;
 
@@ -128,7 +131,7 @@ table_adjust(struct shard *sh)
 		if (!full)
 			shrink(sh);
 		else if (!grow(sh))
-			steps = 2;
+			steps = STEPS_MAX;
 		shard_write_end(sh);
 	}
 }

@@ -56,9 +56,18 @@ void table_insert(struct shard *sh, uint64_t hash, uint32_t ref);
 void table_remove(struct shard *sh, uint64_t hash, uint32_t ref);
 void table_replace(struct shard *sh, uint64_t hash, uint32_t ref, uint32_t by);
 
+void table_step(struct shard *sh);
+
 /* Some steps of growing or shrinking, where the number of entries asks for
  * it. Links of other entries change: for when nobody holds any. */
-void table_adjust(struct shard *sh);
+static inline void
+table_adjust(struct shard *sh)
+{
+	uint64_t count = shard_get(&sh->count), n = table_size(sh);
+
+	if (unlikely(2 * count > 3 * n || (count < n && n > TABLE_PAGE_BUCKETS)))
+		table_step(sh);
+}
 /* Gives back a page that the table no longer reaches; takes the lock itself.
  * False: there is none. */
 bool table_trim(struct shard *sh);

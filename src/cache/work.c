@@ -8,8 +8,12 @@
 /* Segments that writers find free to open. Below it the cleaner starts. */
 #define KEEP_FREE 2
 #define CLEAN_STEP_BYTES (32u << 10)
-#define EVICT_LEAST 32 /* a write may evict so many, however small it was */
-#define ROOM_EVICTIONS 256
+/* A write that finds the cache full evicts a bit more than it needs, for the
+ * next few writes; and where it is much too full, some more than it wrote. */
+#define EVICT_MORE 1024
+#define EVICT_LEAST (8u << 10)
+#define EVICT_STEP (32u << 10) /* in the background */
+#define ROOM_BATCHES 32
 #define MAKE_ROOM_ROUNDS 4096
 #define CHEAP_CLASS (DEAR_CLASS - SEG_CLASSES / 16)
 #define AHEAD_SHARE 4 /* of the budget, at most */
@@ -100,21 +104,31 @@ adjust_ahead(struct cache *c)
 	set_ahead(c, ahead);
 }
 
-void
-work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
+static bool
+evict_excess_of(const struct work *w, uint64_t excess, uint64_t most)
 {
-	struct work w = { .c = c, .t = t };
-	uint64_t evicted = 0;
+	uint64_t want = MIN(excess + EVICT_MORE, most), evicted = 0;
 
-	for (unsigned n = 0; evict_excess(c, 0) > 0; n++) {
-		uint64_t got = n < EVICT_LEAST || evicted < 2 * bytes ? evict_one(&w) : 0;
+	while (evicted < want) {
+		uint64_t got = evict_some(w, want - evicted);
 
 		if (got == 0)
 			break;
 		evicted += got;
 	}
-	if (evicted != 0)
+	return evicted != 0;
+}
+
+void
+work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
+{
+	struct work w = { .c = c, .t = t };
+	int64_t excess = evict_excess(c, 0);
+
+	if (excess > 0) {
+		evict_excess_of(&w, (uint64_t)excess, 2 * bytes + EVICT_LEAST);
 		adjust_ahead(c);
+	}
 	if (unlikely(wants_pages(c)))
 		punch(c);
 	if (unlikely(needs_cleaning(c)))
@@ -129,9 +143,11 @@ work_make_room(const struct work *w, uint64_t bytes, bool large)
 	struct cache *c = w->c;
 	enum clean did = CLEAN_IDLE;
 	unsigned evicted = 0;
+	int64_t excess;
 
 	lock_acquire(&c->work);
-	while (evict_excess(c, bytes) > 0 && evicted < ROOM_EVICTIONS && evict_one(w) != 0)
+	while ((excess = evict_excess(c, bytes)) > 0 && evicted < ROOM_BATCHES &&
+	    evict_some(w, (uint64_t)excess) != 0)
 		evicted++;
 	if (large && punch(c))
 		did = CLEAN_FREED;
@@ -195,11 +211,10 @@ step(const struct work *w)
 	struct cache *c = w->c;
 	bool more = expire_step(w);
 
-	for (unsigned n = 0; n < EVICT_LEAST && evict_excess(c, 0) > 0; n++) {
-		if (evict_one(w) == 0)
-			break;
+	int64_t excess = evict_excess(c, 0);
+
+	if (excess > 0 && evict_excess_of(w, (uint64_t)excess, EVICT_STEP))
 		more = true;
-	}
 	if (clean_in_background(w))
 		more = true;
 	if (wants_pages(c) && punch(c))

@@ -30,7 +30,7 @@ use(struct cache *c, unsigned i)
 static void
 put_id(struct cache *c, unsigned i, size_t len)
 {
-	static const char value[2000];
+	static const char value[8000];
 	char mem[16];
 
 	ck_assert_int_eq(put_slice(c, key_of(mem, i), slice_of(value, len), CACHE_NEVER), 0);
@@ -126,12 +126,13 @@ START_TEST(a_look_without_touch_is_no_use_and_a_put_is_one)
 	struct cache *c = one_shard();
 	unsigned i = 0;
 
-	put_id(c, 0, 1000);
-	put_id(c, 1, 1000);
-	put_id(c, 2, 1000);
+	/* Larger than what a write evicts beyond its need. */
+	put_id(c, 0, 6000);
+	put_id(c, 1, 6000);
+	put_id(c, 2, 6000);
 	has_id(c, 0);
-	put_id(c, 1, 1000); /* in place */
-	put_id(c, 2, 1100); /* anew */
+	put_id(c, 1, 6000); /* in place */
+	put_id(c, 2, 6100); /* anew */
 	for (i = 10; has_id(c, 0); i++)
 		put_id(c, i, 200);
 	ck_assert(has_id(c, 1));
