@@ -19,7 +19,8 @@ LEFT_OUT = {b"history", b"notes", b"doc_flags", b"deprecated_since", b"replaced_
 NOT_IN_7_0 = {b"client|setinfo", b"delifeq"}
 # Redis has a block around one argument here, or types and names of its own,
 # which its documentation has not.
-OWN_ARGUMENTS = {b"client|list", b"config|get", b"incrbyfloat", b"setbit", b"bitfield"}
+OWN_ARGUMENTS = {b"client|list", b"config|get", b"incrbyfloat", b"setbit", b"bitfield",
+                 b"psubscribe"}
 
 
 class Typed(harness.Client):
