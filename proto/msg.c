@@ -122,6 +122,21 @@ reply_head_long(char *p, char type, int64_t n)
 	return len + 2;
 }
 
+void
+reply_bulk_long(struct reply *r, struct slice s)
+{
+	char *p = out_reserve(r->out, s.len + REPLY_HEAD_MAX);
+	size_t head;
+
+	if (p == NULL)
+		return;
+	head = reply_head(p, '$', s.len);
+	if (s.len != 0)
+		memcpy(p + head, s.ptr, s.len);
+	memcpy(p + head + s.len, "\r\n", 2);
+	out_commit(r->out, head + s.len + 2);
+}
+
 static void
 put_head(struct reply *r, char type, uint64_t n)
 {

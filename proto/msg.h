@@ -115,19 +115,27 @@ reply_head(char *p, char type, uint64_t n)
 	return reply_heads[n].len;
 }
 
+/* What reply_bulk() does for a long string, or where there is no room. */
+void reply_bulk_long(struct reply *r, struct slice s);
+
+/* The string comes last, so that nothing need be kept over the call of memcpy(). */
 static inline void
 reply_bulk(struct reply *r, struct slice s)
 {
-	char *p = out_reserve(r->out, s.len + REPLY_HEAD_MAX);
+	struct buf *b = &r->out->bytes;
+	char *p;
 	size_t head;
 
-	if (unlikely(p == NULL))
+	if (unlikely(s.len >= REPLY_HEADS || b->cap - b->tail < s.len + REPLY_HEAD_MAX)) {
+		reply_bulk_long(r, s);
 		return;
+	}
+	p = buf_tail(b);
 	head = reply_head(p, '$', s.len);
+	memcpy(p + head + s.len, "\r\n", 2);
+	buf_commit(b, head + s.len + 2);
 	if (likely(s.len != 0))
 		memcpy(p + head, s.ptr, s.len);
-	memcpy(p + head + s.len, "\r\n", 2);
-	out_commit(r->out, head + s.len + 2);
 }
 
 static inline void

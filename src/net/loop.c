@@ -51,7 +51,7 @@ struct loop {
 	double turn_ev;      /* ev_now() when this turn began */
 	double read_ev;      /* ev_now() when the clock was read, */
 	int64_t read_us;     /* and what it showed */
-	int64_t max_lag_us;
+	double max_lag_s;
 	struct task_queue deferred;
 	bool (*idle_fn)(void *arg);
 	void *idle_arg;
@@ -184,14 +184,13 @@ before_wait(struct ev_loop *ev) EV_NOEXCEPT
 {
 	struct loop *l = ev_userdata(ev);
 	double lag_s = ev_now(ev) - l->turn_ev;
-	int64_t lag_us = (int64_t)(lag_s * 1e6);
 
-	if (likely(lag_us <= l->max_lag_us))
+	if (likely(lag_s <= l->max_lag_s))
 		return;
 	/* Or was it the system's clock that was moved? */
 	if (lag_s > LAG_DOUBT_S)
-		lag_us = clock_mono_us() - l->now_us;
-	l->max_lag_us = MAX(lag_us, l->max_lag_us);
+		lag_s = (double)(clock_mono_us() - l->now_us) / 1e6;
+	l->max_lag_s = MAX(lag_s, l->max_lag_s);
 }
 
 static void
@@ -325,9 +324,9 @@ loop_now_us(const struct loop *l)
 int64_t
 loop_take_max_lag_us(struct loop *l)
 {
-	int64_t lag_us = l->max_lag_us;
+	int64_t lag_us = (int64_t)(l->max_lag_s * 1e6);
 
-	l->max_lag_us = 0;
+	l->max_lag_s = 0;
 	return lag_us;
 }
 

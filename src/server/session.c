@@ -23,7 +23,7 @@
 #define PARKED_MAX 1024
 /* Output below is never too much, so that nobody need look. */
 #define OUT_LOOK_BYTES 4096
-/* One in so many of the fast commands is timed, and counts for all of them:
+/* One in so many of the short commands is timed, and counts for all of them:
  * reading the clock twice would cost as much as a GET. */
 #define TIMED_SHARE 64
 
@@ -69,6 +69,13 @@ count_error(struct server_loop *sl, const struct command *cmd, const struct repl
 		counter_inc(&sl->stats.commands[cmd->id].failed);
 }
 
+/* What Redis calls fast, and whatever is about one key: SET above all. */
+static inline bool
+is_short(const struct command *cmd)
+{
+	return (cmd->flags & CMD_FAST) || cmd->last_key == 1;
+}
+
 static NOINLINE void
 run_timed(struct call *c, const struct command *cmd, struct stats_command *st)
 {
@@ -76,7 +83,7 @@ run_timed(struct call *c, const struct command *cmd, struct stats_command *st)
 
 	command_handlers[cmd->id](c);
 	spent_us = clock_mono_us() - begun_us;
-	if (cmd->flags & CMD_FAST) {
+	if (is_short(cmd)) {
 		spent_us *= TIMED_SHARE;
 		c->sl->untimed = 0;
 	}
@@ -91,7 +98,7 @@ run_found(struct session *s, struct call *c, const struct command *cmd)
 
 	s->last_cmd = cmd;
 	counter_inc(&st->calls);
-	if (likely((cmd->flags & CMD_FAST) && ++sl->untimed < TIMED_SHARE))
+	if (likely(is_short(cmd) && ++sl->untimed < TIMED_SHARE))
 		command_handlers[cmd->id](c);
 	else
 		run_timed(c, cmd, st);
@@ -174,38 +181,46 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
  * of following one another: first all buckets, then all entries. A single
  * request gains nothing from that. */
 static void
-hash_keys(const struct store_loop *store, const struct batch *b, uint64_t hashes[BATCH_MAX])
+hash_keys(const struct cache *cache, const struct batch *b, uint64_t hashes[BATCH_MAX])
 {
 	const void *buckets[BATCH_MAX];
-	unsigned near = 0;
+	unsigned n = b->n, near = 0;
 
-	if (b->n == 1) {
-		hashes[0] = b->req[0].argc > 1 ? store_hash(store, b->req[0].argv[1]) : 0;
+	if (n == 1) {
+		hashes[0] = b->req[0].argc > 1 ? cache_hash(cache, b->req[0].argv[1]) : 0;
 		return;
 	}
-	for (unsigned i = 0; i < b->n; i++)
+	for (unsigned i = 0; i < n; i++)
 		hashes[i] = b->req[i].argc > 1 ?
-		    store_hash_near(store, b->req[i].argv[1], &buckets[near++]) : 0;
+		    cache_hash_near(cache, b->req[i].argv[1], &buckets[near++]) : 0;
 	for (unsigned i = 0; i < near; i++)
-		store_prefetch_entry(store, buckets[i]);
+		cache_prefetch_entry(cache, buckets[i]);
+}
+
+/* What stays the same for all of a batch. The rest is set for each request, and
+ * is not worth clearing for the one that most batches have. */
+static void
+call_init(struct call *c, struct session *s, struct reply *reply)
+{
+	c->reply = reply;
+	c->now_ms = s->last_ms;
+	c->store = s->sl->store;
+	c->session = s;
+	c->sl = s->sl;
 }
 
 /* Serves the batch; answers how many bytes of input its served requests had. */
 static size_t
 serve_batch(struct session *s, const struct batch *b)
 {
-	struct reply reply = { .out = session_out(s) };
-	struct call c = {
-		.reply = &reply,
-		.now_ms = s->last_ms,
-		.store = s->sl->store,
-		.session = s,
-		.sl = s->sl,
-	};
+	struct reply reply;
+	struct call c;
 	uint64_t hashes[BATCH_MAX];
 	unsigned i;
 
-	hash_keys(s->sl->store, b, hashes);
+	reply.out = session_out(s);
+	call_init(&c, s, &reply);
+	hash_keys(store_cache(s->sl->server->store), b, hashes);
 	for (i = 0; i < b->n && !s->closing; i++) {
 		/* Who does not read gets no further replies for now; the rest of
 		 * the input comes again when there is room. */

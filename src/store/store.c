@@ -247,18 +247,6 @@ store_hash(const struct store_loop *sl, struct slice key)
 	return cache_hash(sl->store->cache, key);
 }
 
-uint64_t
-store_hash_near(const struct store_loop *sl, struct slice key, const void **bucket)
-{
-	return cache_hash_near(sl->store->cache, key, bucket);
-}
-
-void
-store_prefetch_entry(const struct store_loop *sl, const void *bucket)
-{
-	cache_prefetch_entry(sl->store->cache, bucket);
-}
-
 /* Rule two: a write first detaches the key's flight, and keeps the stripe until
  * the shard is written. */
 static void

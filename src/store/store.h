@@ -83,15 +83,12 @@ store_close(struct store_cursor *cur)
 		store_close_written(cur);
 }
 
-/* What a key is found by. Calls that end in _hashed take it from whoever has it
- * already; it is the same for the life of the store. */
+/* What a key is found by: cache_hash() of the store's cache. Calls that end in
+ * _hashed take it from whoever has it already; it is the same for the life of
+ * the store. */
 uint64_t store_hash(const struct store_loop *sl, struct slice key);
 enum cache_result store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash,
     unsigned flags, struct store_cursor *cur);
-/* For pipelines: bring near first the buckets of all their keys, then the
- * entries. See cache_hash_near(). */
-uint64_t store_hash_near(const struct store_loop *sl, struct slice key, const void **bucket);
-void store_prefetch_entry(const struct store_loop *sl, const void *bucket);
 
 /* Before a store_open() that is to put so many bytes: room for large ones is made
  * here, while nobody waits behind a lock. */
