@@ -229,6 +229,7 @@ init_in_reserve(struct cache *c, const struct cache_opts *o)
 		return rc;
 	}
 	c->least_pages = l.least_pages;
+	c->dear_class = policy_of(o->policy)->by_bytes ? DEAR_CLASS_SCATTERED : DEAR_CLASS;
 	c->small_max = c->pool.seg_bytes / SMALL_SHARE;
 	init_shards(c, &l, o->policy);
 	return 0;

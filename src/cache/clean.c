@@ -164,13 +164,13 @@ choose(const struct work *w, bool urgent)
 		return start(c, true) ? CLEAN_MORE : CLEAN_IDLE;
 	}
 	class = pool_best_class(&c->pool, &seg);
-	if (class >= DEAR_CLASS) {
+	if (class >= c->dear_class) {
 		pool_close_lanes(&c->pool);
 		class = pool_best_class(&c->pool, &seg);
 	}
 	if (seg != 0 && seg == evict_next_segment(c) && evict_some(w, 1) != 0)
 		return CLEAN_MORE;
-	if (class >= (urgent ? FULL_CLASS : DEAR_CLASS))
+	if (class >= (urgent ? FULL_CLASS : c->dear_class))
 		return CLEAN_IDLE;
 	return start(c, false) ? CLEAN_MORE : CLEAN_IDLE;
 }

@@ -83,6 +83,7 @@ struct cache {
 	_Atomic(uint32_t) ahead_time; /* when it was looked at last */
 	_Atomic(int64_t) cleaned_bytes;
 	_Atomic(bool) wants_page; /* a table could not grow */
+	unsigned dear_class; /* victims so full are dear to clean */
 	uint8_t *policy_mem; /* of all shards, owned; NULL: it needs none */
 	uint64_t policy_shard_bytes;
 	_Atomic(uint32_t) mark_gap; /* segments between markers, see policy.h */
@@ -279,6 +280,12 @@ enum clean { CLEAN_IDLE, CLEAN_MORE, CLEAN_FREED, CLEAN_STUCK };
 /* The fullest victim worth its cost, of SEG_CLASSES: at 3/4 three bytes are
  * moved for each one won. */
 #define DEAR_CLASS (SEG_CLASSES * 3 / 4)
+/* Policies that do not evict in the order of writing leave their dead bytes
+ * scattered: with DEAR_CLASS a fifth of the budget was dead. They are chosen for
+ * their hit ratio, so for them the cleaner works harder: 4.9 instead of 2.1
+ * bytes moved for each byte set, and 0.91 instead of 0.84 of the budget live
+ * (Zipf 0.99, values of 300 bytes, s3fifo). */
+#define DEAR_CLASS_SCATTERED (SEG_CLASSES * 7 / 8)
 /* One step, of at most about `bytes` moved. Urgent: whatever it costs. */
 enum clean clean_step(const struct work *w, uint32_t bytes, bool urgent);
 /* One step; false: nothing is due now. */

@@ -15,7 +15,7 @@
 #define EVICT_STEP (32u << 10) /* in the background */
 #define ROOM_BATCHES 32
 #define MAKE_ROOM_ROUNDS 4096
-#define CHEAP_CLASS (DEAR_CLASS - SEG_CLASSES / 16)
+#define CHEAPER_BY (SEG_CLASSES / 16)
 #define AHEAD_SHARE 4 /* of the budget, at most */
 
 static bool
@@ -97,9 +97,9 @@ adjust_ahead(struct cache *c)
 		return;
 	atomic_store_explicit(&c->ahead_time, now, memory_order_relaxed);
 	class = pool_best_class(&c->pool, &seg);
-	if (class >= DEAR_CLASS && pool_available(&c->pool) <= KEEP_FREE)
+	if (class >= c->dear_class && pool_available(&c->pool) <= KEEP_FREE)
 		ahead += c->pool.seg_bytes;
-	else if (class < CHEAP_CLASS)
+	else if (class < c->dear_class - CHEAPER_BY)
 		ahead -= c->pool.seg_bytes / 8;
 	set_ahead(c, ahead);
 }
