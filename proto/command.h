@@ -32,6 +32,9 @@ enum command_flag {
 	 * only reads, so the order cannot be told (replies stay in order). */
 	CMD_OVERTAKES = 1 << 16,
 	CMD_CONTAINER = 1 << 17, /* has subcommands; CONTAINER rows imply it */
+	CMD_NO_MULTI = 1 << 18,  /* not inside a transaction: it asks other loops */
+	CMD_MOVABLE_KEYS = 1 << 19,
+	CMD_ACL_TRANSACTION = 1 << 20,
 };
 
 /* CMD_ID_get ... for every row, subcommands as CMD_ID_client_id. */

@@ -130,6 +130,18 @@ void cache_hold_add_all(const struct cache *c, struct cache_hold *h);
 void cache_hold_begin(struct cache *c, struct cache_thread *t, struct cache_hold *h);
 void cache_hold_end(struct cache *c, struct cache_thread *t);
 
+/* Learns whether a key is changed, removed, evicted, expired or flushed. The
+ * caller's; belongs to the shard from cache_watch() to cache_unwatch(). */
+struct cache_watch {
+	struct cache_watch *next;
+	uint64_t hash; /* stands for the key: 64 bits, with a seed nobody knows */
+	bool present;
+	bool touched;  /* read it under a cursor of the same key */
+};
+/* From now on, for the key of an open cursor. */
+void cache_watch(struct cache_cursor *cur, struct cache_watch *w);
+void cache_unwatch(struct cache *c, struct cache_thread *t, struct cache_watch *w);
+
 /* --- all of it --------------------------------------------------------- */
 
 /* Key and value of the largest entry that fits, at the present budget. */

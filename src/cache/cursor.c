@@ -286,6 +286,7 @@ rewrite(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_
 	    pool_gen_of(&cur->cache->pool, cur->ref) != pool_gen(&cur->cache->pool) ||
 	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n))
 		return false;
+	shard_changed(cur->shard, cur->hash);
 	shard_write_begin(cur->shard);
 	copy_parts((char *)(uintptr_t)cur->value.ptr, parts, n);
 	if (word & WORD_TTL)
@@ -341,6 +342,7 @@ publish(struct cache_cursor *cur, struct cache_tally *tally, uint32_t ref)
 
 	if (unlikely(pool_gen_of(&c->pool, ref) != shard_gen(sh)))
 		follow_flush(cur, pool_gen_of(&c->pool, ref));
+	shard_changed(sh, cur->hash);
 	old = cur->ref;
 	old_e = at(cur, old);
 	if (old != 0)
@@ -430,6 +432,7 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 		    put(cur, tally_of(cur->cache, cur->thread, cur->key), &cur->value, 1,
 		    cur->value.len, expires_ms);
 	}
+	shard_changed(cur->shard, cur->hash);
 	shard_write_begin(cur->shard);
 	store_expiry(cur, e, expires_ms);
 	shard_write_end(cur->shard);

@@ -95,6 +95,7 @@ entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 	struct cache_tally *tally = tally_of(c, t, entry_key(c, e, word));
 
 	assert(lock_held(&sh->lock));
+	shard_changed(sh, hash);
 	entry_count_locked(tally, sh, e, word, -1);
 	if (why == LEAVE_EXPIRED) {
 		counter_inc(&tally->expired);

@@ -14,6 +14,9 @@
 
 #define SHARD_QUEUES 3
 #define SHARD_MARKERS 64
+#define SHARD_WATCH_BUCKETS 16
+
+struct cache_watch;
 
 struct shard_head {
 	_Atomic(uint32_t) seq;
@@ -46,6 +49,8 @@ struct shard {
 	_Atomic(uint64_t) user_bytes;
 	_Atomic(uint64_t) evicted, expired;
 	uint64_t queue_bytes[SHARD_QUEUES];
+	unsigned n_watches;
+	struct cache_watch *watches[SHARD_WATCH_BUCKETS]; /* by the hash's low bits */
 	uint8_t *policy_mem;     /* what the policy keeps beside the entries */
 	uint64_t policy_bytes;
 	uint64_t policy_counted; /* the policy's own */
@@ -56,6 +61,17 @@ void shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char
 /* Forgets all entries, in constant time: segments and tables are cleared by
  * others. The first page of the table must be there. */
 void shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time);
+
+/* watch.c: a key was changed; all are gone. */
+void watch_changed_locked(struct shard *sh, uint64_t hash);
+void watch_flushed_locked(struct shard *sh);
+
+static inline void
+shard_changed(struct shard *sh, uint64_t hash)
+{
+	if (unlikely(sh->n_watches != 0))
+		watch_changed_locked(sh, hash);
+}
 
 /* Around every change of links or values. */
 static inline void

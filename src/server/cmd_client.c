@@ -18,6 +18,7 @@
 #include "server/help.h"
 #include "server/parked.h"
 #include "server/server.h"
+#include "server/transaction.h"
 
 #define OUT_OF_MEMORY "OOM command not allowed: out of memory" /* as call_put_failed() */
 
@@ -132,6 +133,8 @@ flags_of(const struct session *s, char *out)
 		out[n++] = 'b';
 	if (s->closing)
 		out[n++] = 'c';
+	if (transaction_queued(s) >= 0)
+		out[n++] = 'x';
 	if (is_unix(s))
 		out[n++] = 'U';
 	if (n == 0)
@@ -141,25 +144,25 @@ flags_of(const struct session *s, char *out)
 
 /* The fields of Redis 7.0 in its order, then two of 7.2 and
  * io-thread of 8.0, here the loop. What this daemon
- * has not (replication, transactions, tracking) says so as Redis would. */
+ * has not (replication, tracking) says so as Redis would. */
 static int
 print_session(struct buf *to, const struct session *s, int64_t now_ms)
 {
 	size_t in = conn_in_bytes(s->conn), out = conn_out_bytes(s->conn);
 	const struct command *cmd = current_command(s);
-	char flags[5], local[ADDRESS_MAX], peer[ADDRESS_MAX];
+	char flags[8], local[ADDRESS_MAX], peer[ADDRESS_MAX];
 
 	flags_of(s, flags);
 	print_addresses(s, local, peer);
 	return buf_printf(to,
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
-	    " flags=%s db=0 sub=%u psub=%u ssub=%u multi=-1 qbuf=%zu qbuf-free=0 argv-mem=0"
+	    " flags=%s db=0 sub=%u psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=0 argv-mem=0"
 	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
 	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
 	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
 	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags,
 	    s->pubsub.n[PUBSUB_CHANNEL], s->pubsub.n[PUBSUB_PATTERN], s->pubsub.n[PUBSUB_SHARD],
-	    in, out, sizeof *s + in + out, out > 0 ? "rw" : "r",
+	    transaction_queued(s), in, out, sizeof *s + in + out, out > 0 ? "rw" : "r",
 	    cmd != NULL ? cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));
 }

@@ -50,6 +50,7 @@ static const struct word category_words[] = {
 	{ CMD_BLOCKING, "@blocking" },
 	{ CMD_ADMIN | CMD_ACL_DANGEROUS, "@dangerous" },
 	{ CMD_ACL_CONNECTION, "@connection" },
+	{ CMD_ACL_TRANSACTION, "@transaction" },
 };
 
 static uint32_t

@@ -11,6 +11,7 @@
 #include "server/client_name.h"
 #include "server/door.h"
 #include "server/session.h"
+#include "server/transaction.h"
 #include "server/version.h"
 
 /* What reads messages can read it too. */
@@ -62,6 +63,7 @@ cmd_reset(struct call *c)
 	mem_free(c->session->name);
 	c->session->name = NULL;
 	pubsub_client_gone(c->session);
+	transaction_drop(c->session);
 	set_wire(c, WIRE_RESP2);
 	reply_status(c->reply, "RESET");
 }

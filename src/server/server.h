@@ -31,6 +31,7 @@ struct server_loop {
 	struct resp_limits limits;
 	pthread_t thread;
 	struct get_wait *spare_wait; /* see cmd_read.c */
+	size_t queued_bytes;   /* of all its transactions */
 	unsigned untimed;      /* fast commands since the last that was timed */
 	bool draining, drained;
 	struct loop_task drain;

@@ -19,6 +19,7 @@
 #include "server/door.h"
 #include "server/parked.h"
 #include "server/server.h"
+#include "server/transaction.h"
 
 #define PARKED_MAX 1024
 /* Output below is never too much, so that nobody need look. */
@@ -106,13 +107,22 @@ run_found(struct session *s, struct call *c, const struct command *cmd)
 		count_error(sl, cmd, c->reply);
 }
 
+void
+session_run(struct call *c)
+{
+	run_found(c->session, c, c->cmd);
+}
+
 static void
 refuse_call(struct call *c, enum command_lookup found)
 {
 	switch (found) {
 	case COMMAND_WRONG_ARITY:
 		counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
-		call_wrong_args(c);
+		if (c->cmd->id == CMD_ID_exec)
+			transaction_refuse_exec(c);
+		else
+			call_wrong_args(c);
 		break;
 	case COMMAND_UNKNOWN_SUBCOMMAND:
 		reply_unknown_subcommand(c);
@@ -122,6 +132,17 @@ refuse_call(struct call *c, enum command_lookup found)
 		break;
 	}
 	count_error(c->sl, NULL, c->reply);
+	transaction_spoil(c->session);
+}
+
+/* The session has queued or watches something. */
+static NOINLINE void
+run_in_transaction(struct session *s, struct call *c)
+{
+	if (!transaction_take(c))
+		run_found(s, c, c->cmd);
+	else if (c->reply->failed)
+		count_error(s->sl, c->cmd, c->reply);
 }
 
 static void
@@ -129,6 +150,7 @@ count_refused(struct call *c)
 {
 	counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
 	count_error(c->sl, NULL, c->reply);
+	transaction_spoil(c->session);
 }
 
 /* Where the next reply belongs: behind the last one that is owed. */
@@ -170,8 +192,10 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
 		refuse_call(c, found);
 	else if (unlikely(s->guarded) && !door_admits(c))
 		count_refused(c);
-	else
+	else if (likely(s->tx == NULL))
 		run_found(s, c, c->cmd);
+	else
+		run_in_transaction(s, c);
 	return true;
 }
 
@@ -337,8 +361,14 @@ struct parked *
 call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *arg)
 {
 	struct session *s = c->session;
-	struct parked *p = mem_zalloc(sizeof *p);
+	struct parked *p;
 
+	/* What must wait cannot be part of a transaction. */
+	if (store_is_atomic(c->store)) {
+		reply_error(c->reply, "ERR Command not allowed inside a transaction");
+		return NULL;
+	}
+	p = mem_zalloc(sizeof *p);
 	if (p == NULL) {
 		call_put_failed(c, -ENOMEM);
 		return NULL;
@@ -400,6 +430,7 @@ drop_parked(struct session *s)
 static void
 session_free(struct session *s)
 {
+	transaction_drop(s);
 	resp_parser_fini(&s->parser);
 	list_del(&s->link);
 	mem_free(s->name);

@@ -27,6 +27,7 @@ struct session {
 	struct resp_parser parser;
 	struct store_holder holder; /* of leases */
 	struct pubsub_client pubsub;
+	struct transaction *tx;  /* NULL: nothing is queued or watched */
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */
@@ -37,6 +38,8 @@ struct session {
 void session_new(struct server_loop *sl, int fd, const char *listener_name);
 /* When the client last sent, read or was answered; monotonic. */
 int64_t session_active_ms(const struct session *s);
+/* Runs the handler, and counts. For EXEC, which has calls of its own. */
+void session_run(struct call *c);
 /* Answers what is owed, then closes. */
 void session_drain(struct session *s);
 

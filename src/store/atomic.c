@@ -76,3 +76,31 @@ store_is_atomic(const struct store_loop *sl)
 {
 	return sl->atomic != NULL;
 }
+
+void
+store_watch(struct store_loop *sl, struct slice key, struct cache_watch *w)
+{
+	struct store_cursor cur;
+
+	store_open(sl, key, 0, &cur);
+	cache_watch(&cur.c, w);
+	store_close(&cur);
+}
+
+bool
+store_watch_touched(struct store_loop *sl, struct slice key, const struct cache_watch *w)
+{
+	struct store_cursor cur;
+	bool touched;
+
+	store_open_hashed(sl, key, w->hash, 0, &cur);
+	touched = w->touched;
+	store_close(&cur);
+	return touched;
+}
+
+void
+store_unwatch(struct store_loop *sl, struct cache_watch *w)
+{
+	cache_unwatch(sl->store->cache, &sl->thread, w);
+}

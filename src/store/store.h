@@ -128,6 +128,12 @@ void store_atomic_end(struct store_atomic *a);
 /* Whether a bracket is open on this loop. */
 bool store_is_atomic(const struct store_loop *sl);
 
+/* See struct cache_watch. Whether it was touched: looks at the key, which may have
+ * expired; asked within a bracket, it stays true. */
+void store_watch(struct store_loop *sl, struct slice key, struct cache_watch *w);
+bool store_watch_touched(struct store_loop *sl, struct slice key, const struct cache_watch *w);
+void store_unwatch(struct store_loop *sl, struct cache_watch *w);
+
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
     MUST_CHECK;

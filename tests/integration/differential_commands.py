@@ -380,8 +380,30 @@ KEYWORK = [of_keys(b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"), of_key(b"TYPE"), gen
            gen_mset, lambda s: [b"@dbsize"]]
 WALKS = [gen_keys, gen_keys, gen_scan_all, gen_scan_edge, gen_glob_key, gen_glob_key, gen_glob_key,
          gen_mset]
+
+
+def gen_transaction(s):
+    """What begins, ends or spoils one; what is queued comes of the other generators."""
+    pick = s.r.random()
+    if pick < 0.3:
+        return [s.case(b"MULTI")]
+    if pick < 0.6:
+        return [s.case(b"EXEC")]
+    if pick < 0.8:
+        return [s.case(b"WATCH")] + s.keys()
+    return s.r.choice([[b"DISCARD"], [b"UNWATCH"], [b"EXEC", b"a"], [b"MULTI", b"a"], [b"WATCH"],
+                       [b"DISCARD", b"a"], [b"UNWATCH", b"a"], [b"RESET"], [b"NOSUCH"], [b"GET"]])
+
+
 CONNECTION = [gen_conn, gen_conn, gen_hello, gen_config]
 ERRORS = [gen_getkeys, gen_unknown, gen_subcommand, gen_arity, gen_arity]
+
+QUEUED = [gen_set, gen_mset, gen_flush, gen_expire, gen_getex, of_keys(b"DEL", b"MGET", b"EXISTS"),
+          of_key(b"INCR", b"GET", b"PERSIST"),
+          lambda s: s.r.choice([[b"PING"], [b"ECHO", s.value()], [b"SELECT", s.number()]]),
+          lambda s: [b"APPEND", s.key(), s.value()]]
+TRANSACTIONS = [gen_transaction, gen_transaction, lambda s: s.r.choice(QUEUED)(s),
+                lambda s: s.r.choice(QUEUED)(s)]
 
 FAMILIES = {
     "string": STRINGS,
@@ -393,6 +415,7 @@ FAMILIES = {
     "key": KEYWORK,
     "walk": WALKS,
     "connection": CONNECTION,
+    "transaction": TRANSACTIONS,
     "error": ERRORS,
     "mixed": STRINGS + PARTS + BITS + TWO_KEYS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
     "pubsub": [gen_pubsub],

@@ -218,6 +218,25 @@ START_TEST(writes_inside_evict)
 }
 END_TEST
 
+START_TEST(eviction_touches_what_is_watched)
+{
+	static char value[8000];
+	struct cache_watch w;
+	char name[32];
+
+	ck_assert_int_eq(store_set(sl[0], SLICE("old"), SLICE("1"), CACHE_NEVER), 0);
+	store_watch(sl[0], SLICE("old"), &w);
+	ck_assert(!store_watch_touched(sl[0], SLICE("old"), &w));
+	for (unsigned i = 0; i < 4000; i++) {
+		snprintf(name, sizeof name, "key:%u", i);
+		ck_assert_int_eq(store_set(sl[0], slice_str(name),
+		    slice_of(value, sizeof value), CACHE_NEVER), 0);
+	}
+	ck_assert(store_watch_touched(sl[0], SLICE("old"), &w));
+	store_unwatch(sl[0], &w);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -229,6 +248,7 @@ main(void)
 	    a_bracket_inside_a_bracket_is_part_of_it,
 	    a_flush_and_a_walk_work_inside,
 	    reads_inside_do_not_fetch,
-	    writes_inside_evict);
+	    writes_inside_evict,
+	    eviction_touches_what_is_watched);
 	return suite_main(s);
 }
