@@ -101,6 +101,7 @@ work(void *arg)
 	struct worker *w = arg;
 	uint64_t random = 0x2545f4914f6cdd1du * (w->n + 1);
 	char *mem = malloc(50000);
+	const void *bucket;
 
 	for (int i = 0; i < OPS; i++) {
 		random ^= random << 13;
@@ -108,7 +109,8 @@ work(void *arg)
 		random ^= random << 17;
 		w->self.now_ms = atomic_load(w->now_ms);
 		cache_prefetch(w->c, random * 31);
-		cache_prefetch_entry(w->c, random * 31);
+		cache_hash_near(w->c, slice_of(&random, sizeof random), &bucket);
+		cache_prefetch_entry(w->c, bucket);
 		one_key(w, random, mem);
 		if (i % 1024 == 0)
 			cache_tick(w->c, &w->self, 50);
