@@ -41,10 +41,10 @@ def linear(low, high, title, steps=5, text=short):
 def logarithmic(low, high, title, text=short):
     low, high = max(low, 1e-9), max(high, low * 1.01, 1e-9)
     bottom, top = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    many = top - bottom > 2
-    ticks = [m * 10 ** p for p in range(bottom, top + 1) for m in ((1,) if many else (1, 2, 5))]
-    under = max((t for t in ticks if t <= low), default=ticks[0])
-    over = min((t for t in ticks if t >= high), default=ticks[-1])
+    steps = [m * 10 ** p for p in range(bottom, top + 1) for m in (1, 2, 5)]
+    under = max((t for t in steps if t <= low), default=steps[0])
+    over = min((t for t in steps if t >= high), default=steps[-1])
+    ticks = steps[::3] if math.log10(over / under) > 2.5 else steps
     return Axis(under, over, [(t, text(float(f"{t:g}"))) for t in ticks], title, math.log10)
 
 

@@ -7,6 +7,7 @@ time and the peak of VmRSS; at the end of each phase a sample of all keys ever
 written tells which are still there. A second, slower pass with a probe beside
 it draws the curve and finds dips between the ends of phases."""
 
+import random
 import threading
 import time
 
@@ -53,26 +54,30 @@ class Sample:
         self.bytes = [(phase.sizes.of(i) + KEY_BYTES) * self.step for i in ids]
         self.seen, self.over = False, False
 
-    def live(self, connection):
-        """[bool] of each key. Keys that are gone do not come back, so a phase
-        that has passed is asked for no more."""
-        if self.over:
-            return [False] * len(self.keys)
-        found = connection.exists(self.keys)
-        self.over = self.seen and not any(found)
-        self.seen = self.seen or any(found)
-        return found
+    def note(self, alive):
+        """Keys that are gone do not come back, so a phase that has passed is
+        asked for no more."""
+        self.over = self.seen and not alive
+        self.seen = self.seen or alive
 
 
 def live_bytes(samples, connection):
-    return sum(b for s in samples for b, there in zip(s.bytes, s.live(connection)) if there)
+    """Keys of all phases are asked for in one mixed order: were the old phase
+    asked first, what leaves it meanwhile would count beside what replaced it."""
+    asked = [(s, k, b) for s in samples if not s.over for k, b in zip(s.keys, s.bytes)]
+    random.Random(1).shuffle(asked)
+    there = [a for a, yes in zip(asked, connection.exists([k for _, k, _ in asked])) if yes]
+    alive = {id(s) for s, _, _ in there}
+    for s in samples:
+        s.note(id(s) in alive)
+    return sum(b for _, _, b in there)
 
 
 def survey(server, phases, limit):
     """Live bytes, and the share of the newest so many bytes that is there."""
     with server.connect() as c:
         samples = [Sample(p, 60000) for p in phases]
-        flat = [pair for s in samples for pair in zip(s.bytes, s.live(c))]
+        flat = [pair for s in samples for pair in zip(s.bytes, c.exists(s.keys))]
         live = sum(b for b, there in flat if there)
         # From the newest key that was written on; behind it the sample may
         # hold some that never were.
