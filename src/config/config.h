@@ -29,6 +29,8 @@ struct config_listen {
 	gid_t gid;
 	char *host;    /* tcp */
 	uint16_t port;
+	int read_only; /* 0 or 1 */
+	int admin;     /* likewise */
 };
 
 enum coalesce { COALESCE_FETCH, COALESCE_LEASE };

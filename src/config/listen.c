@@ -48,7 +48,7 @@ parse_extra(struct slice extra, struct config_listen *l, struct config_error *wh
 	if (f == NULL || f->kind == VALUE_SOCKET || f->kind == VALUE_ADDRESS)
 		return bad_listen(why, extra,
 		    " is unknown; mode=, owner= and group= may follow a path");
-	if (l->path == NULL)
+	if (l->path == NULL && f->kind != VALUE_ENUM)
 		return bad_listen(why, extra, " belongs to a Unix socket, not to TCP");
 	rc = value_parse(f, value, l, &inner);
 	if (rc != 0) {

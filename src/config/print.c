@@ -109,7 +109,7 @@ field_is_shown(const struct schema *s, const struct field *f, const void *base)
 	const struct config_listen *l = base;
 
 	if (s == &listen_schema && !l->is_unix)
-		return f->kind == VALUE_ADDRESS;
+		return f->kind == VALUE_ADDRESS || f->kind == VALUE_ENUM;
 	return field_is_array(f) || f->kind == FIELD_PART || value_is_set(f, base);
 }
 

@@ -32,6 +32,7 @@ static const struct choice eviction_choices[] = {
 	{ "lru", "allkeys-lru" }, { "s3fifo", "s3fifo" }, { "tinylfu", "allkeys-lfu" },
 };
 
+static const struct choice bool_choices[] = { { "false", "no" }, { "true", "yes" } };
 static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
 
 /* Rows whose values have names. */
@@ -42,6 +43,8 @@ static const struct option_enum {
 } option_enums[] = {
 	{ "log_level", "log level", "info", level_choices, ARRAY_LEN(level_choices) },
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
+	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 };
 

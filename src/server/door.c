@@ -31,9 +31,36 @@ for_listeners(const struct command *cmd)
 	}
 }
 
+/* The list of admin: in src/config/listen.def. */
+static bool
+for_admins(const struct command *cmd)
+{
+	static const char *const names[] = {
+		"config", "debug", "flushall", "flushdb", "client|kill", "client|pause",
+	};
+
+	if (!(cmd->flags & (CMD_ADMIN | CMD_ACL_DANGEROUS)))
+		return false;
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(cmd->name, names[i]) == 0 ||
+		    strcmp(command_table[cmd->parent].name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 bool
 door_admits(struct call *c)
 {
+	const struct door_policy *policy = c->session->policy;
+
+	if (policy->no_admin && for_admins(c->cmd)) {
+		reply_error(c->reply, "NOPERM this command is only served on an admin socket");
+		return false;
+	}
+	if (policy->read_only && (c->cmd->flags & CMD_WRITE)) {
+		reply_error(c->reply, "READONLY You can't write against a read only replica.");
+		return false;
+	}
 	if (only_listens(c->session) && !for_listeners(c->cmd)) {
 		reply_error(c->reply, "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
 		    "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -46,5 +73,5 @@ door_admits(struct call *c)
 void
 door_update(struct session *s)
 {
-	s->guarded = only_listens(s);
+	s->guarded = s->policy->read_only || s->policy->no_admin || only_listens(s);
 }

@@ -4,6 +4,12 @@
 
 #include "server/call.h"
 
+/* What a listener allows, from start to end. */
+struct door_policy {
+	bool read_only; /* nothing that writes */
+	bool no_admin;  /* what is dangerous is served by another listener */
+};
+
 /* Whether the session's next command runs; if not, the error is written. Asked
  * only where session.guarded is set. */
 bool door_admits(struct call *c) MUST_CHECK;

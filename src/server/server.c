@@ -15,6 +15,7 @@
 #include "config/machine.h"
 #include "origin/origin.h"
 #include "proto/command.h"
+#include "server/door.h"
 #include "server/internal.h"
 
 _Static_assert(CMD_COUNT <= STATS_COMMANDS, "stats.h must have room for every command");
@@ -206,11 +207,38 @@ server_make_loops(struct server *s, unsigned n, char *err, size_t err_size)
 	return 0;
 }
 
+static struct door_policy *
+make_policies(const struct config *cfg)
+{
+	struct door_policy *all = mem_calloc(cfg->n_listens + 1, sizeof *all);
+	bool confined = false;
+
+	for (unsigned i = 0; i < cfg->n_listens; i++)
+		confined |= cfg->listens[i].admin != 0;
+	for (unsigned i = 0; all != NULL && i < cfg->n_listens; i++) {
+		all[i].read_only = cfg->listens[i].read_only != 0;
+		all[i].no_admin = confined && cfg->listens[i].admin == 0;
+	}
+	return all;
+}
+
+const struct door_policy *
+server_policy(const struct server *s, const char *name)
+{
+	static const struct door_policy open_to_all;
+
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		if (listener_name(s->listeners[i]) == name)
+			return &s->policies[i];
+	return &open_to_all;
+}
+
 static int
 server_listen(struct server *s, const struct config *cfg, char *err, size_t err_size)
 {
 	s->listeners = mem_calloc(cfg->n_listens + 1, sizeof(struct listener *));
-	if (s->listeners == NULL)
+	s->policies = make_policies(cfg);
+	if (s->listeners == NULL || s->policies == NULL)
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < cfg->n_listens; i++) {
 		const struct config_listen *cl = &cfg->listens[i];
@@ -331,6 +359,7 @@ server_free(struct server *s)
 	mem_free(s->listeners);
 	server_free_loops(s);
 	pubsub_free(s->pubsub);
+	mem_free(s->policies);
 	mem_free(s->stats);
 	store_free(s->store);
 	routes_unref(s->routes);

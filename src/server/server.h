@@ -18,6 +18,8 @@
 #include "stats/stats.h"
 #include "store/store.h"
 
+struct door_policy;
+
 /* What a loop has for its sessions. */
 struct server_loop {
 	struct server *server;
@@ -52,6 +54,7 @@ struct server {
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;
 	unsigned n_listeners;
+	struct door_policy *policies; /* [n_listeners] */
 	int64_t started_ms;        /* monotonic */
 	int64_t started_unix_ms;
 	char run_id[41];
@@ -91,5 +94,7 @@ int server_config_set(struct server *s, unsigned row, struct slice value, struct
 /* For sessions: one is gone. On its loop. */
 void server_client_gone(struct server_loop *sl);
 const struct config *server_config(const struct server_loop *sl);
+/* By listener_name(); one that allows all where there is no such listener. */
+const struct door_policy *server_policy(const struct server *s, const char *name);
 
 #endif

@@ -479,6 +479,8 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	s->wire = WIRE_RESP2;
 	store_holder_init(&s->holder);
 	pubsub_client_init(&s->pubsub);
+	s->policy = server_policy(sl->server, listener_name);
+	door_update(s);
 	list_init(&s->parked);
 	list_init(&s->link);
 	resp_parser_init(&s->parser, &sl->limits);

@@ -10,6 +10,8 @@
 #include "server/call.h"
 #include "server/pubsub.h"
 
+struct door_policy;
+
 struct session {
 	struct conn *conn;
 	struct server_loop *sl;
@@ -28,6 +30,7 @@ struct session {
 	struct store_holder holder; /* of leases */
 	struct pubsub_client pubsub;
 	struct transaction *tx;  /* NULL: nothing is queued or watched */
+	const struct door_policy *policy; /* its listener's */
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */

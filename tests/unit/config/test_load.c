@@ -295,6 +295,7 @@ START_TEST(what_is_printed_reads_as_the_same_again)
 	ck_assert_ptr_nonnull(strstr(once, "log_level: warn\n"));
 	ck_assert_ptr_nonnull(strstr(once, "\n  - unix: \"/run/pannier/pannier.sock\"\n"
 	                                   "    mode: \"0640\"\n    owner: 0\n    group: 7\n"
+	                                   "    read_only: false\n    admin: false\n"
 	                                   "  - tcp: \"[::1]:6380\"\n"));
 	ck_assert_ptr_nonnull(strstr(once, "\n  \"users\":\n    http:\n      endpoints: "
 	                                   "[\"http://127.0.0.1:8081\", "
