@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Transactions: over the wire, between connections on different loops, and as
 redis-py uses them."""
 
