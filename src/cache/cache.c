@@ -18,7 +18,7 @@
 #define MAX_ENTRY_SHARE 4
 #define SHARDS_AUTO_MAX 64
 #define POLICY_ALIGN 4096
-#define SHARD_AUTO_BYTES (1u << 20)
+#define SHARD_AUTO_BYTES (4u << 20)
 /* Address space, as multiples or shares of reserve_bytes. */
 #define TABLES_SHARE 4
 #define VALUES_TIMES 4
@@ -229,7 +229,6 @@ init_in_reserve(struct cache *c, const struct cache_opts *o)
 		return rc;
 	}
 	c->least_pages = l.least_pages;
-	c->dear_class = policy_of(o->policy)->by_bytes ? DEAR_CLASS_SCATTERED : DEAR_CLASS;
 	c->small_max = c->pool.seg_bytes / SMALL_SHARE;
 	init_shards(c, &l, o->policy);
 	return 0;
@@ -256,6 +255,7 @@ cache_new(const struct cache_opts *o, struct cache **out)
 	}
 	lock_init(&c->work);
 	set_mark_gap(c);
+	work_init(c);
 	*out = c;
 	return 0;
 }

@@ -19,8 +19,7 @@
 #define WALK_MAX 512     /* entries looked at in a step */
 #define BATCH 8          /* entries whose memory is fetched ahead */
 #define MAX_REWINDS 4
-/* Beyond that not even in need: there is nothing to be won. */
-#define FULL_CLASS (SEG_CLASSES - 2)
+#define DRAIN_BYTES 2048
 
 struct found {
 	uint32_t ref;
@@ -148,14 +147,21 @@ start(struct cache *c, bool stale)
 	return true;
 }
 
-/* CLEAN_MORE: a victim is there, or an entry was evicted that lay in the best
- * one: where entries die in the order of the log, the rest of the oldest
- * segment is what goes next anyway, and moving it would be for nothing. */
+/* Where entries die in the order of the log, the rest of the oldest segment is
+ * what goes next anyway, and moving it would be for nothing. */
+static bool
+drains(const struct cache *c, uint32_t seg)
+{
+	return atomic_load(&c->pool.segs[seg].live) != 0 && evict_is_at(c, seg);
+}
+
+/* CLEAN_MORE: a victim is there, or some entries were evicted in place of
+ * emptying it. */
 static enum clean
 choose(const struct work *w, bool urgent)
 {
 	struct cache *c = w->c;
-	unsigned class;
+	unsigned class, dear = atomic_load_explicit(&c->dear_class, memory_order_relaxed);
 	uint32_t seg;
 
 	if (atomic_load(&c->pool.has_stale)) {
@@ -164,13 +170,13 @@ choose(const struct work *w, bool urgent)
 		return start(c, true) ? CLEAN_MORE : CLEAN_IDLE;
 	}
 	class = pool_best_class(&c->pool, &seg);
-	if (class >= c->dear_class) {
+	if (class >= dear) {
 		pool_close_lanes(&c->pool);
 		class = pool_best_class(&c->pool, &seg);
 	}
-	if (seg != 0 && seg == evict_next_segment(c) && evict_some(w, 1) != 0)
+	if (seg != 0 && drains(c, seg) && evict_some(w, DRAIN_BYTES) != 0)
 		return CLEAN_MORE;
-	if (class >= (urgent ? FULL_CLASS : c->dear_class))
+	if (class >= (urgent ? FULL_CLASS : dear))
 		return CLEAN_IDLE;
 	return start(c, false) ? CLEAN_MORE : CLEAN_IDLE;
 }
@@ -203,6 +209,8 @@ collect(const struct work *w, struct found *found, unsigned *seen, bool stale)
 		++*seen;
 		if (stale)
 			drop_stale(w, ref, word);
+		else if (word_state(word) == ENTRY_HOLE)
+			pool_drop_hole(&c->pool, ref);
 		else if (word_state(word) == ENTRY_LIVE)
 			fetch(c, &found[n++], ref, word);
 	}

@@ -12,6 +12,9 @@
 /* What the live bytes leave free, in segments: the reserve, two that can be
  * opened at once, and half of what the two kinds of lanes have open. */
 #define SLACK_SEGMENTS 5
+/* Where entries go in the order of the log, all shards' ends lie within so many
+ * segments of each other. */
+#define FRONT_SEGMENTS 4
 /* Entries that go at one hold of a shard's lock. */
 #define EVICT_BATCH 8
 
@@ -64,10 +67,18 @@ pick(struct cache *c)
 	return &c->shards[i];
 }
 
-uint32_t
-evict_next_segment(struct cache *c)
+bool
+evict_is_at(const struct cache *c, uint32_t seg)
 {
-	return pool_seg_of(&c->pool, policy_next(pick(c)));
+	uint32_t time = atomic_load_explicit(&c->pool.segs[seg].time, memory_order_relaxed);
+	unsigned near = 0;
+
+	for (unsigned i = 0; i < c->n_shards; i++) {
+		uint32_t end = pool_time_of(&c->pool, policy_next(&c->shards[i]));
+
+		near += end - time + FRONT_SEGMENTS <= 2 * FRONT_SEGMENTS;
+	}
+	return 8 * near >= 7 * c->n_shards;
 }
 
 /* What a batch adds up, to be counted at its end: neighbours in age lie in the
@@ -116,7 +127,8 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 	b->expiring += entry_expiry(e, word) != CACHE_NEVER;
 	sh->policy->evict(sh, ref, hash);
 	table_remove(sh, hash, ref);
-	if (pool_seg_of(&c->pool, b->ref) != pool_seg_of(&c->pool, ref))
+	if (pool_filling(&c->pool) ||
+	    pool_seg_of(&c->pool, b->ref) != pool_seg_of(&c->pool, ref))
 		free_batch(c, b);
 	b->ref = ref;
 	b->bytes += entry_kill(c, e, word);

@@ -80,10 +80,14 @@ struct cache {
 	struct cleaner cleaner;   /* under work */
 	struct crawler crawler;   /* under work */
 	_Atomic(int64_t) ahead;   /* evicted beyond need, to ease cleaning */
-	_Atomic(uint32_t) ahead_time; /* when it was looked at last */
+	_Atomic(uint32_t) dear_class; /* the fullest victim worth its cost */
+	_Atomic(uint32_t) paced;      /* when these two were looked at last */
+	_Atomic(uint64_t) paced_written, paced_filled; /* of the pool, then */
+	_Atomic(int64_t) paced_moved;
+	_Atomic(uint32_t) move_cost;  /* bytes moved for each written, times 256 */
+	_Atomic(uint32_t) fresh_share; /* of what is written, not in holes; of 256 */
 	_Atomic(int64_t) cleaned_bytes;
 	_Atomic(bool) wants_page; /* a table could not grow */
-	unsigned dear_class; /* victims so full are dear to clean */
 	uint8_t *policy_mem; /* of all shards, owned; NULL: it needs none */
 	uint64_t policy_shard_bytes;
 	_Atomic(uint32_t) mark_gap; /* segments between markers, see policy.h */
@@ -272,26 +276,22 @@ int64_t evict_excess(const struct cache *c, uint64_t more);
 /* Evicts some entries, where the oldest are, until about so many bytes are
  * free; their footprint, or 0: none could be had. */
 uint64_t evict_some(const struct work *w, uint64_t want);
-/* About where the entry lies that would be evicted next. */
-uint32_t evict_next_segment(struct cache *c);
+/* Whether eviction goes in the order of the log, and has come to about that
+ * segment. */
+bool evict_is_at(const struct cache *c, uint32_t seg);
 
 /* --- clean.c, expire.c: the work lock is held ---------------------------------------- */
 enum clean { CLEAN_IDLE, CLEAN_MORE, CLEAN_FREED, CLEAN_STUCK };
-/* The fullest victim worth its cost, of SEG_CLASSES: at 3/4 three bytes are
- * moved for each one won. */
-#define DEAR_CLASS (SEG_CLASSES * 3 / 4)
-/* Policies that do not evict in the order of writing leave their dead bytes
- * scattered: with DEAR_CLASS a fifth of the budget was dead. They are chosen for
- * their hit ratio, so for them the cleaner works harder: 4.9 instead of 2.1
- * bytes moved for each byte set, and 0.91 instead of 0.84 of the budget live
- * (Zipf 0.99, values of 300 bytes, s3fifo). */
-#define DEAR_CLASS_SCATTERED (SEG_CLASSES * 7 / 8)
+/* A victim fuller than that is not emptied even in need: there is nothing to
+ * be won. */
+#define FULL_CLASS (SEG_CLASSES - 2)
 /* One step, of at most about `bytes` moved. Urgent: whatever it costs. */
 enum clean clean_step(const struct work *w, uint32_t bytes, bool urgent);
 /* One step; false: nothing is due now. */
 bool expire_step(const struct work *w);
 
 /* --- work.c ---------------------------------------------------------------------------- */
+void work_init(struct cache *c);
 void work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes);
 /* Some work towards room for so many bytes, in pages of their own if `large`;
  * false: nothing could be done. */

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "cache/hole.h"
+
 static int64_t
 add(_Atomic(int64_t) *n, int64_t by)
 {
@@ -101,9 +103,11 @@ seg_relist(struct pool *p, uint32_t i)
 	if (s->state != SEG_CLOSED)
 		return;
 	seg_unlink(p, i);
+	if (s->gen != pool_gen(p))
+		s->holes = 0; /* the flush has forgotten them */
 	if (s->pins != 0 || s->busy) {
 		seg_link(p, i, LIST_HELD);
-	} else if (atomic_load_explicit(&s->live, memory_order_acquire) == 0) {
+	} else if (s->holes == 0 && atomic_load_explicit(&s->live, memory_order_acquire) == 0) {
 		seg_free(p, i);
 	} else if (s->gen != pool_gen(p)) {
 		seg_link(p, i, LIST_STALE);
@@ -180,6 +184,7 @@ seg_open(struct pool *p, uint32_t i, uint32_t time)
 	struct segment *s = &p->segs[i];
 
 	s->used = 0;
+	s->holes = 0;
 	s->gen = pool_gen(p);
 	assert(s->pins == 0 && !s->busy);
 	s->state = SEG_OPEN;
@@ -297,6 +302,35 @@ block_of(const struct pool *p, uint32_t unit)
 	return unit >> (p->shift - 2);
 }
 
+/* What alloc has in common for fresh room and for holes. */
+static void
+entry_comes(struct pool *p, uint32_t i, uint32_t unit, uint32_t bytes, int64_t expires_ms)
+{
+	struct segment *s = &p->segs[i];
+
+	if (expires_ms != 0)
+		least_expiry(s, block_of(p, unit), tick_of(expires_ms));
+	atomic_fetch_add_explicit(&s->live, bytes, memory_order_relaxed);
+	add(&p->live[s->gen & 1], bytes);
+}
+
+static uint32_t
+hole_fill(struct pool *p, uint32_t word, uint32_t bytes, int64_t expires_ms)
+{
+	uint32_t ref = hole_take(p, bytes), i;
+
+	if (ref == 0)
+		return 0;
+	i = pool_seg_of(p, ref);
+	entry_set_word(arena_at(p->arena, ref), word_with_state(word, ENTRY_PENDING));
+	entry_comes(p, i, ref & ((1u << p->shift) - 1), bytes, expires_ms);
+	if (class_of(p, load(&p->segs[i].live)) != p->segs[i].class)
+		seg_relist(p, i);
+	pool_advance(p, bytes);
+	atomic_fetch_add_explicit(&p->filled, bytes, memory_order_relaxed);
+	return ref;
+}
+
 static uint32_t
 lane_carve(struct pool *p, struct lane *l, unsigned slot, uint32_t word, uint32_t bytes,
     int64_t expires_ms)
@@ -315,10 +349,7 @@ lane_carve(struct pool *p, struct lane *l, unsigned slot, uint32_t word, uint32_
 	}
 	if (s->first[block] == SEG_NO_ENTRY)
 		s->first[block] = (uint16_t)unit;
-	if (expires_ms != 0)
-		least_expiry(s, block, tick_of(expires_ms));
-	atomic_fetch_add_explicit(&s->live, bytes, memory_order_relaxed);
-	add(&p->live[s->gen & 1], bytes);
+	entry_comes(p, i, unit, bytes, expires_ms);
 	return ref;
 }
 
@@ -363,6 +394,12 @@ pool_alloc(struct pool *p, enum seg_kind kind, uint32_t word, int64_t expires_ms
 	int slot;
 
 	lock_acquire(&p->lock);
+	if (kind == SEG_NEW && pool_filling(p) && bytes >> REF_SHIFT <= HOLE_UNITS_MAX)
+		ref = hole_fill(p, word, bytes, expires_ms);
+	if (ref != 0) {
+		lock_release(&p->lock);
+		return ref;
+	}
 	slot = lane_fit(l, bytes);
 	if (unlikely(slot < 0))
 		slot = lane_open(p, kind);
@@ -372,6 +409,35 @@ pool_alloc(struct pool *p, enum seg_kind kind, uint32_t word, int64_t expires_ms
 	return ref;
 }
 
+/* The lock before the bytes: a segment without live bytes may be another's. */
+static void
+free_to_hole(struct pool *p, uint32_t ref, uint32_t bytes)
+{
+	uint32_t i = pool_seg_of(p, ref);
+	struct segment *s = &p->segs[i];
+
+	lock_acquire(&p->lock);
+	if (pool_holes_ok(p, i))
+		hole_add(p, ref);
+	add(&p->live[s->gen & 1], -(int64_t)bytes);
+	atomic_fetch_sub_explicit(&s->live, bytes, memory_order_acq_rel);
+	if (class_of(p, load(&s->live)) != s->class)
+		seg_relist(p, i);
+	lock_release(&p->lock);
+}
+
+void
+pool_drop_hole(struct pool *p, uint32_t ref)
+{
+	uint32_t i = pool_seg_of(p, ref);
+
+	lock_acquire(&p->lock);
+	if (p->segs[i].gen == pool_gen(p) &&
+	    word_state(entry_word(arena_at(p->arena, ref))) == ENTRY_HOLE)
+		hole_drop(p, ref);
+	lock_release(&p->lock);
+}
+
 void
 pool_free(struct pool *p, uint32_t ref, uint32_t bytes)
 {
@@ -379,6 +445,10 @@ pool_free(struct pool *p, uint32_t ref, uint32_t bytes)
 	struct segment *s = &p->segs[i];
 	unsigned parity = s->gen & 1;
 
+	if (pool_filling(p) && bytes >> REF_SHIFT <= HOLE_UNITS_MAX) {
+		free_to_hole(p, ref, bytes);
+		return;
+	}
 	add(&p->live[parity], -(int64_t)bytes);
 	/* Acquire and release: whoever sees nothing live may reuse the memory. */
 	was = atomic_fetch_sub_explicit(&s->live, bytes, memory_order_acq_rel);
@@ -598,6 +668,7 @@ pool_flush(struct pool *p)
 		head->next = head->prev = list;
 	}
 	p->classes = 0;
+	holes_reset(p);
 	atomic_store(&p->has_stale, true);
 	lock_release(&p->lock);
 	return gen;

@@ -24,6 +24,7 @@
 #define SEG_CLASS_BITS 6
 #define SEG_CLASSES (1u << SEG_CLASS_BITS)
 #define SEG_LANES 4
+#define HOLE_UNITS_MAX 128 /* 1 KiB */
 #define SEG_NO_ENTRY 0xffffu
 #define TICK_SHIFT 6  /* expiry by segment is kept in units of 64 ms */
 #define TICK_NEVER UINT32_MAX
@@ -49,6 +50,7 @@ struct segment {
 	uint32_t gen;            /* of the flush that it was opened after */
 	uint32_t next, prev;
 	uint16_t pins;
+	uint16_t holes;          /* on offer, see hole.h */
 	uint8_t state;
 	uint8_t class;
 	bool busy;               /* the crawler is in it: do not reuse */
@@ -80,7 +82,10 @@ struct pool {
 	_Atomic(uint32_t) n_segs; /* with pages, of whatever state */
 	_Atomic(uint32_t) n_free;
 	_Atomic(bool) has_stale;  /* maybe: flushed segments to be emptied */
-	_Atomic(uint64_t) written; /* bytes, in whole segments, and in extents */
+	_Atomic(uint64_t) written; /* bytes: whole segments, holes, extents */
+	_Atomic(uint64_t) filled;  /* bytes of those, in holes */
+	_Atomic(bool) filling;     /* holes are kept and used */
+	uint32_t holes[HOLE_UNITS_MAX + 1]; /* lists by size, in units of refs */
 	_Atomic(uint32_t) gen;    /* flushes */
 	/* By the lowest bit of gen: a flush starts both from zero, and what
 	 * dies afterwards counts where it was counted before. */
@@ -101,7 +106,8 @@ void pool_fini(struct pool *p);
 /* Room for an entry of such a word, which is written with the state PENDING.
  * 0: no segment is free. The entry is counted live from now on. */
 uint32_t pool_alloc(struct pool *p, enum seg_kind kind, uint32_t word, int64_t expires_ms);
-/* The entry's bytes are dead; its word says so already. */
+/* The entry's bytes are dead; its word says so already. Where holes are kept,
+ * for each entry by itself; else a call may stand for several in one segment. */
 void pool_free(struct pool *p, uint32_t ref, uint32_t bytes);
 /* An entry there may expire earlier than it was allocated for. */
 void pool_expiry(struct pool *p, uint32_t ref, int64_t expires_ms);
@@ -118,6 +124,8 @@ unsigned pool_best_class(struct pool *p, uint32_t *seg);
  * much. */
 void pool_close_lanes(struct pool *p);
 void pool_release(struct pool *p, uint32_t seg);
+/* An entry of the victim that was a hole when it was looked at. */
+void pool_drop_hole(struct pool *p, uint32_t ref);
 /* Entries moved from now on are as old as this segment's. */
 void pool_inherit(struct pool *p, uint32_t seg);
 /* The part of the segment to crawl; its least expiry starts anew. False: there
@@ -154,6 +162,22 @@ static inline uint32_t
 pool_gen(const struct pool *p)
 {
 	return atomic_load_explicit(&p->gen, memory_order_acquire);
+}
+
+static inline bool
+pool_filling(const struct pool *p)
+{
+	return atomic_load_explicit(&p->filling, memory_order_relaxed);
+}
+
+/* Under pool.lock: whether new entries may be written into the segment. */
+static inline bool
+pool_holes_ok(const struct pool *p, uint32_t seg)
+{
+	const struct segment *s = &p->segs[seg];
+
+	return (s->state == SEG_CLOSED || s->state == SEG_OPEN) && !s->busy && s->pins == 0 &&
+	    s->gen == pool_gen(p);
 }
 
 static inline uint32_t

@@ -8,6 +8,7 @@
 /* Segments that writers find free to open. Below it the cleaner starts. */
 #define KEEP_FREE 2
 #define CLEAN_STEP_BYTES (32u << 10)
+#define SHARE_MAX (512u << 10) /* bytes moved after one write */
 /* A write that finds the cache full evicts a bit more than it needs, for the
  * next few writes; and where it is much too full, some more than it wrote. */
 #define EVICT_MORE 1024
@@ -15,7 +16,10 @@
 #define EVICT_STEP (32u << 10) /* in the background */
 #define ROOM_BATCHES 32
 #define MAKE_ROOM_ROUNDS 4096
-#define CHEAPER_BY (SEG_CLASSES / 16)
+#define MOVE_MOST 6 /* bytes moved for a byte written, at most about */
+#define CLASSES_BELOW 4
+#define FILL_COST 192 /* of 256: bytes moved for a byte written */
+#define FILL_BELOW (SEG_CLASSES / 8)
 #define AHEAD_SHARE 4 /* of the budget, at most */
 
 static bool
@@ -62,12 +66,14 @@ set_ahead(struct cache *c, int64_t ahead)
 
 /* After a write of so many bytes: what is left free shrinks no faster than
  * cleaning refills it, and cleans the harder the less there is. */
+static const unsigned shares[KEEP_FREE + 1] = { 24, 8, 2 };
+
 static void
 clean_after_write(const struct work *w, uint64_t bytes)
 {
 	struct cache *c = w->c;
 	uint32_t avail = pool_available(&c->pool);
-	uint64_t share = avail != 0 ? 2 * bytes + 1024 : 8 * bytes + CLEAN_STEP_BYTES;
+	uint64_t share = MIN(shares[MIN(avail, KEEP_FREE)] * (bytes + 1024), SHARE_MAX);
 
 	if (!lock_try(&c->work))
 		return;
@@ -82,26 +88,73 @@ clean_after_write(const struct work *w, uint64_t bytes)
 	lock_release(&c->work);
 }
 
-/* Where even the best victim is dear, more is evicted than needed for a while;
- * in calm times that is taken back bit by bit. In steps by the segment written,
- * or a run of small writes would evict far too much before the first victim
- * gets emptier. */
+/* A victim with a share u of live bytes costs u / (1 - u) bytes moved for each
+ * byte won, and only what does not go to holes needs winning: this is the u
+ * where that comes to MOVE_MOST. */
+static unsigned
+dear_class_at(uint32_t fresh_share)
+{
+	unsigned class = SEG_CLASSES * MOVE_MOST * 256 / (MOVE_MOST * 256 + fresh_share);
+
+	return MIN(class, FULL_CLASS);
+}
+
+void
+work_init(struct cache *c)
+{
+	atomic_store(&c->fresh_share, 256);
+	atomic_store(&c->dear_class, dear_class_at(256));
+}
+
 static void
-adjust_ahead(struct cache *c)
+look_at_costs(struct cache *c)
+{
+	uint64_t written = atomic_load_explicit(&c->pool.written, memory_order_relaxed);
+	uint64_t filled = atomic_load_explicit(&c->pool.filled, memory_order_relaxed);
+	uint64_t more = written - atomic_exchange(&c->paced_written, written);
+	uint64_t in_holes = filled - atomic_exchange(&c->paced_filled, filled);
+	uint32_t share = atomic_load_explicit(&c->fresh_share, memory_order_relaxed);
+	uint64_t now = more > in_holes ? (more - in_holes) * 256 / more : 0;
+	int64_t moved = atomic_load_explicit(&c->cleaned_bytes, memory_order_relaxed);
+	int64_t more_moved = moved - atomic_exchange(&c->paced_moved, moved);
+	uint32_t cost = atomic_load_explicit(&c->move_cost, memory_order_relaxed);
+
+	share = (7 * share + (uint32_t)now + 7) / 8;
+	cost = (15 * cost + (uint32_t)MIN((uint64_t)more_moved * 256 / MAX(more, 1), 1u << 20)) / 16;
+	atomic_store_explicit(&c->fresh_share, share, memory_order_relaxed);
+	atomic_store_explicit(&c->move_cost, cost, memory_order_relaxed);
+	atomic_store_explicit(&c->dear_class, dear_class_at(share), memory_order_relaxed);
+}
+
+/* Once for each segment written, or a run of small writes would evict far too
+ * much before the first victim gets emptier. Where even the best victim is
+ * dear, more is evicted than needed for a while; in calm times that is taken
+ * back bit by bit. Where it is half full, deaths are scattered: holes pay. */
+static void
+set_pace(struct cache *c)
 {
 	uint32_t now = pool_time(&c->pool), seg;
+	uint32_t before = atomic_load_explicit(&c->paced, memory_order_relaxed);
 	int64_t ahead = atomic_load_explicit(&c->ahead, memory_order_relaxed);
-	unsigned class;
+	bool short_of_room = pool_available(&c->pool) <= KEEP_FREE;
+	unsigned class, dear, cost;
 
-	if (likely(atomic_load_explicit(&c->ahead_time, memory_order_relaxed) == now))
+	if (likely(before == now) ||
+	    !atomic_compare_exchange_strong(&c->paced, &before, now))
 		return;
-	atomic_store_explicit(&c->ahead_time, now, memory_order_relaxed);
+	look_at_costs(c);
 	class = pool_best_class(&c->pool, &seg);
-	if (class >= c->dear_class && pool_available(&c->pool) <= KEEP_FREE)
+	dear = atomic_load_explicit(&c->dear_class, memory_order_relaxed);
+	if (class >= dear && short_of_room)
 		ahead += c->pool.seg_bytes;
-	else if (class < c->dear_class - CHEAPER_BY)
-		ahead -= c->pool.seg_bytes / 8;
+	else if (class + CLASSES_BELOW < dear || !short_of_room)
+		ahead -= c->pool.seg_bytes / 4;
 	set_ahead(c, ahead);
+	cost = atomic_load_explicit(&c->move_cost, memory_order_relaxed);
+	if (cost > FILL_COST)
+		atomic_store_explicit(&c->pool.filling, true, memory_order_relaxed);
+	else if (class < FILL_BELOW)
+		atomic_store_explicit(&c->pool.filling, false, memory_order_relaxed);
 }
 
 static bool
@@ -127,7 +180,7 @@ work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
 
 	if (excess > 0) {
 		evict_excess_of(&w, (uint64_t)excess, 2 * bytes + EVICT_LEAST);
-		adjust_ahead(c);
+		set_pace(c);
 	}
 	if (unlikely(wants_pages(c)))
 		punch(c);

@@ -114,6 +114,8 @@ work(void *arg)
 		one_key(w, random, mem);
 		if (i % 1024 == 0)
 			cache_tick(w->c, &w->self, 50);
+		if (i % 512 == 0) /* more often than the cleaner would */
+			atomic_store(&w->c->pool.filling, i % 4096 != 0);
 	}
 	free(mem);
 	return NULL;
