@@ -129,7 +129,7 @@ look_at_costs(struct cache *c)
 /* Once for each segment written, or a run of small writes would evict far too
  * much before the first victim gets emptier. Where even the best victim is
  * dear, more is evicted than needed for a while; in calm times that is taken
- * back bit by bit. Where it is half full, deaths are scattered: holes pay. */
+ * back bit by bit. Where cleaning costs much, deaths are scattered: holes pay. */
 static void
 set_pace(struct cache *c)
 {
@@ -145,7 +145,7 @@ set_pace(struct cache *c)
 	look_at_costs(c);
 	class = pool_best_class(&c->pool, &seg);
 	dear = atomic_load_explicit(&c->dear_class, memory_order_relaxed);
-	if (class >= dear && short_of_room)
+	if (class >= dear && class != SEG_CLASSES && short_of_room)
 		ahead += c->pool.seg_bytes;
 	else if (class + CLASSES_BELOW < dear || !short_of_room)
 		ahead -= c->pool.seg_bytes / 4;
