@@ -118,9 +118,10 @@ look_at_costs(struct cache *c)
 	int64_t moved = atomic_load_explicit(&c->cleaned_bytes, memory_order_relaxed);
 	int64_t more_moved = moved - atomic_exchange(&c->paced_moved, moved);
 	uint32_t cost = atomic_load_explicit(&c->move_cost, memory_order_relaxed);
+	uint32_t dearer = (uint32_t)MIN((uint64_t)more_moved * 256 / MAX(more, 1), 1u << 20);
 
 	share = (7 * share + (uint32_t)now + 7) / 8;
-	cost = (15 * cost + (uint32_t)MIN((uint64_t)more_moved * 256 / MAX(more, 1), 1u << 20)) / 16;
+	cost = (15 * cost + dearer) / 16;
 	atomic_store_explicit(&c->fresh_share, share, memory_order_relaxed);
 	atomic_store_explicit(&c->move_cost, cost, memory_order_relaxed);
 	atomic_store_explicit(&c->dear_class, dear_class_at(share), memory_order_relaxed);
