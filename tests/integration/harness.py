@@ -550,13 +550,19 @@ class Case(unittest.TestCase):
 
 
 class Result(unittest.TextTestResult):
+    """A class with counts_subtests counts each sub-test that passed, not the test."""
+
     def __init__(self, *args, **more):
         super().__init__(*args, **more)
         self.passed = 0
 
     def addSuccess(self, test):
         super().addSuccess(test)
-        self.passed += 1
+        self.passed += not getattr(test, "counts_subtests", False)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        self.passed += err is None and getattr(test, "counts_subtests", False)
 
 
 def main():
