@@ -246,6 +246,7 @@ cache_new(const struct cache_opts *o, struct cache **out)
 	c->seed = o->seed;
 	c->classify = o->classify;
 	c->classify_arg = o->classify_arg;
+	cache_protect(c, o->protected_bytes);
 	c->shards = shards_alloc(c);
 	rc = c->shards == NULL ? -ENOMEM : init_in_reserve(c, o);
 	if (rc != 0) {
@@ -322,6 +323,7 @@ sum_shards(const struct cache *c, struct cache_stats *out)
 
 		out->entries += shard_get(&sh->count);
 		out->expiring += shard_get(&sh->expiring);
+		out->protected_entries += shard_get(&sh->n_protected);
 		out->user_bytes += shard_get(&sh->user_bytes);
 		out->evicted += shard_get(&sh->evicted);
 		out->expired += shard_get(&sh->expired);
@@ -353,5 +355,7 @@ cache_stats(const struct cache *c, struct cache_stats *out)
 	out->free_bytes = not_negative(empty + left);
 	out->pinned_bytes = not_negative(atomic_load(&p->pinned_bytes) +
 	    atomic_load(&c->extents.pinned_bytes));
+	out->protected_bytes = not_negative(atomic_load(&c->protected_bytes));
+	out->protected_limit = protect_limit(c);
 	out->cleaned_bytes = not_negative(atomic_load(&c->cleaned_bytes));
 }

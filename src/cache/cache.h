@@ -25,6 +25,10 @@
 
 #define CACHE_NEVER 0 /* expires_ms of an entry that does not expire */
 #define CACHE_SHARDS_MAX 1024
+/* Beside its number: a class whose entries are protected. They are never evicted;
+ * they leave when they are removed, expire or are flushed. All together they take
+ * at most protected_bytes: a cache_put() beyond is refused. */
+#define CACHE_PROTECTED 0x8000
 
 /* Shards that a thread holds together; see cache_hold_begin(). */
 struct cache_hold {
@@ -48,10 +52,11 @@ struct cache_opts {
 	unsigned shards;        /* a power of two; 0: by the budget */
 	enum cache_policy policy;
 	uint64_t seed;          /* of XXH3, from getrandom() */
-	/* Which class a key's tally is; pure, fast, may run under a shard's
-	 * lock. NULL: class 0. */
+	/* Which class a key's tally is, with CACHE_PROTECTED where it is; pure,
+	 * fast, may run under a shard's lock. NULL: class 0. */
 	uint16_t (*classify)(void *arg, struct slice key);
 	void *classify_arg;
+	uint64_t protected_bytes; /* see cache_protect() */
 };
 
 #define CACHE_BUDGET_MIN (4u << 20)
@@ -104,8 +109,8 @@ enum cache_result cache_open(struct cache *c, struct cache_thread *t, struct sli
 /* Replaces or inserts; the value is the parts one behind the other, which may
  * lie in cur->value itself. Counts as a use. Afterwards the cursor stands on
  * the new entry. 0; -E2BIG: larger than cache_max_entry(); -ENOMEM: no room
- * could be made. On failure the old entry stands untouched. An expiry that is
- * not in the future removes. */
+ * could be made; -EDQUOT: protected entries have all that they may. On failure
+ * the old entry stands untouched. An expiry that is not in the future removes. */
 int cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
     int64_t expires_ms) MUST_CHECK;
 /* A hit's entry gets another expiry. 0, or -ENOMEM as above. */
@@ -166,6 +171,15 @@ uint64_t cache_scan_start(const struct cache *c, uint64_t random);
  * 0 or -EINVAL. Thread-safe. */
 int cache_resize(struct cache *c, uint64_t budget_bytes) MUST_CHECK;
 
+/* How many bytes protected entries may take; 0: a quarter of the budget. It is
+ * never more than half of it. Fewer than there are now: those stay, and what
+ * is new is refused until they are gone. Thread-safe. */
+void cache_protect(struct cache *c, uint64_t bytes);
+/* Classes changed what they are: protected entries that no longer are so go back to
+ * the others by steps of cache_tick(); others become protected when they are
+ * written, or when it is their turn to go. Thread-safe. */
+void cache_reclassify(struct cache *c);
+
 /* Does work in the background for about `budget_us` (expiry, cleaning,
  * shrinking, flushed memory). True: more is waiting, call again soon. Every
  * loop calls it when idle, and one of them at least every 100 ms. */
@@ -181,6 +195,9 @@ struct cache_stats {
 	uint64_t dead_bytes;     /* freed, not yet cleaned */
 	uint64_t free_bytes;
 	uint64_t pinned_bytes;
+	uint64_t protected_bytes; /* of protected entries, overhead included */
+	uint64_t protected_limit; /* what they may have */
+	uint64_t protected_entries;
 	uint64_t entries;
 	uint64_t expiring;       /* entries that have an expiry */
 	uint64_t evicted, expired;

@@ -276,15 +276,16 @@ store_expiry(struct cache_cursor *cur, struct entry *e, int64_t expires_ms)
 
 /* A value of the same length takes the old one's place: no room, no moving. */
 static bool
-rewrite(struct cache_cursor *cur, const struct slice *parts, unsigned n, uint64_t len,
-    int64_t expires_ms)
+rewrite(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
+    uint64_t len, int64_t expires_ms)
 {
 	struct entry *e = at(cur, cur->ref);
 	uint32_t word = entry_word(e);
 
 	if (len != cur->value.len || (expires_ms != CACHE_NEVER && !(word & WORD_TTL)) ||
 	    pool_gen_of(&cur->cache->pool, cur->ref) != pool_gen(&cur->cache->pool) ||
-	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n))
+	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n) ||
+	    word_is_protected(word) != ((class & CACHE_PROTECTED) != 0))
 		return false;
 	shard_changed(cur->shard, cur->hash);
 	shard_write_begin(cur->shard);
@@ -333,8 +334,9 @@ alloc_in_need(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
 }
 
 static void
-publish(struct cache_cursor *cur, struct cache_tally *tally, uint32_t ref)
+publish(struct cache_cursor *cur, uint16_t class, uint32_t ref)
 {
+	struct cache_tally *tally = tally_of_class(cur->thread, class);
 	struct cache *c = cur->cache;
 	struct shard *sh = cur->shard;
 	struct entry *e = at(cur, ref), *old_e;
@@ -351,10 +353,10 @@ publish(struct cache_cursor *cur, struct cache_tally *tally, uint32_t ref)
 	entry_set_word(e, word_with_state(entry_word(e), ENTRY_LIVE));
 	if (old != 0) {
 		table_replace(sh, cur->hash, old, ref);
-		sh->policy->replace(sh, old, ref, cur->hash);
+		entry_relist_locked(sh, old, ref, cur->hash, class);
 	} else {
 		table_insert(sh, cur->hash, ref);
-		sh->policy->insert(sh, ref, cur->hash);
+		entry_enlist_locked(sh, ref, cur->hash, class);
 	}
 	shard_write_end(sh);
 	word = entry_word(e);
@@ -365,7 +367,7 @@ publish(struct cache_cursor *cur, struct cache_tally *tally, uint32_t ref)
 }
 
 static int
-put(struct cache_cursor *cur, struct cache_tally *tally, const struct slice *parts, unsigned n,
+put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
     uint64_t len, int64_t expires_ms)
 {
 	struct cache *c = cur->cache;
@@ -381,7 +383,7 @@ put(struct cache_cursor *cur, struct cache_tally *tally, const struct slice *par
 	copy_parts((char *)(uintptr_t)entry_value(c, e, word).ptr, parts, n);
 	policy_mark(cur->shard, pool_time(&c->pool),
 	    atomic_load_explicit(&c->mark_gap, memory_order_relaxed));
-	publish(cur, tally, ref);
+	publish(cur, class, ref);
 	cur->changed += (uint32_t)MIN(entry_footprint(e, word), 1u << 30);
 	return 0;
 }
@@ -393,6 +395,7 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 	struct cache *c = cur->cache;
 	uint64_t len = parts_len(parts, n_parts);
 	struct cache_tally *tally;
+	uint16_t class;
 	int rc = 0;
 
 	assert(lock_held(&cur->shard->lock));
@@ -404,9 +407,14 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 	if (unlikely(cur->key.len + len > cache_max_entry(c)))
 		return -E2BIG;
 	/* Of the same key, so of the same class, as what is there. */
-	tally = tally_of(c, cur->thread, cur->key);
-	if (cur->ref == 0 || !rewrite(cur, parts, n_parts, len, expires_ms))
-		rc = put(cur, tally, parts, n_parts, len, expires_ms);
+	class = class_of(c, cur->key);
+	tally = tally_of_class(cur->thread, class);
+	if (unlikely((class & CACHE_PROTECTED) && !protect_admits(cur, len, expires_ms))) {
+		counter_inc(&tally->refused);
+		return -EDQUOT;
+	}
+	if (cur->ref == 0 || !rewrite(cur, class, parts, n_parts, len, expires_ms))
+		rc = put(cur, class, parts, n_parts, len, expires_ms);
 	if (likely(rc == 0))
 		counter_inc(&tally->stored);
 	return rc;
@@ -429,7 +437,7 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 	if (!(entry_word(e) & WORD_TTL)) {
 		/* No place for it: the entry moves to one that has it. */
 		return expires_ms == CACHE_NEVER ? 0 :
-		    put(cur, tally_of(cur->cache, cur->thread, cur->key), &cur->value, 1,
+		    put(cur, class_of(cur->cache, cur->key), &cur->value, 1,
 		    cur->value.len, expires_ms);
 	}
 	shard_changed(cur->shard, cur->hash);

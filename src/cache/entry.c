@@ -101,7 +101,7 @@ entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 		counter_inc(&tally->expired);
 		shard_add(&sh->expired, 1);
 	}
-	sh->policy->remove(sh, ref);
+	entry_delist_locked(sh, ref);
 	shard_write_begin(sh);
 	table_remove(sh, hash, ref);
 	shard_write_end(sh);

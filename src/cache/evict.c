@@ -17,6 +17,7 @@
 #define FRONT_SEGMENTS 4
 /* Entries that go at one hold of a shard's lock. */
 #define EVICT_BATCH 8
+#define SPARE_MOST 64 /* protected ones, likewise */
 
 int64_t
 evict_excess(const struct cache *c, uint64_t more)
@@ -88,6 +89,7 @@ struct batch {
 	uint32_t bytes;
 	uint64_t footprint, user_bytes;
 	unsigned n, expiring;
+	unsigned spared; /* protected ones that came up */
 };
 
 static void
@@ -107,6 +109,7 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 	struct entry *e;
 	struct slice key;
 	uint64_t hash, bytes;
+	uint16_t class;
 
 	if (ref == 0)
 		return false;
@@ -114,8 +117,14 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 	__builtin_prefetch(arena_at(&c->arena, e->newer)); /* the next, as a rule */
 	word = entry_word(e);
 	key = entry_key(c, e, word);
+	class = class_of(c, key);
+	if (unlikely((class & CACHE_PROTECTED) || word_is_protected(word)) &&
+	    protect_spares_locked(sh, ref, class)) {
+		b->spared++;
+		return true;
+	}
 	hash = key_hash(c->seed, key);
-	tally = tally_of(c, w->t, key);
+	tally = tally_of_class(w->t, class);
 	bytes = entry_footprint(e, word);
 	counter_add(&tally->entries, -1);
 	counter_add(&tally->bytes, -(int64_t)bytes);
@@ -142,7 +151,8 @@ evict_locked(const struct work *w, struct shard *sh, uint64_t want)
 
 	assert(lock_held(&sh->lock));
 	shard_write_begin(sh);
-	while (b.n < EVICT_BATCH && b.footprint < want && evict_entry(w, sh, &b))
+	while (b.n < EVICT_BATCH && b.footprint < want && b.spared < SPARE_MOST &&
+	    evict_entry(w, sh, &b))
 		;
 	shard_write_end(sh);
 	free_batch(w->c, &b);

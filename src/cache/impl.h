@@ -63,6 +63,13 @@ struct crawler {
 	uint32_t least;    /* of what the walk left behind */
 };
 
+/* Looks at protected entries again, see cache_reclassify(). */
+struct reclass {
+	unsigned shard;
+	uint64_t left; /* entries of that shard */
+	bool running;
+};
+
 struct cache {
 	struct arena arena;
 	struct pool pool;
@@ -79,6 +86,10 @@ struct cache {
 	struct lock work;
 	struct cleaner cleaner;   /* under work */
 	struct crawler crawler;   /* under work */
+	struct reclass reclass;   /* under work */
+	_Atomic(bool) reclassify; /* asked for */
+	_Atomic(int64_t) protected_bytes;
+	_Atomic(uint64_t) protected_limit; /* as set, 0: auto */
 	_Atomic(int64_t) ahead;   /* evicted beyond need, to ease cleaning */
 	_Atomic(uint32_t) dear_class; /* the fullest victim worth its cost */
 	_Atomic(uint32_t) paced;      /* when these two were looked at last */
@@ -248,10 +259,22 @@ enum leave { LEAVE_REMOVED, LEAVE_EXPIRED };
 void entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
     uint64_t hash, enum leave why);
 
+static inline uint16_t
+class_of(const struct cache *c, struct slice key)
+{
+	return unlikely(c->classify != NULL) ? c->classify(c->classify_arg, key) : 0;
+}
+
+static inline struct cache_tally *
+tally_of_class(struct cache_thread *t, uint16_t class)
+{
+	return &t->tally[class & ~CACHE_PROTECTED];
+}
+
 static inline struct cache_tally *
 tally_of(const struct cache *c, struct cache_thread *t, struct slice key)
 {
-	return &t->tally[unlikely(c->classify != NULL) ? c->classify(c->classify_arg, key) : 0];
+	return tally_of_class(t, class_of(c, key));
 }
 
 /* Counts it in or out. */
@@ -269,6 +292,30 @@ entry_count_locked(struct cache_tally *tally, struct shard *sh, const struct ent
 
 /* The next entry of the walk, in any state. False: at its end. */
 bool walk_next(const struct cache *c, struct walk *w, uint32_t *ref, uint32_t *word);
+
+/* --- protect.c: entries that are not evicted ------------------------------------------ */
+static inline bool
+word_is_protected(uint32_t word)
+{
+	return word_policy(word) == BITS_PROTECTED;
+}
+
+/* Into the queues, out of them, or in another's place: the policy's, or that of
+ * protected entries. Links change: within shard_write_begin(). */
+void entry_enlist_locked(struct shard *sh, uint32_t ref, uint64_t hash, uint16_t class);
+void entry_delist_locked(struct shard *sh, uint32_t ref);
+void entry_relist_locked(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash,
+    uint16_t class);
+/* In bytes, at the present budget. */
+uint64_t protect_limit(const struct cache *c);
+/* Whether the cursor's key, of a protected class, may have a value so long. */
+bool protect_admits(const struct cache_cursor *cur, uint64_t len, int64_t expires_ms);
+/* The policy's victim is or was protected: whether it stays. */
+bool protect_spares_locked(struct shard *sh, uint32_t ref, uint16_t class);
+/* All entries of the shard are forgotten. */
+void protect_forget_locked(struct shard *sh);
+/* One step; false: nothing is to be done. The work lock is held. */
+bool protect_step(const struct work *w);
 
 /* --- evict.c ---------------------------------------------------------------------- */
 /* Bytes by which the cache is over what it may hold, with room for `more`. */

@@ -70,6 +70,13 @@ queue_remove(struct shard *sh, unsigned queue, uint32_t ref)
 }
 
 void
+queue_relink(struct shard *sh, unsigned queue, uint32_t ref)
+{
+	link_out(sh, at(sh, ref));
+	link_in(sh, queue, ref);
+}
+
+void
 queue_moved(struct shard *sh, uint32_t ref, uint32_t by)
 {
 	const struct entry *e = at(sh, ref);
@@ -161,10 +168,10 @@ age_by_bytes(const struct shard *sh)
 {
 	uint64_t bytes = 0;
 
-	for (unsigned q = 0; q < SHARD_QUEUES; q++)
+	for (unsigned q = 0; q < POLICY_QUEUES; q++)
 		bytes += __atomic_load_n(&sh->queue_bytes[q], __ATOMIC_RELAXED);
 	/* In steps, so that the shards need not be compared for each entry. */
-	return shard_get(&sh->count) == 0 ? UINT64_MAX : (UINT64_MAX / 2 - bytes) >> BYTES_STEP;
+	return (UINT64_MAX / 2 - bytes) >> BYTES_STEP;
 }
 
 static uint64_t
@@ -178,13 +185,15 @@ age_by_time(const struct shard *sh)
 		ref = link_get(&at(sh, ref)->newer);
 	}
 	if (ref == head_ref(sh, 0))
-		return shard_get(&sh->count) == 0 ? UINT64_MAX : 0;
+		return 0;
 	return MAX(time, pool_time_of(&sh->cache->pool, ref));
 }
 
 uint64_t
 policy_age(const struct shard *sh)
 {
+	if (shard_get(&sh->count) <= shard_get(&sh->n_protected))
+		return UINT64_MAX;
 	return sh->policy->by_bytes ? age_by_bytes(sh) : age_by_time(sh);
 }
 

@@ -1,13 +1,19 @@
 /* policy.h - which entry goes when room is needed.
  *
- * A policy keeps each shard's entries in up to SHARD_QUEUES queues, linked
- * through the entries, and has three bits in each entry's word. It may keep
- * more in the arena. A shard's lock is held in all of these calls. */
+ * A policy keeps each shard's entries in up to POLICY_QUEUES queues, linked
+ * through the entries, and has three bits in each entry's word, where it may
+ * write anything but BITS_PROTECTED. It may keep more in the arena. Protected
+ * entries are none of its business (protect.c), but that LRU moves those that
+ * are used to its queue, so that a hit need not look. A shard's lock is held in
+ * all of these calls. */
 #ifndef PANNIER_CACHE_POLICY_H
 #define PANNIER_CACHE_POLICY_H
 
 #include "cache/cache.h"
 #include "cache/shard.h"
+
+/* The policy's bits of a protected entry. */
+#define BITS_PROTECTED 3
 
 struct policy {
 	const char *name;
@@ -54,6 +60,8 @@ void queue_remove(struct shard *sh, unsigned queue, uint32_t ref);
 uint32_t queue_oldest(struct shard *sh, unsigned queue);
 /* The next newer entry than `ref`, 0: none. */
 uint32_t queue_newer(struct shard *sh, unsigned queue, uint32_t ref);
+/* To the front of this queue, from wherever it is; its bytes count there already. */
+void queue_relink(struct shard *sh, unsigned queue, uint32_t ref);
 /* `by` is a copy of `ref` and takes its place; whichever queue. */
 void queue_moved(struct shard *sh, uint32_t ref, uint32_t by);
 

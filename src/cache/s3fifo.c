@@ -21,6 +21,7 @@ enum { SMALL, MAIN };
 
 #define USES_MASK 3u
 #define IN_MAIN 4u
+#define SMALL_USES_MAX 2 /* more make no difference there, and are BITS_PROTECTED */
 #define SMALL_SHARE_OF_BYTES 10
 #define MOVED_ON_AFTER 1 /* uses in the small queue, more than so many */
 /* Entries that one call may move; then the next one goes whatever it did. */
@@ -123,7 +124,7 @@ touch(struct shard *sh, uint32_t ref, uint64_t hash)
 	unsigned bits = bits_of(sh, ref);
 
 	(void)hash;
-	if ((bits & USES_MASK) < USES_MASK)
+	if ((bits & USES_MASK) < (bits & IN_MAIN ? USES_MASK : SMALL_USES_MAX))
 		set_bits(sh, ref, bits + 1);
 }
 

@@ -42,6 +42,7 @@ shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time)
 	assert(lock_held(&sh->lock));
 	if (sh->n_watches != 0)
 		watch_flushed_locked(sh);
+	protect_forget_locked(sh);
 	shard_write_begin(sh);
 	for (uint32_t i = 0; i < TABLE_PAGE_BUCKETS; i++)
 		link_set(table_bucket(sh, i), 0);

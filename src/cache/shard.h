@@ -12,7 +12,9 @@
 #include "base/lock.h"
 #include "cache/entry.h"
 
-#define SHARD_QUEUES 3
+#define POLICY_QUEUES 3
+#define QUEUE_PROTECTED POLICY_QUEUES /* of entries that no policy sees */
+#define SHARD_QUEUES (POLICY_QUEUES + 1)
 #define SHARD_MARKERS 64
 #define SHARD_WATCH_BUCKETS 16
 
@@ -22,7 +24,7 @@ struct shard_head {
 	_Atomic(uint32_t) seq;
 	_Atomic(uint32_t) n_buckets;
 	uint32_t reserved[2];
-	/* Heads of the policy's queues, circular: `older` is the newest entry,
+	/* Heads of the queues, circular: `older` is the newest entry,
 	 * `newer` the oldest. */
 	struct entry queues[SHARD_QUEUES];
 	/* Put into the first queue now and then, with the time in `chain`: the
@@ -46,6 +48,7 @@ struct shard {
 	unsigned marker_next, markers_in;
 	_Atomic(uint64_t) count;
 	_Atomic(uint64_t) expiring; /* of those, with an expiry */
+	_Atomic(uint64_t) n_protected; /* of those, that are not evicted */
 	_Atomic(uint64_t) user_bytes;
 	_Atomic(uint64_t) evicted, expired;
 	uint64_t queue_bytes[SHARD_QUEUES];

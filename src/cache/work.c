@@ -264,10 +264,11 @@ step(const struct work *w)
 {
 	struct cache *c = w->c;
 	bool more = expire_step(w);
-
 	int64_t excess = evict_excess(c, 0);
 
 	if (excess > 0 && evict_excess_of(w, (uint64_t)excess, EVICT_STEP))
+		more = true;
+	if (protect_step(w))
 		more = true;
 	if (clean_in_background(w))
 		more = true;

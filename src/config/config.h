@@ -34,6 +34,7 @@ struct config_listen {
 };
 
 enum coalesce { COALESCE_FETCH, COALESCE_LEASE };
+enum ns_class { CLASS_CACHE, CLASS_PROTECTED };
 
 struct config_namespace {
 	char *name;             /* "name:", or else made from the prefix: "user:" is
@@ -42,6 +43,7 @@ struct config_namespace {
 	char *origin;           /* NULL: none */
 	char *path;             /* template with {key} and {rest} */
 	int64_t ttl_ms;         /* 0: no expiry of its own */
+	int class;              /* enum ns_class */
 	int coalesce;           /* enum coalesce */
 	int64_t lease_ms;
 	const struct config_origin *origin_cfg; /* resolved */

@@ -34,6 +34,7 @@ static const struct choice eviction_choices[] = {
 
 static const struct choice bool_choices[] = { { "false", "no" }, { "true", "yes" } };
 static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
+static const struct choice class_choices[] = { { "cache", "cache" }, { "protected", "protected" } };
 
 /* Rows whose values have names. */
 static const struct option_enum {
@@ -45,6 +46,7 @@ static const struct option_enum {
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
 	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 };
 

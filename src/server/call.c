@@ -49,6 +49,11 @@ call_put_failed(struct call *c, int rc)
 		return;
 	}
 	counter_inc(&c->sl->stats.oom_errors);
+	if (rc == -EDQUOT) {
+		reply_error(c->reply,
+		    "OOM command not allowed when used memory > 'maxmemory'.");
+		return;
+	}
 	reply_error(c->reply, "OOM command not allowed: out of memory");
 }
 

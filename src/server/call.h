@@ -51,7 +51,7 @@ extern cmd_handler *const command_handlers[CMD_COUNT];
 void call_wrong_args(struct call *c);  /* ERR wrong number of arguments for 'x' command */
 void call_syntax_error(struct call *c);
 void call_not_integer(struct call *c); /* ERR value is not an integer or out of range */
-/* What cache_put() answered, where it is not 0: -E2BIG, -ENOMEM. */
+/* What cache_put() answered, where it is not 0: -E2BIG, -ENOMEM, -EDQUOT. */
 void call_put_failed(struct call *c, int rc);
 /* "ERR invalid expire time in 'x' command" */
 void call_invalid_expire(struct call *c);

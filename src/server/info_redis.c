@@ -108,6 +108,9 @@ print_arena(struct info *i, const struct cache_stats *cs)
 	info_printf(i, "arena_dead_bytes:%" PRIu64 "\r\n", cs->dead_bytes);
 	info_printf(i, "arena_free_bytes:%" PRIu64 "\r\n", cs->free_bytes);
 	info_printf(i, "arena_pinned_bytes:%" PRIu64 "\r\n", cs->pinned_bytes);
+	info_printf(i, "arena_protected_bytes:%" PRIu64 "\r\n", cs->protected_bytes);
+	info_printf(i, "arena_protected_limit_bytes:%" PRIu64 "\r\n", cs->protected_limit);
+	info_printf(i, "arena_protected_keys:%" PRIu64 "\r\n", cs->protected_entries);
 	info_printf(i, "arena_cleaned_bytes:%" PRIu64 "\r\n", cs->cleaned_bytes);
 	info_printf(i, "arena_shards:%u\r\n", cs->shards);
 }

@@ -55,8 +55,9 @@ print_namespace(struct info *i, unsigned id)
 #include "stats/stats.def"
 	info_printf(i,
 	    "hit_rate=%.4f,stored=%" PRId64 ",evicted=%" PRId64 ",expired=%" PRId64
-	    ",entries=%" PRId64 ",bytes=%" PRId64 "\r\n",
-	    stats_hit_rate(n.hits, n.misses), n.stored, n.evicted, n.expired, n.entries, n.bytes);
+	    ",refused=%" PRId64 ",entries=%" PRId64 ",bytes=%" PRId64 "\r\n",
+	    stats_hit_rate(n.hits, n.misses), n.stored, n.evicted, n.expired,
+	    n.refused, n.entries, n.bytes);
 }
 
 void

@@ -64,6 +64,7 @@ add_ns(struct stats_sum_ns *out, const struct stats_loop *s, unsigned id)
 	out->stored += counter_get(&t->stored);
 	out->evicted += counter_get(&t->evicted);
 	out->expired += counter_get(&t->expired);
+	out->refused += counter_get(&t->refused);
 	out->entries += counter_get(&t->entries);
 	out->bytes += counter_get(&t->bytes);
 }
@@ -115,6 +116,7 @@ stats_sum_ns(struct stats_loop *const *loops, unsigned n, unsigned id, struct st
 		out->stored -= base->ns[id].stored;
 		out->evicted -= base->ns[id].evicted;
 		out->expired -= base->ns[id].expired;
+		out->refused -= base->ns[id].refused;
 		lock_release(&base->lock);
 	}
 }

@@ -16,7 +16,9 @@ classify(void *arg, struct slice key)
 	struct store *s = arg;
 	const struct routes *r = atomic_load_explicit(&s->routes, memory_order_acquire);
 
-	return (uint16_t)routes_find(r, key)->stats_id;
+	const struct config_namespace *ns = routes_find(r, key);
+
+	return (uint16_t)(ns->stats_id | (ns->class == CLASS_PROTECTED ? CACHE_PROTECTED : 0));
 }
 
 static int
@@ -46,6 +48,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 		.budget_bytes = cache_budget,
 		.policy = (enum cache_policy)routes_config(routes)->eviction,
 		.classify = classify,
+		.protected_bytes = routes_config(routes)->protected_limit,
 	};
 	struct store *s;
 	int rc = random_seed(&opts.seed);
@@ -90,6 +93,8 @@ void
 store_set_routes(struct store *s, struct routes *r)
 {
 	routes_unref(atomic_exchange(&s->routes, routes_ref(r)));
+	cache_protect(s->cache, routes_config(r)->protected_limit);
+	cache_reclassify(s->cache);
 }
 
 uint64_t

@@ -224,7 +224,7 @@ START_TEST(info_counts_by_namespace_whatever_its_name)
 	ck_assert_int_gt(stats_ns_id(server->names, "a,b=c:\r\n%"), 0);
 	ck_reply_has("INFO namespaces", "ns_odd:hits=1,misses=1,");
 	ck_reply_has("INFO namespaces", "ns_a%2Cb%3Dc%3A%0D%0A%25:hits=0,misses=0,");
-	ck_reply_has("INFO namespaces", ",hit_rate=0.5000,stored=1,evicted=0,expired=0,entries=1,");
+	ck_reply_has("INFO namespaces", ",hit_rate=0.5000,stored=1,evicted=0,expired=0,refused=0,entries=1,");
 	ck_reply_has("INFO namespaces", "ns_default:hits=0,");
 }
 END_TEST
