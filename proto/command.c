@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "base/parse.h"
 #include "base/util.h"
 
 /* Names are found through their first and last eight bytes, taken as numbers:
@@ -177,4 +178,31 @@ command_find(const struct slice *argv, uint32_t argc, const struct command **out
 		*out = cmd = sub;
 	}
 	return likely(command_arity_fits(cmd, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
+}
+
+/* "EVAL script numkeys key ...": what is announced and not there is no key. */
+static struct command_keys
+counted_keys(const struct slice *argv, uint32_t argc)
+{
+	struct command_keys k = { .first = 3, .step = 1 };
+	int64_t n;
+
+	if (argc > 3 && parse_i64(argv[2], &n) == 0 && n > 0)
+		k.n = (uint32_t)MIN(n, (int64_t)argc - 3);
+	return k;
+}
+
+struct command_keys
+command_keys(const struct command *cmd, const struct slice *argv, uint32_t argc)
+{
+	struct command_keys k = { .first = (uint32_t)cmd->first_key,
+		.step = (uint32_t)cmd->key_step };
+	uint32_t last = cmd->last_key < 0 ? argc - (uint32_t)-cmd->last_key
+	                                  : (uint32_t)cmd->last_key;
+
+	if (cmd->flags & CMD_MOVABLE_KEYS)
+		return counted_keys(argv, argc);
+	if (k.first != 0 && last < argc && last >= k.first)
+		k.n = (last - k.first) / k.step + 1;
+	return k;
 }

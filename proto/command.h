@@ -82,6 +82,16 @@ enum command_lookup {
 enum command_lookup command_find(const struct slice *argv, uint32_t argc,
     const struct command **out);
 
+/* Where the keys of a request stand: argv[first], and so on by `step`, n of them. */
+struct command_keys {
+	uint32_t first, n, step;
+};
+
+/* By the row; of commands that say how many keys they have (EVAL), by what they
+ * say. The request has the right arity. n is 0 where it has none. */
+struct command_keys command_keys(const struct command *cmd, const struct slice *argv,
+    uint32_t argc);
+
 /* The commands of three letters that a loop met last, as they were spelled:
  * most requests are GET, SET and DEL, and need no more than a comparison. The
  * caller's; zeroed at first. */
@@ -130,7 +140,8 @@ command_find_again(struct command_memo *m, const struct slice *argv, uint32_t ar
 		return COMMAND_FOUND;
 	}
 	found = command_find(argv, argc, out);
-	if (found == COMMAND_FOUND && !(*out)->container) {
+	/* What has subcommands (ACL) is not found by its name alone. */
+	if (found == COMMAND_FOUND && !(*out)->container && (*out)->parent == (*out)->id) {
 		m->slots[slot].letters = letters;
 		m->slots[slot].cmd = *out;
 	}

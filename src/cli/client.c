@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sysexits.h>
@@ -13,6 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/password.h"
 #include "config/text.h"
 
 #define REPLY_MAX (64u << 20)
@@ -130,6 +132,44 @@ reason(int rc)
 	}
 }
 
+/* From where serve has it too. None: text stays NULL. */
+static MUST_CHECK int
+find_password(struct password *out, struct config_error *err)
+{
+	const char *path = getenv("PANNIER_PASSWORD_FILE"), *text = getenv("PANNIER_PASSWORD");
+	bool exposed;
+
+	if (path != NULL && *path != '\0')
+		return password_read(path, out, &exposed, err);
+	if (text == NULL || *text == '\0')
+		return 0;
+	return password_copy(out, slice_str(text)) == 0 ? 0 :
+	    failed(err, "client", -ENOMEM, "out of memory");
+}
+
+/* A daemon without a password takes any. */
+static MUST_CHECK int
+authenticate(struct client *c, struct config_error *err)
+{
+	struct password p = { NULL, 0 };
+	struct resp_value v = { .type = RESP_NIL };
+	struct slice reply;
+	size_t pos = 0;
+	int rc = find_password(&p, err);
+
+	if (rc == 0 && p.text != NULL) {
+		struct slice argv[] = { SLICE("AUTH"), SLICE("default"), slice_of(p.text, p.len) };
+
+		rc = client_ask(c, argv, ARRAY_LEN(argv), &reply, err);
+		if (rc == 0 && resp_reply_next(reply, &pos, &v) && v.type == RESP_ERROR)
+			rc = failed(err, c->name, -EACCES, "the password of "
+			    "PANNIER_PASSWORD_FILE or PANNIER_PASSWORD was refused: %.*s",
+			    (int)MIN(v.text.len, 200), v.text.ptr);
+	}
+	password_fini(&p);
+	return rc;
+}
+
 int
 client_open(const struct config_listen *to, int timeout_ms, struct client **out,
     struct config_error *err)
@@ -152,6 +192,11 @@ client_open(const struct config_listen *to, int timeout_ms, struct client **out,
 	rc = to->is_unix ? connect_unix(c, to->path) : connect_tcp(c, to->host, to->port);
 	if (rc != 0) {
 		rc = failed(err, c->name, rc, "%s", reason(rc));
+		client_close(c);
+		return rc;
+	}
+	rc = authenticate(c, err);
+	if (rc != 0) {
 		client_close(c);
 		return rc;
 	}

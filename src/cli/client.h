@@ -8,7 +8,8 @@
 
 struct client;
 
-/* Connects. 0; -ENOMEM, -ETIMEDOUT or connect(2)'s errno, with err set: a
+/* Connects, and says the password that PANNIER_PASSWORD_FILE or PANNIER_PASSWORD
+ * hold. 0; -ENOMEM, -ETIMEDOUT, -EACCES or connect(2)'s errno, with err set: a
  * sentence that begins with the address. */
 int client_open(const struct config_listen *to, int timeout_ms, struct client **out,
     struct config_error *err) MUST_CHECK;

@@ -104,8 +104,8 @@ config_exit_code(int rc)
 void
 config_args_look_at(char *const *environ_vars, void (*tell)(const char *text))
 {
-	const char *known[CLI_OPTIONS_MAX] = { "listen", "config" }, *near;
-	unsigned n = 2;
+	const char *known[CLI_OPTIONS_MAX] = { "listen", "config", "password" }, *near;
+	unsigned n = 3;
 	char text[256];
 
 	for (unsigned row = 0; row < config_option_count(); row++)

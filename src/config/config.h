@@ -19,6 +19,7 @@
 #define CONFIG_NAMESPACES_MAX 256 /* the default one included */
 #define CONFIG_ORIGINS_MAX 64
 #define CONFIG_ENDPOINTS_MAX 64   /* of one origin */
+#define CONFIG_ALLOWED_MAX 256    /* users, or groups, of one listener */
 
 /* listen.def, namespace.def and origin.def list what may be said of these. */
 struct config_listen {
@@ -31,6 +32,11 @@ struct config_listen {
 	uint16_t port;
 	int read_only; /* 0 or 1 */
 	int admin;     /* likewise */
+	uint32_t *allow_uids, *allow_gids; /* none of both: anybody */
+	unsigned n_allow_uids, n_allow_gids;
+	char **namespaces; /* names; none: all keys */
+	unsigned n_namespaces;
+	char *password_file; /* NULL: that of all */
 };
 
 enum coalesce { COALESCE_FETCH, COALESCE_LEASE };
@@ -71,6 +77,7 @@ struct config {
 #define CONFIG_FIELD_DURATION int64_t
 #define CONFIG_FIELD_LEVEL int    /* enum log_level */
 #define CONFIG_FIELD_ENUM int     /* of eviction: enum cache_policy */
+#define CONFIG_FIELD_PATH char *  /* NULL: unset */
 #define OPTION(name, type, def, least, most, apply, redis, help) CONFIG_FIELD_##type name;
 #include "config/config.def"
 #undef OPTION
@@ -108,11 +115,13 @@ int config_check(const char *path, const struct config_override *flags, unsigned
     void (*each)(void *arg, const char *text), void *arg) MUST_CHECK;
 void config_free(struct config *c); /* NULL is fine */
 
-/* "unix:PATH", "unix:PATH,mode=0660,owner=USER,group=GROUP", "tcp:HOST:PORT".
+/* "unix:PATH", "unix:PATH,mode=0660,owner=USER,group=GROUP", "tcp:HOST:PORT"; any key
+ * of listen.def may follow, those of lists once for each element.
  * 0; -EINVAL or -ENOMEM with why set and *out empty. */
 int config_listen_parse(struct slice text, struct config_listen *out, struct config_error *why)
     MUST_CHECK;
 void config_listen_fini(struct config_listen *l);
+int config_listen_copy(struct config_listen *to, const struct config_listen *from) MUST_CHECK;
 /* One more listener, from the same text. */
 int config_listen_add(struct config *c, struct slice text, struct config_error *why) MUST_CHECK;
 

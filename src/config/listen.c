@@ -35,6 +35,31 @@ take_until(struct slice *s, char end)
 	return head;
 }
 
+/* One more element of a list. */
+static MUST_CHECK int
+parse_element(const struct field *f, struct slice value, struct config_listen *l,
+    struct config_error *why)
+{
+	const struct field one = { .key = f->key, .kind = f->element };
+	size_t size = element_size(f);
+	unsigned n = *field_count(f, l);
+	char **array = field_at(f, l), *more;
+	int rc;
+
+	if (n == f->max)
+		return bad_listen(why, value, " is one too many; the most is %u", f->max);
+	more = mem_realloc(*array, (n + 1) * size);
+	if (more == NULL) {
+		snprintf(why->text, sizeof why->text, "out of memory");
+		return -ENOMEM;
+	}
+	*array = more;
+	memset(more + n * size, 0, size);
+	rc = value_parse(&one, value, more + n * size, why);
+	*field_count(f, l) += rc == 0;
+	return rc;
+}
+
 /* "mode=0660" */
 static MUST_CHECK int
 parse_extra(struct slice extra, struct config_listen *l, struct config_error *why)
@@ -47,10 +72,13 @@ parse_extra(struct slice extra, struct config_listen *l, struct config_error *wh
 
 	if (f == NULL || f->kind == VALUE_SOCKET || f->kind == VALUE_ADDRESS)
 		return bad_listen(why, extra,
-		    " is unknown; mode=, owner= and group= may follow a path");
-	if (l->path == NULL && f->kind != VALUE_ENUM)
+		    " is unknown; mode=, owner=, group= and others may follow a path");
+	if (l->path == NULL && listen_field_is_unix(f))
 		return bad_listen(why, extra, " belongs to a Unix socket, not to TCP");
-	rc = value_parse(f, value, l, &inner);
+	if (f->kind == FIELD_VALUES)
+		rc = parse_element(f, value, l, &inner);
+	else
+		rc = value_parse(f, value, l, &inner);
 	if (rc != 0) {
 		t = text_in(why->text, sizeof why->text);
 		text_add(&t, "%s: %.400s", f->key, inner.text);
@@ -93,6 +121,12 @@ void
 config_listen_fini(struct config_listen *l)
 {
 	schema_fini(&listen_schema, l);
+}
+
+int
+config_listen_copy(struct config_listen *to, const struct config_listen *from)
+{
+	return schema_copy(&listen_schema, to, from);
 }
 
 int

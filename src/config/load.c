@@ -62,8 +62,9 @@ check_container(const struct field *f, const struct node *n, enum node_kind kind
 
 /* Room for all elements, zeroed and counted, so that freeing is always safe. */
 static MUST_CHECK int
-array_alloc(const struct field *f, unsigned n, size_t size, void *base, char **out)
+array_alloc(const struct field *f, unsigned n, void *base, char **out)
 {
+	size_t size = element_size(f);
 	char *array = mem_calloc((size_t)n + f->lead, size);
 
 	if (array == NULL)
@@ -76,10 +77,10 @@ array_alloc(const struct field *f, unsigned n, size_t size, void *base, char **o
 }
 
 static MUST_CHECK int
-load_urls(const struct field *f, const struct node *n, void *base, const struct place *where,
+load_values(const struct field *f, const struct node *n, void *base, const struct place *where,
     struct diag *d)
 {
-	static const struct field url = { .kind = VALUE_URL };
+	const struct field one = { .kind = f->element };
 	struct place at = { .up = where };
 	char *array;
 	int rc;
@@ -88,12 +89,12 @@ load_urls(const struct field *f, const struct node *n, void *base, const struct 
 		return 0;
 	if (n->n_children == 0) {
 		diag_error(d, n->at, where, "is empty; write at least one, for example %s",
-		    value_example(&url));
+		    value_example(&one));
 		return 0;
 	}
-	rc = array_alloc(f, n->n_children, sizeof(char *), base, &array);
+	rc = array_alloc(f, n->n_children, base, &array);
 	for (const struct node *e = n->child; e != NULL && rc == 0; e = e->next, at.index++)
-		rc = load_scalar(&url, e, array + at.index * sizeof(char *), &at, d);
+		rc = load_scalar(&one, e, array + at.index * element_size(f), &at, d);
 	return rc;
 }
 
@@ -122,7 +123,7 @@ load_list(const struct field *f, const struct node *n, void *base, const struct 
 
 	if (!check_container(f, n, NODE_LIST, where, d))
 		return 0;
-	rc = array_alloc(f, n->n_children, f->sub->size, base, &array);
+	rc = array_alloc(f, n->n_children, base, &array);
 	for (const struct node *e = n->child; e != NULL && rc == 0; e = e->next, at.index++)
 		rc = load_element(f, e, array + at.index * f->sub->size, &at, d);
 	return rc;
@@ -154,7 +155,7 @@ load_map(const struct field *f, const struct node *n, void *base, const struct p
 
 	if (!check_container(f, n, NODE_MAPPING, where, d))
 		return 0;
-	rc = array_alloc(f, n->n_children, f->sub->size, base, &array);
+	rc = array_alloc(f, n->n_children, base, &array);
 	for (const struct node *key = n->child; key != NULL && rc == 0; key = key->next) {
 		unsigned before = d->n;
 		struct place at = { .up = where, .key = key->text.ptr };
@@ -174,8 +175,8 @@ load_field(const struct field *f, const struct node *n, void *base, const struct
 	struct place where = { .up = up, .key = f->key };
 
 	switch (f->kind) {
-	case FIELD_URLS:
-		return load_urls(f, n, base, &where, d);
+	case FIELD_VALUES:
+		return load_values(f, n, base, &where, d);
 	case FIELD_LIST:
 		return load_list(f, n, base, &where, d);
 	case FIELD_MAP:

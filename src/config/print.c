@@ -72,14 +72,15 @@ static void print_mapping(const struct schema *s, const void *base, int indent, 
     FILE *to);
 
 static void
-print_urls(const struct field *f, const void *base, FILE *to)
+print_values(const struct field *f, const void *base, FILE *to)
 {
-	char *const *urls = *(char *const *const *)field_at(f, base);
+	const struct field one = { .kind = f->element };
+	const char *array = *(char *const *)field_at(f, base);
 
 	fputc('[', to);
 	for (unsigned i = 0; i < *field_count(f, base); i++) {
 		fputs(i != 0 ? ", " : "", to);
-		print_quoted(urls[i], to);
+		print_scalar(&one, array + i * element_size(f), to);
 	}
 	fputs("]\n", to);
 }
@@ -94,8 +95,8 @@ print_field(const struct field *f, const void *base, int indent, FILE *to)
 		return;
 	}
 	fputc(' ', to);
-	if (f->kind == FIELD_URLS) {
-		print_urls(f, base, to);
+	if (f->kind == FIELD_VALUES) {
+		print_values(f, base, to);
 		return;
 	}
 	print_scalar(f, base, to);
@@ -108,8 +109,10 @@ field_is_shown(const struct schema *s, const struct field *f, const void *base)
 {
 	const struct config_listen *l = base;
 
-	if (s == &listen_schema && !l->is_unix)
-		return f->kind == VALUE_ADDRESS || f->kind == VALUE_ENUM;
+	if (s == &listen_schema && !l->is_unix && listen_field_is_unix(f))
+		return false;
+	if (f->kind == FIELD_VALUES)
+		return *field_count(f, base) != 0;
 	return field_is_array(f) || f->kind == FIELD_PART || value_is_set(f, base);
 }
 
@@ -184,10 +187,11 @@ config_print(const struct config *c, bool sources, FILE *to)
 {
 	for (unsigned i = 0; i < config_option_count(); i++) {
 		const struct field *f = &config_schema.fields[i];
-		char text[64];
 
-		value_text(f, c, false, text, sizeof text);
-		fprintf(to, "%s: %s", f->key, text);
+		if (!value_is_set(f, c))
+			continue;
+		fprintf(to, "%s: ", f->key);
+		print_scalar(f, c, to);
 		if (sources)
 			print_source(c, i, to);
 		fputc('\n', to);
@@ -278,6 +282,17 @@ print_scalar_rows(FILE *to)
 }
 
 static void
+print_type(const struct field *f, FILE *to)
+{
+	const struct field one = { .kind = f->element };
+
+	if (f->kind == FIELD_VALUES)
+		fprintf(to, " list: %s |", value_noun(&one));
+	else
+		fprintf(to, " %s |", value_noun(f));
+}
+
+static void
 print_sub_rows(const struct schema *s, const char *above, FILE *to)
 {
 	for (unsigned i = 0; i < s->n; i++) {
@@ -292,7 +307,7 @@ print_sub_rows(const struct schema *s, const char *above, FILE *to)
 			continue;
 		}
 		fprintf(to, "| `%s`%s |", key, f->required ? ", needed" : "");
-		fprintf(to, " %s |", f->kind == FIELD_URLS ? "list of URLs" : value_noun(f));
+		print_type(f, to);
 		print_cell(f->def, to);
 		print_range(f, to);
 		fprintf(to, " %s |\n", f->help);

@@ -13,10 +13,17 @@
 	    .def = row_def, .least = row_least, .most = row_most, .required = must, \
 	    .help = row_help },
 
+#define VALUES(type, row_key, row_kind, row_field, row_max, must, row_help) \
+	{ .key = row_key, .kind = FIELD_VALUES, .element = VALUE_##row_kind, \
+	    .offset = offsetof(struct type, row_field), \
+	    .count_offset = offsetof(struct type, n_##row_field), .required = must, \
+	    .help = row_help, .max = row_max },
+
 static const struct field listen_fields[] = {
 #define LISTEN_OPTION(...) ROW(config_listen, __VA_ARGS__)
+#define LISTEN_VALUES(key, kind, field, max, help) \
+	VALUES(config_listen, key, kind, field, max, false, help)
 #include "config/listen.def"
-#undef LISTEN_OPTION
 };
 
 const struct schema listen_schema = {
@@ -40,12 +47,9 @@ static const struct schema namespace_schema = {
 };
 
 static const struct field http_fields[] = {
-#define ORIGIN_HTTP_OPTION(row_key, kind_, field_, def_, least_, most_, must, row_help) \
-	{ .key = row_key, .kind = FIELD_##kind_, .offset = offsetof(struct config_origin, field_), \
-	    .count_offset = offsetof(struct config_origin, n_##field_), .required = must, \
-	    .help = row_help, .max = CONFIG_ENDPOINTS_MAX },
+#define ORIGIN_HTTP_VALUES(...) VALUES(config_origin, __VA_ARGS__)
 #include "config/origin.def"
-#undef ORIGIN_HTTP_OPTION
+#undef ORIGIN_HTTP_VALUES
 };
 
 static const struct schema http_schema = {
@@ -114,13 +118,19 @@ schema_find(const struct schema *s, struct slice key)
 	return NULL;
 }
 
+static bool
+is_account(enum field_kind kind)
+{
+	return kind == VALUE_OWNER || kind == VALUE_GROUP;
+}
+
 static MUST_CHECK int
 field_default(const struct field *f, void *base)
 {
 	struct config_error why;
 	int rc;
 
-	if (f->kind == VALUE_OWNER || f->kind == VALUE_GROUP)
+	if (is_account(f->kind))
 		memset(field_at(f, base), 0xff, sizeof(uid_t)); /* -1: unset */
 	if (f->kind == FIELD_PART)
 		return schema_defaults(f->sub, base);
@@ -141,30 +151,52 @@ schema_defaults(const struct schema *s, void *base)
 	return rc;
 }
 
-/* The elements of an array have their schema, but those of FIELD_URLS. */
-static size_t
+bool
+listen_field_is_unix(const struct field *f)
+{
+	enum field_kind kind = f->kind == FIELD_VALUES ? f->element : f->kind;
+
+	return kind == VALUE_SOCKET || kind == VALUE_MODE || kind == VALUE_OWNER ||
+	    kind == VALUE_GROUP;
+}
+
+/* The elements of an array have their schema, but those of FIELD_VALUES. */
+size_t
 element_size(const struct field *f)
 {
-	return f->kind == FIELD_URLS ? sizeof(char *) : f->sub->size;
+	if (f->kind != FIELD_VALUES)
+		return f->sub->size;
+	return is_account(f->element) ? sizeof(uint32_t) : sizeof(char *);
+}
+
+/* Whether it begins with a text of its own: a value, or the name of an origin. */
+static bool
+element_owns_text(const struct field *f)
+{
+	return f->kind == FIELD_MAP || (f->kind == FIELD_VALUES && !is_account(f->element));
 }
 
 static void
 element_fini(const struct field *f, void *element)
 {
-	if (f->kind != FIELD_LIST) { /* a URL, or the name of an origin */
+	if (element_owns_text(f)) {
 		mem_free(*(char **)element);
 		*(char **)element = NULL;
 	}
-	if (f->kind != FIELD_URLS)
+	if (f->kind != FIELD_VALUES)
 		schema_fini(f->sub, element);
 }
 
 static MUST_CHECK int
 element_copy(const struct field *f, void *to, const void *from)
 {
-	int rc = f->kind == FIELD_URLS ? 0 : schema_copy(f->sub, to, from);
+	int rc = 0;
 
-	if (f->kind == FIELD_LIST)
+	if (f->kind == FIELD_VALUES)
+		memcpy(to, from, element_size(f));
+	else
+		rc = schema_copy(f->sub, to, from);
+	if (!element_owns_text(f))
 		return rc;
 	/* Also on failure: what schema_copy() left there is the original's. */
 	*(char **)to = rc == 0 ? mem_strdup(*(char *const *)from) : NULL;

@@ -22,10 +22,12 @@ enum field_kind {
 	VALUE_PREFIX,
 	VALUE_TEMPLATE,
 	VALUE_SOCKET,
+	VALUE_PATH,
 	VALUE_URL,
 	VALUE_KINDS,
 	/* Containers. */
-	FIELD_URLS = VALUE_KINDS, /* char **, and how many: a list of VALUE_URL */
+	FIELD_VALUES = VALUE_KINDS, /* an array of scalars of kind `element`: char *,
+	                 * or uint32_t of users and groups; and how many */
 	FIELD_LIST,     /* an array of `sub`, and how many */
 	FIELD_MAP,      /* likewise, the key goes to the element's first char * */
 	FIELD_PART,     /* a mapping that fills fields of the same struct */
@@ -44,6 +46,7 @@ struct field {
 	const char *redis;    /* CONFIG GET's name, or NULL */
 	const char *help;
 	const struct schema *sub;
+	enum field_kind element; /* of FIELD_VALUES */
 	unsigned max;         /* of arrays: elements */
 	unsigned lead;        /* elements before those of the file */
 };
@@ -59,10 +62,14 @@ struct schema {
 extern const struct schema config_schema;
 
 extern const struct schema listen_schema;
+/* Whether a row of it is about Unix sockets alone. */
+bool listen_field_is_unix(const struct field *f);
 
 const struct field *schema_find(const struct schema *s, struct slice key);
 /* All defaults; base is zeroed. 0 or -ENOMEM. */
 int schema_defaults(const struct schema *s, void *base) MUST_CHECK;
+/* Bytes of an element of an array. */
+size_t element_size(const struct field *f);
 /* Frees what the struct owns, not the struct, and forgets it. */
 void schema_fini(const struct schema *s, void *base);
 /* A deep copy into storage of s->size bytes. 0, or -ENOMEM with *to empty. */

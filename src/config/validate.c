@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "config/load.h"
+#include "config/schema.h"
 #include "config/text.h"
 
 /* --- listeners ------------------------------------------------------------------ */
@@ -13,20 +14,19 @@ static void
 check_listen(const struct config_listen *l, const struct node *n, const struct place *at,
     struct diag *d)
 {
-	static const char *const unix_only[] = { "mode", "owner", "group" };
-
 	if (n == NULL || n->kind != NODE_MAPPING)
 		return;
 	if (l->path != NULL && l->host != NULL)
 		diag_error(d, n->at, at, "has unix: and tcp:; write two listeners");
 	else if (node_member(n, "unix") == NULL && node_member(n, "tcp") == NULL)
 		diag_error(d, n->at, at, "needs unix: or tcp:, and there is none");
-	for (size_t i = 0; i < ARRAY_LEN(unix_only); i++) {
-		const struct node *extra = node_member(n, unix_only[i]);
+	for (unsigned i = 0; i < listen_schema.n; i++) {
+		const struct field *f = &listen_schema.fields[i];
+		const struct node *extra = node_member(n, f->key);
 
-		if (extra != NULL && l->path == NULL && l->host != NULL)
+		if (extra != NULL && listen_field_is_unix(f) && l->path == NULL && l->host != NULL)
 			diag_error(d, extra->at, at, "%s: belongs to a Unix socket, not to TCP",
-			    unix_only[i]);
+			    f->key);
 	}
 }
 
@@ -255,6 +255,56 @@ check_namespaces(struct config *c, const struct tree *t, struct diag *d)
 	return rc;
 }
 
+/* --- what listeners say of namespaces --------------------------------------------- */
+
+static bool
+is_namespace(const struct config *c, const char *name)
+{
+	for (unsigned i = 1; i < c->n_namespaces; i++)
+		if (same_text(c->namespaces[i].name, name))
+			return true;
+	return strcmp(name, "default") == 0;
+}
+
+static void
+unknown_namespace(const struct config *c, const char *name, struct mark mark,
+    const struct place *at, struct diag *d)
+{
+	const char *names[CONFIG_NAMESPACES_MAX] = { "default" }, *near;
+	unsigned n = 1;
+
+	for (unsigned i = 1; i < c->n_namespaces; i++)
+		if (c->namespaces[i].name != NULL)
+			names[n++] = c->namespaces[i].name;
+	near = nearest(slice_str(name), names, n);
+	diag_error(d, mark, at, "\"%s\" is the name of no namespace%s%s%s", name,
+	    near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+	    near != NULL ? "\"?" : "");
+}
+
+static void
+check_listen_namespaces(const struct config *c, const struct tree *t, struct diag *d)
+{
+	const struct node *list = node_member(t->root, "listen"), *n;
+	struct place up = { .key = "listen" }, listen = { .up = &up };
+	struct mark nowhere = { 0, 0 };
+
+	for (; listen.index < c->n_listens; listen.index++) {
+		const struct config_listen *l = &c->listens[listen.index];
+		struct place names = { .up = &listen, .key = "namespaces" }, at = { .up = &names };
+
+		n = node_member(node_element(list, listen.index), "namespaces");
+		for (; at.index < l->n_namespaces; at.index++) {
+			const struct node *e = node_element(n, at.index);
+
+			if (l->namespaces[at.index] != NULL &&
+			    !is_namespace(c, l->namespaces[at.index]))
+				unknown_namespace(c, l->namespaces[at.index],
+				    e != NULL ? e->at : nowhere, &at, d);
+		}
+	}
+}
+
 /* --- all ------------------------------------------------------------------------- */
 
 /* Element 0 is the namespace of prefix "": that of the file, or a plain one. */
@@ -296,6 +346,7 @@ validate(struct config *c, const struct tree *t, struct diag *d)
 	check_same_listens(c, d);
 	validate_limits(c, t, d);
 	rc = check_namespaces(c, t, d);
+	check_listen_namespaces(c, t, d);
 	if (rc != 0 || d->n != 0)
 		return rc;
 	rc = place_default(c);

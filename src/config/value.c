@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <sys/un.h>
 
@@ -53,7 +54,7 @@ static const struct option_enum {
 /* What is wrong with a text, as the rest of a sentence, or NULL. */
 typedef const char *text_check(struct slice s);
 
-static text_check check_name, check_prefix, check_socket, check_url;
+static text_check check_name, check_prefix, check_socket, check_path, check_url;
 
 static const struct kind {
 	const char *noun, *example, *metavar;
@@ -78,6 +79,8 @@ static const struct kind {
 	    .check = template_check },
 	[VALUE_SOCKET] = { .noun = "path", .example = "/run/pannier/pannier.sock",
 	    .metavar = "PATH", .check = check_socket },
+	[VALUE_PATH] = { .noun = "path", .example = "/run/secrets/pannier", .metavar = "FILE",
+	    .check = check_path },
 	[VALUE_URL] = { .noun = "URL", .example = "http://127.0.0.1:8081", .metavar = "URL",
 	    .check = check_url },
 };
@@ -384,6 +387,16 @@ check_socket(struct slice s)
 		return "is no path; write for example /run/pannier/pannier.sock";
 	if (s.len > SOCKET_LEN_MAX)
 		return "is too long for a Unix socket; at most 107 bytes";
+	return has_control(s) ? "has a control character, which a path must not have" : NULL;
+}
+
+static const char *
+check_path(struct slice s)
+{
+	if (s.len == 0)
+		return "is no path; write for example /run/secrets/pannier";
+	if (s.len >= PATH_MAX)
+		return "is too long for a path";
 	return has_control(s) ? "has a control character, which a path must not have" : NULL;
 }
 

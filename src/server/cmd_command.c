@@ -472,19 +472,13 @@ embedded_find(struct call *c, const struct command **out)
 
 	if (found == COMMAND_UNKNOWN || found == COMMAND_UNKNOWN_SUBCOMMAND)
 		reply_error(c->reply, "ERR Invalid command specified");
-	else if ((*out)->first_key == 0)
+	else if ((*out)->first_key == 0 && !((*out)->flags & CMD_MOVABLE_KEYS))
 		reply_error(c->reply, "ERR The command has no key arguments");
 	else if (found == COMMAND_WRONG_ARITY)
 		reply_error(c->reply, "ERR Invalid number of arguments specified for command");
 	else
 		return true;
 	return false;
-}
-
-static uint32_t
-last_key_of(const struct command *cmd, uint32_t argc)
-{
-	return cmd->last_key < 0 ? argc - (uint32_t)-cmd->last_key : (uint32_t)cmd->last_key;
 }
 
 static bool
@@ -512,20 +506,20 @@ static void
 reply_keys(struct call *c, const struct command *cmd, bool with_flags)
 {
 	struct slice first = slice_str(access_of(c, cmd)), rest = first;
-	uint32_t last = last_key_of(cmd, c->argc - 2), step = (uint32_t)cmd->key_step;
+	struct command_keys k = command_keys(cmd, c->argv + 2, c->argc - 2);
 	const char *both = strstr(first.ptr, "; ");
 
 	if (both != NULL) {
 		first.len = (size_t)(both - first.ptr);
 		rest = slice_str(both + strlen("; "));
 	}
-	reply_array(c->reply, (last - (uint32_t)cmd->first_key) / step + 1);
-	for (uint32_t i = (uint32_t)cmd->first_key; i <= last; i += step) {
+	reply_array(c->reply, k.n);
+	for (uint32_t i = 0; i < k.n; i++) {
 		if (with_flags)
 			reply_array(c->reply, 2);
-		reply_bulk(c->reply, c->argv[2 + i]);
+		reply_bulk(c->reply, c->argv[2 + k.first + i * k.step]);
 		if (with_flags)
-			reply_access(c->reply, i == (uint32_t)cmd->first_key ? first : rest);
+			reply_access(c->reply, i == 0 ? first : rest);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "base/glob.h"
 #include "base/mem.h"
 #include "server/address.h"
+#include "server/door.h"
 #include "server/help.h"
 #include "server/internal.h"
 
@@ -34,6 +35,17 @@ print_unix_path(const struct server_loop *sl, char *out, size_t size)
 	snprintf(out, size, "%s", server_unix_path(sl->server));
 }
 
+/* Whether there is one, of any listener; nobody is shown what it is. */
+static void
+print_password(const struct server_loop *sl, char *out, size_t size)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < sl->server->n_listeners; i++)
+		any |= doors_policy(sl->doors, i)->password.text != NULL;
+	snprintf(out, size, "%s", any ? "********" : "");
+}
+
 static const struct fixed {
 	const char *name, *value;
 	void (*print)(const struct server_loop *sl, char *out, size_t size); /* instead */
@@ -51,6 +63,7 @@ static const struct fixed {
 	{ "notify-keyspace-events", "", NULL, false },
 	{ "port", NULL, print_tcp_port, false },
 	{ "replica-read-only", "yes", NULL, false },
+	{ "requirepass", NULL, print_password, false },
 	{ "save", "", NULL, false },
 	{ "slave-read-only", "yes", NULL, false },
 	{ "slowlog-log-slower-than", "-1", NULL, false },

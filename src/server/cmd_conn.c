@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "server/client_name.h"
 #include "server/door.h"
+#include "server/help.h"
 #include "server/session.h"
 #include "server/transaction.h"
 #include "server/version.h"
@@ -65,6 +66,7 @@ cmd_reset(struct call *c)
 	pubsub_client_gone(c->session);
 	transaction_drop(c->session);
 	set_wire(c, WIRE_RESP2);
+	door_forget(c->session);
 	reply_status(c->reply, "RESET");
 }
 
@@ -93,6 +95,43 @@ cmd_select(struct call *c)
 		reply_ok(c->reply);
 }
 
+/* --- AUTH ------------------------------------------------------------------- */
+
+#define WRONG_PASSWORD "WRONGPASS invalid username-password pair or user is disabled."
+
+void
+cmd_auth(struct call *c)
+{
+	struct slice user = c->argc == 3 ? c->argv[1] : SLICE("default");
+
+	if (c->argc > 3)
+		call_syntax_error(c);
+	else if (c->argc == 2 && c->session->policy->password.text == NULL)
+		reply_error(c->reply, "ERR AUTH <password> called without any password configured "
+		    "for the default user. Are you sure your configuration is correct?");
+	else if (!door_authenticate(c->session, user, c->argv[c->argc - 1]))
+		reply_error(c->reply, WRONG_PASSWORD);
+	else
+		reply_ok(c->reply);
+}
+
+void
+cmd_acl_whoami(struct call *c)
+{
+	reply_bulk_str(c->reply, "default");
+}
+
+void
+cmd_acl_help(struct call *c)
+{
+	static const char *const lines[] = {
+		"WHOAMI",
+		"    Return the current connection username.",
+	};
+
+	help_reply(c, lines, ARRAY_LEN(lines));
+}
+
 /* --- HELLO ------------------------------------------------------------------ */
 
 /* Each answers false where the error reply is written. */
@@ -109,13 +148,12 @@ hello_proto(struct call *c, int64_t *proto)
 	return false;
 }
 
-/* No password is set: the default user may come in with any. */
 static bool
-hello_auth(struct call *c, struct slice user)
+hello_auth(struct call *c, struct slice user, struct slice password)
 {
-	if (slice_eq(user, SLICE("default")))
+	if (door_authenticate(c->session, user, password))
 		return true;
-	reply_error(c->reply, "WRONGPASS invalid username-password pair or user is disabled.");
+	reply_error(c->reply, WRONG_PASSWORD);
 	return false;
 }
 
@@ -139,7 +177,7 @@ hello_options(struct call *c)
 		uint32_t more = c->argc - 1 - i;
 
 		if (slice_caseeq(c->argv[i], SLICE("auth")) && more >= 2) {
-			if (!hello_auth(c, c->argv[i + 1]))
+			if (!hello_auth(c, c->argv[i + 1], c->argv[i + 2]))
 				return false;
 			i += 2;
 		} else if (slice_caseeq(c->argv[i], SLICE("setname")) && more >= 1) {
@@ -151,7 +189,12 @@ hello_options(struct call *c)
 			return false;
 		}
 	}
-	return true;
+	if (c->session->stranger)
+		reply_error(c->reply, "NOAUTH HELLO must be called with the client already "
+		    "authenticated, otherwise the HELLO AUTH <user> <pass> option can be used "
+		    "to authenticate the client and select the RESP protocol version at the "
+		    "same time");
+	return !c->session->stranger;
 }
 
 static void
@@ -181,7 +224,7 @@ cmd_hello(struct call *c)
 {
 	int64_t proto = 0; /* as it is */
 
-	if (c->argc >= 2 && (!hello_proto(c, &proto) || !hello_options(c)))
+	if ((c->argc >= 2 && !hello_proto(c, &proto)) || !hello_options(c))
 		return;
 	if (proto != 0)
 		set_wire(c, proto == 3 ? WIRE_RESP3 : WIRE_RESP2);

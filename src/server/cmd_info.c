@@ -97,7 +97,7 @@ print_chosen(struct info *info, const bool *chosen)
 void
 cmd_info(struct call *c)
 {
-	struct info info = { .sl = c->sl, .now_ms = c->now_ms };
+	struct info info = { .sl = c->sl, .session = c->session, .now_ms = c->now_ms };
 	bool chosen[ARRAY_LEN(sections)] = { false };
 
 	buf_init(&info.text);

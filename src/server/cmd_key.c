@@ -4,7 +4,10 @@
 
 #include "server/call.h"
 
+#include "server/door.h"
 #include "server/server.h"
+#include "server/session.h"
+#include "server/walk.h"
 
 void
 cmd_del(struct call *c)
@@ -66,11 +69,15 @@ cmd_type(struct call *c)
 void
 cmd_dbsize(struct call *c)
 {
-	reply_int(c->reply, (int64_t)cache_count(store_cache(c->sl->server->store)));
+	if (unlikely(c->session->policy->confined))
+		reply_int(c->reply, door_count_own(c->session));
+	else
+		reply_int(c->reply, (int64_t)cache_count(store_cache(c->sl->server->store)));
 }
 
 /* ASYNC or SYNC: the keys are gone at once, the memory comes back in the
- * background either way. */
+ * background either way. Who sees only some keys removes those, one by one: what others
+ * add meanwhile may be missed. */
 static void
 flush(struct call *c)
 {
@@ -79,7 +86,12 @@ flush(struct call *c)
 		call_syntax_error(c);
 		return;
 	}
-	store_flush(c->store);
+	if (unlikely(c->session->policy->confined)) {
+		if (!walk_delete_own(c))
+			return;
+	} else {
+		store_flush(c->store);
+	}
 	reply_ok(c->reply);
 }
 

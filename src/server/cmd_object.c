@@ -7,8 +7,10 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "server/door.h"
 #include "server/help.h"
 #include "server/server.h"
+#include "server/session.h"
 
 /* --- OBJECT -------------------------------------------------------------------- */
 
@@ -181,6 +183,45 @@ reply_one_of(struct reply *r, struct slice run, uint64_t random)
 
 #define RANDOM_OF 16 /* keys, of which one is chosen */
 
+/* Leaves those of others out. */
+static size_t
+keep_own(const struct session *s, char *run, size_t len)
+{
+	size_t kept = 0, size;
+	uint32_t n;
+
+	for (size_t at = 0; at < len; at += size) {
+		memcpy(&n, run + at, sizeof n);
+		size = sizeof n + n;
+		if (!door_owns_key(s, slice_of(run + at + sizeof n, n)))
+			continue;
+		memmove(run + kept, run + at, size);
+		kept += size;
+	}
+	return kept;
+}
+
+/* The keys from *cursor on; where the session does not see all, it may take more than
+ * one look to find some. */
+static MUST_CHECK int
+scan_own(struct call *c, uint64_t *cursor, struct buf *keys)
+{
+	size_t kept;
+	int rc;
+
+	if (likely(!c->session->policy->confined))
+		return store_scan(c->store, cursor, RANDOM_OF, keys);
+	do {
+		buf_clear(keys);
+		rc = store_scan(c->store, cursor, 16 * RANDOM_OF, keys);
+		if (rc != 0)
+			return rc;
+		kept = keep_own(c->session, buf_data(keys), buf_len(keys));
+		keys->tail = keys->head + kept;
+	} while (kept == 0 && *cursor != 0);
+	return 0;
+}
+
 /* From a random place on, and once around the end. The hash is seeded, so
  * that of the time cannot be told from outside. */
 void
@@ -193,9 +234,9 @@ cmd_randomkey(struct call *c)
 	int rc;
 
 	buf_init(&keys);
-	rc = store_scan(c->store, &cursor, RANDOM_OF, &keys);
+	rc = scan_own(c, &cursor, &keys);
 	if (rc == 0 && buf_len(&keys) == 0 && cursor == 0)
-		rc = store_scan(c->store, &cursor, RANDOM_OF, &keys);
+		rc = scan_own(c, &cursor, &keys);
 	if (rc == 0)
 		reply_one_of(c->reply, buf_slice(&keys), random >> 32);
 	else

@@ -12,6 +12,9 @@
 
 #include "base/glob.h"
 #include "base/parse.h"
+#include "server/door.h"
+#include "server/session.h"
+#include "server/walk.h"
 
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_BYTES_MAX (4u << 20)  /* of keys looked at in one SCAN */
@@ -23,6 +26,7 @@
 
 /* What is looked for, and what was found. */
 struct walk {
+	const struct session *s; /* who asks, where it does not see all keys */
 	struct slice pattern; /* ptr NULL: every key */
 	uint64_t steps;
 	struct buf keys;      /* one step's, as cache_scan() writes them */
@@ -34,9 +38,11 @@ struct walk {
 enum walk_end { WALK_DONE, WALK_NOMEM, WALK_SPENT };
 
 static void
-walk_init(struct walk *w, struct slice pattern)
+walk_init(struct walk *w, const struct call *c, struct slice pattern)
 {
 	*w = (struct walk){ .steps = GLOB_STEPS_BASE, .step = WALK_STEP_FIRST };
+	if (c->session->policy->confined)
+		w->s = c->session;
 	if (!slice_eq(pattern, SLICE("*")))
 		w->pattern = pattern;
 	buf_init(&w->keys);
@@ -72,6 +78,8 @@ walk_key(struct walk *w, struct slice key)
 	w->n_seen++;
 	w->bytes_seen += key.len;
 	w->steps += GLOB_STEPS_KEY;
+	if (unlikely(w->s != NULL) && !door_owns_key(w->s, key))
+		return WALK_DONE;
 	if (w->pattern.ptr != NULL)
 		r = glob_match(w->pattern, key, false, &w->steps);
 	if (r == GLOB_SPENT)
@@ -134,7 +142,7 @@ cmd_keys(struct call *c)
 	uint64_t cursor = 0;
 	struct walk w;
 
-	walk_init(&w, c->argv[1]);
+	walk_init(&w, c, c->argv[1]);
 	do {
 		end = walk_step(&w, c->store, &cursor, SIZE_MAX);
 	} while (end == WALK_DONE && cursor != 0 && buf_len(&w.found) <= max);
@@ -145,6 +153,31 @@ cmd_keys(struct call *c)
 	else
 		reply_found(c->reply, &w);
 	walk_fini(&w);
+}
+
+/* --- FLUSHALL of a confined client ----------------------------------------- */
+
+bool
+walk_delete_own(struct call *c)
+{
+	enum walk_end end;
+	uint64_t cursor = 0;
+	struct walk w;
+
+	walk_init(&w, c, SLICE("*"));
+	do {
+		struct slice run;
+
+		end = walk_step(&w, c->store, &cursor, SIZE_MAX);
+		run = buf_slice(&w.found);
+		while (run.len > 0)
+			store_delete(c->store, next_key(&run));
+		buf_clear(&w.found);
+	} while (end == WALK_DONE && cursor != 0);
+	if (end != WALK_DONE)
+		walk_failed(c, end);
+	walk_fini(&w);
+	return end == WALK_DONE;
 }
 
 /* --- SCAN ------------------------------------------------------------------ */
@@ -243,7 +276,7 @@ cmd_scan(struct call *c)
 	}
 	if (!scan_args_parse(c, &args))
 		return;
-	walk_init(&w, args.pattern);
+	walk_init(&w, c, args.pattern);
 	do {
 		end = walk_step(&w, c->store, &cursor, (uint64_t)args.count - w.n_seen);
 	} while (end == WALK_DONE && cursor != 0 && w.n_seen < (uint64_t)args.count &&

@@ -279,18 +279,15 @@ any_touched(struct call *c, const struct transaction *tx)
 static void
 add_keys(struct call *c, struct store_atomic *a, const struct queued *q)
 {
-	const struct command *cmd = q->cmd;
-	uint32_t last = cmd->last_key < 0 ? q->argc + (uint32_t)cmd->last_key
-	                                  : (uint32_t)cmd->last_key;
+	struct command_keys k = command_keys(q->cmd, q->argv, q->argc);
 
-	if (cmd->first_key == 0) {
-		if (cmd->flags & (CMD_WRITE | CMD_READONLY | CMD_MOVABLE_KEYS))
-			store_atomic_add_all(a);
-		return;
+	if (k.first == 0 && (q->cmd->flags & (CMD_WRITE | CMD_READONLY)))
+		store_atomic_add_all(a);
+	for (uint32_t i = 0; i < k.n; i++) {
+		struct slice key = q->argv[k.first + i * k.step];
+
+		store_atomic_add(a, key, store_hash(c->store, key));
 	}
-	for (uint32_t i = (uint32_t)cmd->first_key; i <= last && i < q->argc;
-	    i += (uint32_t)cmd->key_step)
-		store_atomic_add(a, q->argv[i], store_hash(c->store, q->argv[i]));
 }
 
 static void

@@ -15,7 +15,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/address.h"
+#include "server/door.h"
 #include "server/internal.h"
+#include "server/session.h"
 #include "server/version.h"
 
 static void
@@ -302,6 +304,13 @@ info_keyspace(struct info *i)
 {
 	struct cache_stats cs;
 
+	if (i->session->policy->confined) {
+		int64_t n = door_count_own(i->session);
+
+		if (n > 0)
+			info_printf(i, "db0:keys=%" PRId64 ",expires=0,avg_ttl=0\r\n", n);
+		return;
+	}
 	cache_stats(store_cache(i->sl->server->store), &cs);
 	if (cs.entries > 0)
 		info_printf(i, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n",

@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 #include "proto/command.h"
+#include "server/door.h"
+#include "server/session.h"
 
 void
 info_commandstats(struct info *i)
@@ -80,7 +82,8 @@ info_namespaces(struct info *i)
 	unsigned n = stats_ns_count(i->sl->server->names);
 
 	for (unsigned id = 0; id < n; id++)
-		print_namespace(i, id);
+		if (door_owns_stats(i->session, id))
+			print_namespace(i, id);
 }
 
 static void
@@ -106,6 +109,8 @@ info_origins(struct info *i)
 {
 	unsigned n = stats_origin_count(i->sl->server->names);
 
+	if (i->session->policy->confined) /* tenants may share them */
+		return;
 	for (unsigned id = 0; id < n; id++)
 		print_origin(i, id);
 }

@@ -8,6 +8,7 @@
 struct info {
 	struct buf text;
 	struct server_loop *sl; /* who asks */
+	const struct session *session; /* likewise */
 	int64_t now_ms;
 	bool failed;            /* no memory for some line */
 };

@@ -29,6 +29,7 @@ int server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct mem
     char *err, size_t err_size) MUST_CHECK;
 struct conn_limits server_conn_limits(const struct server *s, const struct config *cfg);
 struct resp_limits server_resp_limits(const struct server *s, const struct config *cfg);
+struct resp_limits server_stranger_limits(const struct resp_limits *known);
 uint64_t server_max_value(const struct server *s, const struct config *cfg);
 
 /* reload.c: makes cfg (taken over) the configuration of every loop. */

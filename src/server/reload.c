@@ -8,15 +8,32 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/internal.h"
+#include "server/session.h"
 
 struct adopt {
 	struct loop_task task;
 	struct server_loop *sl;
 	struct routes *routes;
+	struct doors *doors;
 	struct conn_limits conn;
 	struct resp_limits resp;
 };
+
+/* Who is in stays in, by the rules of now. */
+static void
+change_doors(struct server_loop *sl, struct doors *d)
+{
+	list_foreach(it, &sl->sessions) {
+		struct session *s = list_entry(it, struct session, link);
+
+		s->policy = doors_policy(d, s->listener);
+		door_update(s);
+	}
+	doors_unref(sl->doors);
+	sl->doors = d;
+}
 
 static void
 adopt_run(struct loop *l, struct loop_task *t)
@@ -27,6 +44,8 @@ adopt_run(struct loop *l, struct loop_task *t)
 	store_loop_set_routes(a->sl->store, a->routes);
 	conn_pool_set_limits(a->sl->pool, &a->conn);
 	a->sl->limits = a->resp;
+	a->sl->stranger_limits = server_stranger_limits(&a->resp);
+	change_doors(a->sl, a->doors);
 	routes_unref(a->routes);
 	mem_free(a);
 }
@@ -75,6 +94,7 @@ hand_out(struct server *s, struct routes *r, struct adopt **all)
 			.task.run = adopt_run,
 			.sl = &s->loops[i],
 			.routes = routes_ref(r),
+			.doors = doors_ref(s->doors),
 			.conn = server_conn_limits(s, cfg),
 			.resp = server_resp_limits(s, cfg),
 		};
@@ -87,6 +107,7 @@ static int
 publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 {
 	struct memory_plan plan;
+	struct doors *doors = NULL;
 	struct routes *r;
 	struct adopt **all;
 	int rc = server_plan_memory(cfg, s->memory.plan.base_bytes, &plan, err, err_size);
@@ -95,6 +116,8 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 		rc = server_prepare_origins(cfg, err, err_size);
 	if (rc == 0)
 		rc = server_number_names(s, cfg, err, err_size);
+	if (rc == 0)
+		rc = doors_new(cfg, s->doors, &doors, err, err_size);
 	if (rc != 0) {
 		config_free(cfg);
 		return rc;
@@ -105,12 +128,15 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 		if (all != NULL)
 			free_adopts(all, s->n_loops);
 		routes_unref(r);
+		doors_unref(doors);
 		snprintf(err, err_size, "out of memory");
 		return -ENOMEM;
 	}
 	log_set_level((enum log_level)routes_config(r)->log_level);
 	apply_memory(s, &plan);
 	store_set_routes(s->store, r);
+	doors_unref(s->doors);
+	s->doors = doors;
 	hand_out(s, r, all);
 	routes_unref(s->routes);
 	s->routes = r;

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
 
@@ -63,9 +64,29 @@ refuse(struct server_loop *sl, int fd)
 	close(fd);
 }
 
+static struct log_gate not_allowed_gate;
+
+/* Before a byte of it is read. */
+static void
+turn_away(struct server_loop *sl, int fd, const char *listener, const struct peer *who)
+{
+	char text[96];
+	int n = snprintf(text, sizeof text, "-NOPERM user %u of group %u may not connect here\r\n",
+	    who->uid, who->gid);
+	ssize_t rc;
+
+	counter_inc(&sl->stats.peers_refused);
+	log_limited(&not_allowed_gate, LOG_LEVEL_WARN,
+	    "%s: process %d of user %u, group %u may not connect: see allow_uids and allow_gids",
+	    listener, (int)who->pid, who->uid, who->gid);
+	rc = send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)rc; /* it is told or it is not; it has to go */
+	close(fd);
+}
+
 struct accept_ctx {
 	struct server *server;
-	struct listener *listener;
+	unsigned listener; /* its number */
 };
 
 static void
@@ -74,8 +95,14 @@ on_accept(void *arg, int fd)
 	struct accept_ctx *ctx = arg;
 	struct server *s = ctx->server;
 	struct server_loop *sl = least_loaded(s);
+	const char *name = listener_name(s->listeners[ctx->listener]);
 	struct handoff *h;
+	struct peer who;
 
+	if (!door_lets_in(doors_policy(s->loops[0].doors, ctx->listener), fd, &who)) {
+		turn_away(&s->loops[0], fd, name, &who);
+		return;
+	}
 	if (atomic_load(&s->clients) >= server_config(&s->loops[0])->max_clients) {
 		refuse(&s->loops[0], fd);
 		return;
@@ -91,7 +118,7 @@ on_accept(void *arg, int fd)
 		.task.run = handoff_run,
 		.sl = sl,
 		.fd = fd,
-		.listener = listener_name(ctx->listener),
+		.listener = name,
 	};
 	if (sl == &s->loops[0])
 		handoff_run(sl->loop, &h->task);
@@ -361,7 +388,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 	}
 	start_clock_and_signals(s);
 	for (unsigned i = 0; i < s->n_listeners; i++) {
-		ctx[i] = (struct accept_ctx){ s, s->listeners[i] };
+		ctx[i] = (struct accept_ctx){ s, i };
 		listener_start(s->listeners[i], s->loops[0].loop, on_accept, &ctx[i]);
 	}
 	loop_run(s->loops[0].loop);

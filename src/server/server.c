@@ -133,6 +133,18 @@ server_resp_limits(const struct server *s, const struct config *cfg)
 	};
 }
 
+/* As in Redis: nobody makes the daemon wait for much before it is known who it is. */
+struct resp_limits
+server_stranger_limits(const struct resp_limits *known)
+{
+	return (struct resp_limits){
+		.max_args = 10,
+		.max_bulk = MIN(known->max_bulk, (uint64_t)16 * 1024),
+		.max_inline = known->max_inline,
+		.unauthenticated = true,
+	};
+}
+
 /* --- parts --------------------------------------------------------------------------- */
 
 static bool
@@ -154,6 +166,8 @@ server_loop_init(struct server *s, unsigned i)
 
 	sl->server = s;
 	sl->limits = server_resp_limits(s, cfg);
+	sl->stranger_limits = server_stranger_limits(&sl->limits);
+	sl->doors = doors_ref(s->doors);
 	list_init(&sl->sessions);
 	batch_init(&sl->batch);
 	if ((rc = loop_new(i, &sl->loop)) != 0 ||
@@ -184,6 +198,7 @@ server_free_loops(struct server *s)
 		store_loop_free(sl->store);
 		read_spare_free(sl);
 		batch_fini(&sl->batch);
+		doors_unref(sl->doors);
 		loop_free(sl->loop);
 		stats_loop_fini(&sl->stats);
 	}
@@ -207,38 +222,25 @@ server_make_loops(struct server *s, unsigned n, char *err, size_t err_size)
 	return 0;
 }
 
-static struct door_policy *
-make_policies(const struct config *cfg)
+unsigned
+server_listener(const struct server *s, const char *name)
 {
-	struct door_policy *all = mem_calloc(cfg->n_listens + 1, sizeof *all);
-	bool confined = false;
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < cfg->n_listens; i++)
-		confined |= cfg->listens[i].admin != 0;
-	for (unsigned i = 0; all != NULL && i < cfg->n_listens; i++) {
-		all[i].read_only = cfg->listens[i].read_only != 0;
-		all[i].no_admin = confined && cfg->listens[i].admin == 0;
-	}
-	return all;
-}
-
-const struct door_policy *
-server_policy(const struct server *s, const char *name)
-{
-	static const struct door_policy open_to_all;
-
-	for (unsigned i = 0; i < s->n_listeners; i++)
-		if (listener_name(s->listeners[i]) == name)
-			return &s->policies[i];
-	return &open_to_all;
+	while (i < s->n_listeners && listener_name(s->listeners[i]) != name)
+		i++;
+	return i;
 }
 
 static int
 server_listen(struct server *s, const struct config *cfg, char *err, size_t err_size)
 {
+	int rc = doors_new(cfg, NULL, &s->doors, err, err_size);
+
+	if (rc != 0)
+		return rc;
 	s->listeners = mem_calloc(cfg->n_listens + 1, sizeof(struct listener *));
-	s->policies = make_policies(cfg);
-	if (s->listeners == NULL || s->policies == NULL)
+	if (s->listeners == NULL)
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < cfg->n_listens; i++) {
 		const struct config_listen *cl = &cfg->listens[i];
@@ -252,8 +254,8 @@ server_listen(struct server *s, const struct config *cfg, char *err, size_t err_
 			.gid = cl->gid,
 			.refusal = TOO_MANY_CLIENTS,
 		};
-		int rc = listener_open(&o, &s->listeners[s->n_listeners], err, err_size);
 
+		rc = listener_open(&o, &s->listeners[s->n_listeners], err, err_size);
 		if (rc != 0)
 			return rc;
 		s->n_listeners++;
@@ -359,7 +361,7 @@ server_free(struct server *s)
 	mem_free(s->listeners);
 	server_free_loops(s);
 	pubsub_free(s->pubsub);
-	mem_free(s->policies);
+	doors_unref(s->doors);
 	mem_free(s->stats);
 	store_free(s->store);
 	routes_unref(s->routes);

@@ -18,7 +18,7 @@
 #include "stats/stats.h"
 #include "store/store.h"
 
-struct door_policy;
+struct doors;
 
 /* What a loop has for its sessions. */
 struct server_loop {
@@ -31,6 +31,8 @@ struct server_loop {
 	struct command_memo memo;
 	struct list sessions;  /* by session.link, oldest first */
 	struct resp_limits limits;
+	struct resp_limits stranger_limits; /* before AUTH */
+	struct doors *doors;   /* a reference; of the same configuration as the routes */
 	pthread_t thread;
 	struct get_wait *spare_wait; /* see cmd_read.c */
 	size_t queued_bytes;   /* of all its transactions */
@@ -54,7 +56,7 @@ struct server {
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;
 	unsigned n_listeners;
-	struct door_policy *policies; /* [n_listeners] */
+	struct doors *doors;       /* the newest */
 	int64_t started_ms;        /* monotonic */
 	int64_t started_unix_ms;
 	char run_id[41];
@@ -94,7 +96,8 @@ int server_config_set(struct server *s, unsigned row, struct slice value, struct
 /* For sessions: one is gone. On its loop. */
 void server_client_gone(struct server_loop *sl);
 const struct config *server_config(const struct server_loop *sl);
-/* By listener_name(); one that allows all where there is no such listener. */
-const struct door_policy *server_policy(const struct server *s, const char *name);
+/* The number of a listener by its listener_name(), the very same; n_listeners where it
+ * is none of them. */
+unsigned server_listener(const struct server *s, const char *name);
 
 #endif

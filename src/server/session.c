@@ -284,6 +284,33 @@ finish_if_due(struct session *s)
 		conn_finish(s->conn);
 }
 
+/* Until AUTH has come, small requests, and one at a time: it decides how the rest is
+ * read. */
+static NOINLINE enum parse_status
+parse_stranger(struct session *s, const char *data, size_t n, size_t *used)
+{
+	struct batch *b = &s->sl->batch;
+	enum parse_status status;
+
+	s->parser.limits = &s->sl->stranger_limits;
+	status = resp_parse(&s->parser, data, n, b, used);
+	s->parser.limits = &s->sl->limits;
+	if (b->n == 0)
+		return status;
+	parser_restart(s);
+	b->n = 1;
+	*used = b->req[0].wire_len;
+	return PARSE_DONE;
+}
+
+static inline enum parse_status
+parse(struct session *s, const char *data, size_t n, size_t *used)
+{
+	if (unlikely(s->stranger))
+		return parse_stranger(s, data, n, used);
+	return resp_parse(&s->parser, data, n, &s->sl->batch, used);
+}
+
 static size_t
 on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 {
@@ -297,7 +324,7 @@ on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 	*need = 0;
 	s->cut = false;
 	while (!s->stalled && !s->closing) {
-		status = resp_parse(&s->parser, data + done, n - done, &sl->batch, &used);
+		status = parse(s, data + done, n - done, &used);
 		served = serve_batch(s, &sl->batch);
 		if (s->cut) {
 			/* The rest is parsed anew when it is its turn. */
@@ -476,10 +503,11 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	s->id = atomic_fetch_add(&sl->server->next_session_id, 1);
 	s->created_ms = s->last_ms = loop_now_ms(sl->loop);
 	s->addr = listener_name;
+	s->listener = server_listener(sl->server, listener_name);
 	s->wire = WIRE_RESP2;
 	store_holder_init(&s->holder);
 	pubsub_client_init(&s->pubsub);
-	s->policy = server_policy(sl->server, listener_name);
+	s->policy = doors_policy(sl->doors, s->listener);
 	door_update(s);
 	list_init(&s->parked);
 	list_init(&s->link);

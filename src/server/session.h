@@ -25,12 +25,15 @@ struct session {
 	const char *peer;
 	enum wire wire;          /* set by HELLO, RESET */
 	bool guarded;            /* by door_update(): door.h looks at each command */
+	bool stranger;           /* likewise: a password is asked for first */
+	bool authenticated;      /* by the door: it said a right one */
 	bool closing;            /* set by QUIT: close when all is answered */
 	struct resp_parser parser;
 	struct store_holder holder; /* of leases */
 	struct pubsub_client pubsub;
 	struct transaction *tx;  /* NULL: nothing is queued or watched */
-	const struct door_policy *policy; /* its listener's */
+	unsigned listener;       /* its number, of server.listeners */
+	const struct door_policy *policy; /* that listener's, of sl->doors */
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */

@@ -91,7 +91,8 @@ START_TEST(unknown_and_repeated_keys_are_refused_with_the_nearest_known_one)
 		{ "Memory: 1GiB\n", "pannier.yaml:1:1: unknown key \"Memory\"; did you mean \"memory\"?" },
 		{ "listen:\n  - unix: a.sock\n    quux: 1\n",
 		    "pannier.yaml:3:5: listen[0]: unknown key \"quux\"; "
-		    "a listener has unix, mode, owner, group, tcp, read_only, admin" },
+		    "a listener has unix, mode, owner, group, tcp, read_only, admin, "
+		    "allow_uids, allow_gids, namespaces, password_file" },
 		{ "namespaces:\n  - prefix: a\n    tll: 5s\n",
 		    "pannier.yaml:3:5: namespaces[0]: unknown key \"tll\"; did you mean \"ttl\"?" },
 		{ "origins:\n  users:\n    endpoints: []\n",

@@ -205,6 +205,46 @@ START_TEST(listeners_of_a_flag_replace_those_of_environment_and_file)
 }
 END_TEST
 
+START_TEST(who_may_connect_and_to_what_comes_from_the_file_or_behind_an_address)
+{
+	const struct config_override flag = { "listen",
+		"unix:/a,allow_uids=7,allow_gids=0,allow_uids=root,namespaces=default,password_file=/p" };
+	const struct config_listen *l;
+	struct config_error err;
+	struct config *c, *clone;
+
+	fixture_enter();
+	write_text(FIXTURE_FILE, SLICE("listen:\n  - unix: /f\n    allow_uids: [root, 7]\n"
+	                               "    allow_gids: [8]\n    namespaces: [a, default]\n"
+	                               "    password_file: /p\nnamespaces:\n  - prefix: \"a:\"\n"
+	                               "password_file: /all\n"));
+	ck_assert_msg(config_load(FIXTURE_FILE, NULL, 0, NULL, &c, &err) == 0, "%s", err.text);
+	clone = config_clone(c);
+	config_free(c);
+	l = &clone->listens[0];
+	ck_assert_uint_eq(l->n_allow_uids, 2);
+	ck_assert_uint_eq(l->allow_uids[0], 0);
+	ck_assert_uint_eq(l->allow_uids[1], 7);
+	ck_assert_uint_eq(l->n_allow_gids, 1);
+	ck_assert_uint_eq(l->allow_gids[0], 8);
+	ck_assert_uint_eq(l->n_namespaces, 2);
+	ck_assert_str_eq(l->namespaces[1], "default");
+	ck_assert_str_eq(l->password_file, "/p");
+	ck_assert_str_eq(clone->password_file, "/all");
+	config_free(clone);
+	ck_assert_msg(config_load(NULL, &flag, 1, NULL, &c, &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(c->listens[0].n_allow_uids, 2);
+	ck_assert_uint_eq(c->listens[0].allow_uids[0], 7);
+	ck_assert_uint_eq(c->listens[0].allow_uids[1], 0);
+	ck_assert_uint_eq(c->listens[0].n_allow_gids, 1);
+	ck_assert_str_eq(c->listens[0].namespaces[0], "default");
+	ck_assert_str_eq(c->listens[0].password_file, "/p");
+	ck_assert_ptr_null(c->password_file);
+	config_free(c);
+	fixture_leave();
+}
+END_TEST
+
 static void
 assert_flag_error(const char *name, const char *value, const char *expected)
 {
@@ -232,11 +272,20 @@ START_TEST(errors_in_flags_and_variables_name_them)
 	assert_flag_error("listen", "unix:",
 	    "--listen: \"\" is no path; write for example /run/pannier/pannier.sock");
 	assert_flag_error("listen", "unix:/a,mod=0660",
-	    "--listen: \"mod=0660\" is unknown; mode=, owner= and group= may follow a path");
+	    "--listen: \"mod=0660\" is unknown; mode=, owner=, group= and others may follow "
+	    "a path");
 	assert_flag_error("listen", "unix:/a,unix=/b",
-	    "--listen: \"unix=/b\" is unknown; mode=, owner= and group= may follow a path");
+	    "--listen: \"unix=/b\" is unknown; mode=, owner=, group= and others may follow "
+	    "a path");
 	assert_flag_error("listen", "unix:/a,mode=888",
 	    "--listen: mode: \"888\" is no file mode; write for example \"0660\"");
+	assert_flag_error("listen", "unix:/a,allow_uids=7,allow_uids=no body",
+	    "--listen: allow_uids: \"no body\" is no user on this machine; write a name that is "
+	    "known here, or a number");
+	assert_flag_error("listen", "unix:/a,namespaces=nothing",
+	    "listen[0].namespaces[0]: \"nothing\" is the name of no namespace");
+	assert_flag_error("listen", "tcp:127.0.0.1:1,allow_uids=7",
+	    "--listen: \"allow_uids=7\" belongs to a Unix socket, not to TCP");
 	assert_flag_error("listen", "tcp:127.0.0.1:1,mode=0660",
 	    "--listen: \"mode=0660\" belongs to a Unix socket, not to TCP");
 	assert_flag_error("listen", "tcp:10.0.0.1:1",
@@ -450,6 +499,7 @@ main(void)
 	    a_byte_order_mark_and_line_ends_of_windows_do_not_matter,
 	    flags_stand_over_environment_over_file_over_default,
 	    listeners_of_a_flag_replace_those_of_environment_and_file,
+	    who_may_connect_and_to_what_comes_from_the_file_or_behind_an_address,
 	    errors_in_flags_and_variables_name_them, users_and_groups_are_found_by_name);
 	SUITE_ADD(s, "print", what_is_printed_reads_as_the_same_again,
 	    a_clone_shares_nothing_with_its_original);

@@ -186,7 +186,7 @@ START_TEST(help_and_reference_have_every_option_and_fit_a_terminal)
 		ck_assert_ptr_nonnull(strstr(flags, text));
 	}
 	ck_assert_ptr_nonnull(strstr(flags, "    --listen=ADDRESS"));
-	ck_assert_ptr_nonnull(strstr(reference, "| `http.endpoints`, needed | list of URLs |"));
+	ck_assert_ptr_nonnull(strstr(reference, "| `http.endpoints`, needed | list: URL |"));
 	for (char *line = strtok(flags, "\n"); line != NULL; line = strtok(NULL, "\n"))
 		ck_assert_msg(strlen(line) <= 80, "%s", line);
 	free(flags);

@@ -119,6 +119,15 @@ START_TEST(a_memo_answers_as_the_table_does)
 				ck_assert_ptr_eq(again, got);
 			}
 	ck_assert_int_eq(find_again(&memo, SLICE("GeT"), 2, &got), COMMAND_FOUND);
+	for (int i = 0; i < 2; i++) {
+		const struct slice known[] = { SLICE("acl"), SLICE("whoami") };
+		const struct slice other[] = { SLICE("acl"), SLICE("nosuch") };
+
+		ck_assert_int_eq(command_find_again(&memo, known, 2, &got), COMMAND_FOUND);
+		ck_assert_int_eq(got->id, CMD_ID_acl_whoami);
+		ck_assert_int_eq(command_find_again(&memo, other, 2, &got),
+		    COMMAND_UNKNOWN_SUBCOMMAND);
+	}
 	ck_assert_int_eq(find_again(&memo, SLICE("\0\0\0"), 2, &got), COMMAND_UNKNOWN);
 	ck_assert_int_eq(find_again(&memo, SLICE("xyz"), 2, &got), COMMAND_UNKNOWN);
 	ck_assert_int_eq(find_again(&memo, SLICE("xyz"), 2, &got), COMMAND_UNKNOWN);
