@@ -56,7 +56,7 @@ struct shard {
 	struct cache_watch *watches[SHARD_WATCH_BUCKETS]; /* by the hash's low bits */
 	uint8_t *policy_mem;     /* what the policy keeps beside the entries */
 	uint64_t policy_bytes;
-	uint64_t policy_counted; /* the policy's own */
+	uint64_t policy_counted, policy_hand; /* the policy's own */
 } __attribute__((aligned(64)));
 
 void shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
