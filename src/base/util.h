@@ -19,6 +19,8 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
 #define NORETURN __attribute__((noreturn))
+/* For who reads what others may be writing, and only guesses by it. */
+#define NO_TSAN __attribute__((no_sanitize_thread))
 #define UNUSED __attribute__((unused))
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))

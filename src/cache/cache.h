@@ -72,9 +72,11 @@ void cache_free(struct cache *c); /* NULL is fine; no pins may be left */
 uint64_t cache_hash(const struct cache *c, struct slice key);
 /* For pipelines: the first hashes, and brings the key's bucket near; the second,
  * once that has had time (call the one for all keys, then the other for all
- * keys), the entry. Neither locks; then come the cache_open() calls. */
+ * keys), the entry; the third, likewise, what a use of it writes to. None of
+ * them locks; then come the cache_open() calls. */
 uint64_t cache_hash_near(const struct cache *c, struct slice key, const void **bucket);
 void cache_prefetch_entry(const struct cache *c, const void *bucket);
+void cache_prefetch_links(const struct cache *c, const void *bucket);
 /* The bucket of a key whose hash is known already. */
 void cache_prefetch(const struct cache *c, uint64_t hash);
 /* Optional, before a cache_open() that a cache_put() of about so many bytes is

@@ -34,6 +34,21 @@ void
 cache_prefetch_entry(const struct cache *c, const void *bucket)
 {
 	const uint32_t *chain = bucket;
+	const char *e = arena_at(&c->arena, link_get(chain));
 
-	__builtin_prefetch(arena_at(&c->arena, link_get(chain)));
+	__builtin_prefetch(e);
+	__builtin_prefetch(e + 64);
+}
+
+/* As above: whatever lies there now is only taken for an address. Its writer may
+ * be filling it with somebody's value, which the thread sanitizer minds. */
+NO_TSAN void
+cache_prefetch_links(const struct cache *c, const void *bucket)
+{
+	const volatile uint32_t *chain = bucket;
+	const volatile struct entry *e = arena_at(&c->arena, *chain);
+
+	__builtin_prefetch(arena_at(&c->arena, e->newer), 1);
+	__builtin_prefetch(arena_at(&c->arena, e->older), 1);
+	__builtin_prefetch(arena_at(&c->arena, e->chain));
 }

@@ -202,8 +202,8 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
 /* --- batches ------------------------------------------------------------------- */
 
 /* Each key is hashed once. The cache misses of a pipeline's keys overlap, instead
- * of following one another: first all buckets, then all entries. A single
- * request gains nothing from that. */
+ * of following one another: first all buckets, then all entries, then all
+ * neighbours in the LRU list. A single request gains nothing from that. */
 static void
 hash_keys(const struct cache *cache, const struct batch *b, uint64_t hashes[BATCH_MAX])
 {
@@ -219,6 +219,8 @@ hash_keys(const struct cache *cache, const struct batch *b, uint64_t hashes[BATC
 		    cache_hash_near(cache, b->req[i].argv[1], &buckets[near++]) : 0;
 	for (unsigned i = 0; i < near; i++)
 		cache_prefetch_entry(cache, buckets[i]);
+	for (unsigned i = 0; i < near; i++)
+		cache_prefetch_links(cache, buckets[i]);
 }
 
 /* What stays the same for all of a batch. The rest is set for each request, and
