@@ -169,6 +169,23 @@ take_requests(const struct resp_limits *l, struct batch *b, unsigned upto, const
 	return rc;
 }
 
+bool
+resp_take_single(const struct resp_limits *l, const char *data, size_t len,
+    struct resp_single *out)
+{
+	const char *end = data + len, *enough = end - ARG_MIN_BYTES + 1;
+	struct count argc;
+
+	if (unlikely(len < ARG_MIN_BYTES))
+		return false;
+	argc = take_count(data, enough, end, '*');
+	if (unlikely(argc.n - 1 >= MIN(l->max_args, (uint32_t)RESP_SINGLE_ARGS)))
+		return false;
+	out->req = (struct request){ out->args, (uint32_t)argc.n, len };
+	return take_bulks(argc.p, enough, end, MIN(l->max_bulk, (uint64_t)INT64_MAX), out->args,
+	    out->args + argc.n) == end;
+}
+
 /* --- the thorough pass ----------------------------------------------------------- */
 
 enum walk {

@@ -49,6 +49,21 @@ void resp_parser_fini(struct resp_parser *p);
 enum parse_status resp_parse(struct resp_parser *p, const char *data, size_t len,
     struct batch *batch, size_t *used) MUST_CHECK;
 
+/* What a client sends that does not pipeline, as a rule. Arguments are slices
+ * into the input, and the struct is not to be moved. */
+#define RESP_SINGLE_ARGS 8
+struct resp_single {
+	struct request req;
+	struct slice args[RESP_SINGLE_ARGS];
+};
+
+/* True: data, from its first byte to its last, is one multibulk request, and it
+ * is in *out. False: it is not, or it has more arguments, or a limit forbids it;
+ * resp_parse() tells. Knows nothing of an open request: only for data that
+ * begins one. */
+bool resp_take_single(const struct resp_limits *limits, const char *data, size_t len,
+    struct resp_single *out) MUST_CHECK;
+
 /* --- replies, read by clients: the command line, bench, Redis origins ---- */
 
 enum resp_type {

@@ -171,7 +171,7 @@ must_wait(const struct session *s, const struct command *cmd, enum command_looku
 
 /* c is the session's, with one request after the other in it. False: this one
  * must wait until all that is owed is answered. */
-static inline bool
+static ALWAYS_INLINE bool
 session_serve(struct session *s, struct call *c, const struct request *req, uint64_t hash)
 {
 	struct reply *reply = c->reply;
@@ -258,8 +258,26 @@ serve_batch(struct session *s, const struct batch *b)
 		}
 	}
 	s->cut = i < b->n || s->closing;
+	s->pipelines = b->n > 1;
 	counter_add(&s->sl->stats.commands_processed, i);
 	return i == 0 ? 0 : b->req[i - 1].wire_len;
+}
+
+/* A batch of one, without the batch. Answers like serve_batch(). */
+static size_t
+serve_single(struct session *s, const struct request *req, uint64_t hash)
+{
+	struct reply reply;
+	struct call c;
+
+	reply.out = session_out(s);
+	call_init(&c, s, &reply);
+	if (unlikely(!session_serve(s, &c, req, hash))) {
+		s->stalled = true;
+		return 0;
+	}
+	counter_inc(&s->sl->stats.commands_processed);
+	return req->wire_len;
 }
 
 static void
@@ -313,17 +331,46 @@ parse(struct session *s, const char *data, size_t n, size_t *used)
 	return resp_parse(&s->parser, data, n, &s->sl->batch, used);
 }
 
+static uint64_t
+hash_of(const struct server_loop *sl, const struct request *req)
+{
+	return likely(req->argc > 1) ? cache_hash(store_cache(sl->server->store), req->argv[1]) : 0;
+}
+
+/* Whether it is worth a look if the input is one request. */
+static inline bool
+takes_single(const struct session *s)
+{
+	return !s->pipelines && s->parser.stage == RESP_FRESH && !s->stalled && !s->closing &&
+	    !s->stranger;
+}
+
+static inline size_t
+end_of_input(struct session *s, size_t done, size_t n)
+{
+	if (unlikely(s->stalled))
+		conn_pause(s->conn);
+	if (unlikely(s->closing))
+		finish_if_due(s);
+	return s->closing ? n : done;
+}
+
 static size_t
 on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 {
 	struct session *s = conn_data(conn);
 	struct server_loop *sl = s->sl;
 	size_t done = 0, used, served;
+	struct resp_single one;
 	enum parse_status status;
 
 	s->last_ms = loop_now_ms(sl->loop);
 	store_loop_set_now(sl->store, s->last_ms);
 	*need = 0;
+	if (takes_single(s) && resp_take_single(s->parser.limits, data, n, &one)) {
+		done = serve_single(s, &one.req, hash_of(sl, &one.req));
+		return end_of_input(s, done, n);
+	}
 	s->cut = false;
 	while (!s->stalled && !s->closing) {
 		status = parse(s, data + done, n - done, &used);
@@ -344,10 +391,7 @@ on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 		if (status == PARSE_MORE || done == n)
 			break;
 	}
-	if (s->stalled)
-		conn_pause(conn);
-	finish_if_due(s);
-	return s->closing ? n : done;
+	return end_of_input(s, done, n);
 }
 
 /* --- replies that are owed -------------------------------------------------------- */
