@@ -70,13 +70,13 @@ void cache_free(struct cache *c); /* NULL is fine; no pins may be left */
 /* --- one key ----------------------------------------------------------- */
 
 uint64_t cache_hash(const struct cache *c, struct slice key);
-/* For pipelines: the first hashes, and brings the key's bucket near; the second,
- * once that has had time (call the one for all keys, then the other for all
- * keys), the entry; the third, likewise, what a use of it writes to. None of
- * them locks; then come the cache_open() calls. */
+/* For who knows several keys ahead: the first hashes, and brings the key's bucket
+ * near; the second, once that has had time (after other keys, or a system call),
+ * the entry; the third does it for many keys, and then brings near what a use of
+ * the entries writes to. None of them locks; then come the cache_open() calls. */
 uint64_t cache_hash_near(const struct cache *c, struct slice key, const void **bucket);
 void cache_prefetch_entry(const struct cache *c, const void *bucket);
-void cache_prefetch_links(const struct cache *c, const void *bucket);
+void cache_prefetch_entries(const struct cache *c, const void *const *buckets, unsigned n);
 /* The bucket of a key whose hash is known already. */
 void cache_prefetch(const struct cache *c, uint64_t hash);
 /* Optional, before a cache_open() that a cache_put() of about so many bytes is

@@ -43,12 +43,22 @@ cache_prefetch_entry(const struct cache *c, const void *bucket)
 /* As above: whatever lies there now is only taken for an address. Its writer may
  * be filling it with somebody's value, which the thread sanitizer minds. */
 NO_TSAN void
-cache_prefetch_links(const struct cache *c, const void *bucket)
+cache_prefetch_entries(const struct cache *c, const void *const *buckets, unsigned n)
 {
-	const volatile uint32_t *chain = bucket;
-	const volatile struct entry *e = arena_at(&c->arena, *chain);
+	const struct arena arena = c->arena;
 
-	__builtin_prefetch(arena_at(&c->arena, e->newer), 1);
-	__builtin_prefetch(arena_at(&c->arena, e->older), 1);
-	__builtin_prefetch(arena_at(&c->arena, e->chain));
+	for (unsigned i = 0; i < n; i++) {
+		const char *e = arena_at(&arena, *(const volatile uint32_t *)buckets[i]);
+
+		__builtin_prefetch(e);
+		__builtin_prefetch(e + 64);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const volatile struct entry *e =
+		    arena_at(&arena, *(const volatile uint32_t *)buckets[i]);
+
+		__builtin_prefetch(arena_at(&arena, e->newer), 1);
+		__builtin_prefetch(arena_at(&arena, e->older), 1);
+		__builtin_prefetch(arena_at(&arena, e->chain));
+	}
 }

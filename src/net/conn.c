@@ -124,7 +124,10 @@ on_ready(struct watch *w, int events)
 	struct conn *c = container_of(w, struct conn, watch);
 
 	if (likely(events == WATCH_READ && conn_is_plain(c))) {
-		conn_turn(c);
+		if (loop_is_crowded(c->pool->loop) && !c->bulky && c->handler->on_ahead != NULL)
+			conn_turn_ahead(c);
+		else
+			conn_turn(c);
 		return;
 	}
 	if (unlikely(events == WATCH_FAILED)) {

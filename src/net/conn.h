@@ -1,10 +1,11 @@
 /* conn.h - a client's connection: bytes in, bytes out. Knows no protocol.
  * Belongs to one loop for all its life.
  *
- * Reading: a readable socket is read into the loop's common buffer and handed
- * to on_input() in place; what is not used is kept in a buffer of the
- * connection's own, which exists only while something is left over. So an
- * idle connection holds no buffer at all.
+ * Reading: a readable socket is read into a buffer that all connections of the
+ * loop share (one of several, where several sockets are readable) and handed to
+ * on_input() in place; what is not used is kept in a buffer of the connection's
+ * own, which exists only while something is left over. So an idle connection
+ * holds no buffer at all.
  * Writing: on_input() and others append to conn_out(); everything appended in
  * one turn goes out by one writev(), and only what the socket does not take
  * stays behind. */
@@ -16,6 +17,8 @@
 #include "net/loop.h"
 
 struct conn;
+
+#define CONN_AHEAD 8
 
 enum conn_end {
 	CONN_EOF,          /* the peer closed, or half-closed and got all */
@@ -34,6 +37,13 @@ struct conn_handler {
 	 * between when conn_out_full(): the rest comes again by itself when
 	 * the client has read. conn_close() in here takes effect behind it. */
 	size_t (*on_input)(struct conn *c, const char *data, size_t n, size_t *need);
+	/* Both may be NULL. Several connections are readable: these n bytes come to
+	 * on_input() later in this turn, when the other ones were read as well,
+	 * unless something happens in between. To bring near what they will need;
+	 * on_near() comes once that has had time, for what it leads to. Until
+	 * on_input(), slot (below CONN_AHEAD) is no other connection's of the pool. */
+	void (*on_ahead)(struct conn *c, unsigned slot, const char *data, size_t n);
+	void (*on_near)(struct conn *c, unsigned slot);
 	/* The last call: the connection is gone, free what hangs on it. Never
 	 * called from within another call of conn.h but conn_close(). */
 	void (*on_end)(struct conn *c, enum conn_end why);

@@ -19,6 +19,17 @@
 #include "stats/counter.h"
 
 #define READ_BYTES (64 * 1024) /* the common buffer */
+/* What is read ahead of one connection. Not a multiple of the page, or the first
+ * lines of all of them would share a few sets of the processor's cache. */
+#define AHEAD_BYTES (4096 + 128)
+
+/* Read, and served when some more are or the turn ends: while one socket is
+ * read, the memory that another one's request needs comes nearer. */
+struct ahead {
+	struct conn *c;
+	size_t n;
+	char mem[AHEAD_BYTES];
+};
 
 struct conn_pool {
 	struct loop *loop;
@@ -34,6 +45,8 @@ struct conn_pool {
 	struct hangup hangup;
 	struct out scratch;    /* output of the connection that is in on_input() */
 	struct counter bytes, count, bytes_in, bytes_out;
+	unsigned n_ahead;
+	struct ahead ahead[CONN_AHEAD];
 	char read_mem[READ_BYTES];
 };
 
@@ -54,6 +67,7 @@ struct conn {
 	int64_t active_ms; /* see conn_active_ms() */
 	unsigned holds;   /* replies owed: conn_hold() */
 	bool in_input;    /* on_input() is on the stack */
+	bool bulky;       /* its last read was more than is read ahead */
 	/* None of them in the usual case, which is one comparison. */
 	union {
 		struct {
@@ -67,6 +81,7 @@ struct conn {
 			uint16_t eof : 1;
 			uint16_t finishing : 1;
 			uint16_t hangup_on : 1;   /* in pool.hangup */
+			uint16_t ahead : 1;       /* in pool.ahead */
 		};
 		uint16_t special;
 	};
@@ -94,6 +109,10 @@ conn_is_plain(const struct conn *c)
 
 /* All of a readable connection's turn, the usual case in the shortest way. */
 void conn_turn(struct conn *c);
+/* The same, but what it reads may wait for the other call, which comes before the
+ * turn ends. */
+void conn_turn_ahead(struct conn *c);
+void conn_serve_ahead(struct conn_pool *p);
 /* Reads what is there and hands it on. May end the connection. */
 void conn_read(struct conn *c);
 /* Hands on what is kept. May end the connection. */

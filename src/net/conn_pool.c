@@ -57,6 +57,7 @@ turn_end(struct loop *l UNUSED, struct loop_task *t)
 	struct conn_pool *p = container_of(t, struct conn_pool, turn_end);
 	struct list marked, *node;
 
+	conn_serve_ahead(p);
 	p->turn_end_set = false;
 	list_init(&marked);
 	list_splice_tail(&marked, &p->marked);

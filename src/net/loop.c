@@ -52,6 +52,8 @@ struct loop {
 	double read_ev;      /* ev_now() when the clock was read, */
 	int64_t read_us;     /* and what it showed */
 	double max_lag_s;
+	unsigned ready;      /* descriptors' events in this turn */
+	bool crowded;        /* several in the last one */
 	struct task_queue deferred;
 	bool (*idle_fn)(void *arg);
 	void *idle_arg;
@@ -174,6 +176,8 @@ turn(struct ev_loop *ev)
 	struct loop *l = ev_userdata(ev);
 
 	read_clock(l);
+	l->crowded = l->ready > 1;
+	l->ready = 0;
 	ev_invoke_pending(ev);
 	turn_end(l);
 }
@@ -321,6 +325,12 @@ loop_now_us(const struct loop *l)
 	return l->now_us;
 }
 
+bool
+loop_is_crowded(const struct loop *l)
+{
+	return l->crowded;
+}
+
 int64_t
 loop_take_max_lag_us(struct loop *l)
 {
@@ -416,6 +426,7 @@ on_io(struct ev_loop *ev UNUSED, struct ev_io *w, int events)
 {
 	struct watch *watch = w->data;
 
+	watch->loop->ready++;
 	watch->ready(watch, (events & EV_ERROR) != 0 ? WATCH_FAILED : events);
 }
 

@@ -21,6 +21,16 @@
 struct doors;
 
 /* What a loop has for its sessions. */
+/* The one request in input that on_input() is to get, its memory being brought
+ * near meanwhile. */
+struct near_request {
+	const char *data;        /* where that input is, */
+	size_t n;                /* and how long */
+	uint64_t hash;
+	const void *bucket;
+	struct resp_single one;
+};
+
 struct server_loop {
 	struct server *server;
 	struct loop *loop;
@@ -28,6 +38,7 @@ struct server_loop {
 	struct store_loop *store;
 	struct stats_loop stats;
 	struct batch batch;
+	struct near_request near[CONN_AHEAD];
 	struct command_memo memo;
 	struct list sessions;  /* by session.link, oldest first */
 	struct resp_limits limits;

@@ -217,10 +217,7 @@ hash_keys(const struct cache *cache, const struct batch *b, uint64_t hashes[BATC
 	for (unsigned i = 0; i < n; i++)
 		hashes[i] = b->req[i].argc > 1 ?
 		    cache_hash_near(cache, b->req[i].argv[1], &buckets[near++]) : 0;
-	for (unsigned i = 0; i < near; i++)
-		cache_prefetch_entry(cache, buckets[i]);
-	for (unsigned i = 0; i < near; i++)
-		cache_prefetch_links(cache, buckets[i]);
+	cache_prefetch_entries(cache, buckets, near);
 }
 
 /* What stays the same for all of a batch. The rest is set for each request, and
@@ -355,22 +352,50 @@ end_of_input(struct session *s, size_t done, size_t n)
 	return s->closing ? n : done;
 }
 
+static void
+on_ahead(struct conn *conn, unsigned slot, const char *data, size_t n)
+{
+	struct session *s = conn_data(conn);
+	struct near_request *near = &s->sl->near[slot];
+
+	s->near = NULL;
+	if (!takes_single(s) || !resp_take_single(s->parser.limits, data, n, &near->one) ||
+	    near->one.req.argc < 2)
+		return;
+	near->data = data;
+	near->n = n;
+	near->hash = cache_hash_near(store_cache(s->sl->server->store), near->one.args[1],
+	    &near->bucket);
+	s->near = near;
+}
+
+static void
+on_near(struct conn *conn, unsigned slot UNUSED)
+{
+	struct session *s = conn_data(conn);
+
+	if (s->near != NULL)
+		cache_prefetch_entry(store_cache(s->sl->server->store), s->near->bucket);
+}
+
 static size_t
 on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 {
 	struct session *s = conn_data(conn);
 	struct server_loop *sl = s->sl;
 	size_t done = 0, used, served;
+	const struct near_request *near = s->near;
 	struct resp_single one;
 	enum parse_status status;
 
 	s->last_ms = loop_now_ms(sl->loop);
 	store_loop_set_now(sl->store, s->last_ms);
 	*need = 0;
-	if (takes_single(s) && resp_take_single(s->parser.limits, data, n, &one)) {
-		done = serve_single(s, &one.req, hash_of(sl, &one.req));
-		return end_of_input(s, done, n);
-	}
+	s->near = NULL;
+	if (near != NULL && near->data == data && near->n == n && takes_single(s))
+		return end_of_input(s, serve_single(s, &near->one.req, near->hash), n);
+	if (takes_single(s) && resp_take_single(s->parser.limits, data, n, &one))
+		return end_of_input(s, serve_single(s, &one.req, hash_of(sl, &one.req)), n);
 	s->cut = false;
 	while (!s->stalled && !s->closing) {
 		status = parse(s, data + done, n - done, &used);
@@ -532,6 +557,8 @@ on_end(struct conn *conn, enum conn_end why)
 
 static const struct conn_handler session_handler = {
 	.on_input = on_input,
+	.on_ahead = on_ahead,
+	.on_near = on_near,
 	.on_end = on_end,
 };
 

@@ -11,6 +11,7 @@
 #include "server/pubsub.h"
 
 struct door_policy;
+struct near_request;
 
 struct session {
 	struct conn *conn;
@@ -34,6 +35,7 @@ struct session {
 	struct transaction *tx;  /* NULL: nothing is queued or watched */
 	unsigned listener;       /* its number, of server.listeners */
 	const struct door_policy *policy; /* that listener's, of sl->doors */
+	struct near_request *near; /* what on_ahead() found; NULL: nothing */
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	bool stalled;            /* a request waits until all parked are done */

@@ -46,7 +46,8 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
  *   b<n>     n bytes follow; answers   r<n>  answers n bytes, by reference
  *            their number and sum      w     waits: paused until told to go on
  *   q        finish                    h     owes a reply that comes later
- *   c        close                     s<text> says it to the other client */
+ *   c        close                     s<text> says it to the other client
+ *   x<line>  does it to the other client  n  the client says what is next */
 
 #define BIG (8 << 20)
 
@@ -59,6 +60,7 @@ struct peer {
 	int ended;
 	enum conn_end why;
 	struct peer *other;
+	const char *next; /* what the client says when it is told to */
 	unsigned inputs; /* calls of on_input() */
 	bool greedy;     /* answers whatever is asked for, without a look at conn_out_full() */
 };
@@ -133,6 +135,12 @@ answer(struct conn *c, struct slice line)
 		put(p->other->conn, "\n");
 		conn_flush(p->other->conn);
 		break;
+	case 'n':
+		ck_assert_uint_eq(write(p->fd, p->next, strlen(p->next)), strlen(p->next));
+		break;
+	case 'x': /* does to the other one what follows */
+		answer(p->other->conn, rest);
+		break;
 	case 'q':
 		conn_finish(c);
 		break;
@@ -193,7 +201,40 @@ on_end(struct conn *c, enum conn_end why)
 	p->why = why;
 }
 
-static const struct conn_handler handler = { on_input, on_end };
+/* What was called, in order: "A0" ahead in slot 0, "N0" near. */
+static char calls[256];
+
+static void
+note(char what, unsigned slot)
+{
+	size_t n = strlen(calls);
+
+	snprintf(calls + n, sizeof calls - n, "%c%u", what, slot);
+}
+
+static void
+on_ahead(struct conn *c, unsigned slot, const char *data, size_t n)
+{
+	ck_assert_uint_lt(slot, CONN_AHEAD);
+	ck_assert_ptr_nonnull(conn_data(c));
+	ck_assert_uint_gt(n, 0);
+	ck_assert_ptr_nonnull(data);
+	note('A', slot);
+}
+
+static void
+on_near(struct conn *c, unsigned slot)
+{
+	ck_assert_ptr_nonnull(conn_data(c));
+	note('N', slot);
+}
+
+static const struct conn_handler handler = {
+	.on_input = on_input,
+	.on_ahead = on_ahead,
+	.on_near = on_near,
+	.on_end = on_end,
+};
 
 /* --- a loop with some clients --------------------------------------------------------- */
 
@@ -212,6 +253,7 @@ setup(void)
 	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
 		peers[i] = (struct peer){ .fd = -1 };
 	refs_out = 0;
+	calls[0] = '\0';
 }
 
 static void
@@ -639,6 +681,92 @@ START_TEST(output_for_another_connection_goes_there)
 }
 END_TEST
 
+/* --- several at once ---------------------------------------------------------------------------- */
+
+#define CROWD 3
+
+/* All are readable in one turn, and in that one they say what is given here: the
+ * loop expects a crowd in the turn after a crowd. In which order they are read is
+ * libev's business: what befalls the second one, the first and the third one do. */
+static void
+crowd_says(const char *const says[CROWD])
+{
+	for (unsigned i = 0; i < CROWD; i++) {
+		peers[i].other = &peers[1];
+		peers[i].next = says[i];
+		ck_assert_uint_eq(say(&peers[i], "n\n", 2), 2);
+	}
+	settle();
+}
+
+static void
+crowd_comes(void)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		join(i);
+}
+
+START_TEST(in_a_crowd_sockets_are_read_before_the_first_is_served)
+{
+	crowd_comes();
+	crowd_says((const char *[]){ "ea\n", "eb\n", "ec\n" });
+	/* The first turn is nobody's crowd: nothing was noted then. */
+	ck_assert_str_eq(calls, "A0A1N0A2N1N2");
+	hears_text(&peers[0], "a\n");
+	hears_text(&peers[1], "b\n");
+	hears_text(&peers[2], "c\n");
+}
+END_TEST
+
+START_TEST(more_than_is_read_ahead_is_served_as_well)
+{
+	static char many[6001];
+
+	memset(many, 'e', sizeof many - 1);
+	for (size_t i = 1; i < sizeof many - 1; i += 2)
+		many[i] = '\n';
+	crowd_comes();
+	for (unsigned round = 0; round < 3; round++) {
+		crowd_says((const char *[]){ many, "eb\n", "ec\n" });
+		ck_assert_uint_eq(hear(&peers[0], big, sizeof many), sizeof many / 2);
+		hears_text(&peers[1], "b\n");
+		hears_text(&peers[2], "c\n");
+	}
+}
+END_TEST
+
+START_TEST(what_was_read_ahead_of_a_connection_that_was_closed_is_dropped)
+{
+	crowd_comes();
+	crowd_says((const char *[]){ "xc\nea\n", "eb\n", "xc\nec\n" });
+	ck_assert_int_eq(peers[1].ended, 1);
+	ck_assert(at_end(&peers[1]));
+	hears_text(&peers[0], "a\n");
+	hears_text(&peers[2], "c\n");
+}
+END_TEST
+
+START_TEST(what_was_read_ahead_of_a_connection_that_was_paused_is_kept)
+{
+	crowd_comes();
+	crowd_says((const char *[]){ "xw\n", "eb\n", "xw\n" });
+	hears_text(&peers[1], "");
+	ck_assert_uint_eq(conn_in_bytes(peers[1].conn), 3);
+	conn_resume(peers[1].conn);
+	hears_text(&peers[1], "b\n");
+}
+END_TEST
+
+START_TEST(what_was_read_ahead_comes_behind_what_others_said_to_it)
+{
+	crowd_comes();
+	crowd_says((const char *[]){ "shello\n", "eb\nb4\nab", "shello\n" });
+	hears_text(&peers[1], "hello\nb\nhello\n");
+	ck_assert_uint_eq(say(&peers[1], "cd", 2), 2);
+	hears_text(&peers[1], "4 2987074\n");
+}
+END_TEST
+
 /* --- pausing --------------------------------------------------------------------------------- */
 
 START_TEST(a_paused_connection_keeps_its_input_until_it_resumes)
@@ -923,6 +1051,11 @@ main(void)
 	    unsent_for_too_long_above_the_soft_limit_is_the_end,
 	    when_all_together_hold_too_much_the_largest_goes, idle_connections_hold_no_memory,
 	    output_for_another_connection_goes_there);
+	CONN_CASE("crowd", in_a_crowd_sockets_are_read_before_the_first_is_served,
+	    more_than_is_read_ahead_is_served_as_well,
+	    what_was_read_ahead_of_a_connection_that_was_closed_is_dropped,
+	    what_was_read_ahead_of_a_connection_that_was_paused_is_kept,
+	    what_was_read_ahead_comes_behind_what_others_said_to_it);
 	CONN_CASE("pause", a_paused_connection_keeps_its_input_until_it_resumes,
 	    a_paused_connection_does_not_spin_on_what_it_does_not_read,
 	    a_paused_connection_sees_its_peer_go,

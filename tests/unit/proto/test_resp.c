@@ -176,12 +176,31 @@ drop_front(struct reader *r, size_t n)
 	r->len -= n;
 }
 
+/* What is taken alone is what the parser finds. */
+static void
+compare_single(const struct reader *r, const struct resp_single *one, size_t used)
+{
+	const struct request *req = &r->batch.req[0];
+
+	ck_assert_uint_eq(r->batch.n, 1);
+	ck_assert_uint_eq(used, r->len);
+	ck_assert_uint_eq(one->req.argc, req->argc);
+	ck_assert_uint_eq(one->req.wire_len, req->wire_len);
+	for (uint32_t i = 0; i < req->argc; i++)
+		ck_assert(slice_eq(one->req.argv[i], req->argv[i]));
+}
+
 static enum parse_status
 parse_once(struct reader *r)
 {
 	size_t used = SIZE_MAX;
+	struct resp_single one;
+	bool single = r->parser.stage == RESP_FRESH &&
+	    resp_take_single(r->parser.limits, r->data, r->len, &one);
 	enum parse_status status = resp_parse(&r->parser, r->data, r->len, &r->batch, &used);
 
+	if (single)
+		compare_single(r, &one, used);
 	ck_assert_uint_le(used, r->len);
 	if (r->batch.n != 0)
 		ck_assert_uint_le(r->batch.req[r->batch.n - 1].wire_len, used);
@@ -395,6 +414,39 @@ START_TEST(the_longest_inline_request_is_served_however_it_is_cut)
 	line[65536] = 'x';
 	line[65537] = '\n';
 	ck_assert_str_eq(error_of(&redis_limits, line, 65538), "Protocol error: too big inline request");
+}
+END_TEST
+
+static bool
+is_single(const struct resp_limits *limits, const char *text)
+{
+	struct resp_single one;
+
+	return resp_take_single(limits, text, strlen(text), &one);
+}
+
+START_TEST(the_usual_request_is_taken_alone)
+{
+	struct resp_limits two = redis_limits, short_bulk = redis_limits;
+
+	two.max_args = 2;
+	short_bulk.max_bulk = 2;
+	ck_assert(is_single(&redis_limits, PING));
+	ck_assert(is_single(&redis_limits, "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"));
+	ck_assert(is_single(&redis_limits, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n"));
+	ck_assert(is_single(&two, "*2\r\n$1\r\na\r\n$1\r\nb\r\n"));
+	ck_assert(!is_single(&two, "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"));
+	ck_assert(!is_single(&short_bulk, "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"));
+	ck_assert(!is_single(&redis_limits, PING PING));
+	ck_assert(!is_single(&redis_limits, PING "\r"));
+	ck_assert(!is_single(&redis_limits, "*1\r\n$4\r\nPING\r"));
+	ck_assert(!is_single(&redis_limits, "PING\r\n"));
+	ck_assert(!is_single(&redis_limits, ""));
+	/* As many as there is room for, and one more. */
+	ck_assert(is_single(&redis_limits, "*8\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+	    "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"));
+	ck_assert(!is_single(&redis_limits, "*9\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+	    "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"));
 }
 END_TEST
 
@@ -628,7 +680,7 @@ main(void)
 	    a_cut_anywhere_changes_nothing, the_whole_corpus_cut_anywhere_gives_the_same_requests);
 	SUITE_ADD(s, "limits", a_line_without_end_is_too_big_at_64_KiB,
 	    the_longest_inline_request_is_served_however_it_is_cut,
-	    own_limits_and_those_before_auth_are_kept,
+	    the_usual_request_is_taken_alone, own_limits_and_those_before_auth_are_kept,
 	    limits_lowered_meanwhile_do_not_break_an_open_request);
 	SUITE_ADD(s, "cost", a_dribbled_request_is_not_looked_at_again_and_again,
 	    need_spares_looking_before_the_bulk_is_here, announced_arguments_get_no_memory,
