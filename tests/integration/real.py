@@ -6,7 +6,8 @@ by the language's own tool into CLIENTS_DIR (build/clients) once; a change of
 versions, sources or tool installs it anew. What a machine lacks is a skipped
 test that says so. A registry out of reach fails in CI, and is skipped elsewhere.
 
-The program finds the daemon's socket in $SOCKET and prints line by line:
+The program finds the daemon's socket in $SOCKET, one that asks for $PASSWORD in
+$GUARDED, and prints line by line:
 
     ok CLAIM                     skip CLAIM: WHY
     not ok CLAIM: REASON         ask restart|stop|start     (then reads `done`)
@@ -29,6 +30,7 @@ STORE = os.path.abspath(os.environ.get("CLIENTS_DIR") or os.path.join(
     os.environ.get("BUILD_DIR") or os.path.join(harness.TOP, "build"), "clients"))
 IN_CI = os.environ.get("CI") == "true"
 CONFIG = "memory: 256MiB\nthreads: 2\n"
+PASSWORD = "open sesame"
 TRIES = 3
 INSTALL_S, PROGRAM_S = 200, 200 if harness.SANITIZER else 120
 
@@ -123,14 +125,23 @@ class Case(harness.Case):
             print(e)
             self.skipTest(f"{self.id()}: a registry is out of reach, or refused")
 
-    def converse(self, argv, config="", env=None):
+    def guarded_daemon(self, config):
+        """It, and the path of its socket that asks for a password."""
+        folder = self.folder()
+        own, guarded, secret = (os.path.join(folder, name) for name in ("own", "guarded", "secret"))
+        with open(secret, "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write(PASSWORD + "\n")
+        listen = f"listen:\n  - unix: {own}\n  - unix: {guarded}\n    password_file: {secret}\n"
+        return self.daemon(listen + CONFIG + config, folder=folder, path=own), guarded
+
+    def converse(self, argv, config=""):
         """Runs a program against a daemon of its own; each claim is counted."""
-        d = self.daemon(CONFIG + config)
+        d, guarded = self.guarded_daemon(config)
         errors = os.path.join(d.folder, "stderr")
+        env = {**os.environ, "SOCKET": d.path, "GUARDED": guarded, "PASSWORD": PASSWORD}
         with open(errors, "wb") as err:
             program = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err,
-                                       env={**os.environ, "SOCKET": d.path, **(env or {})},
-                                       text=True, cwd=d.folder)
+                                       env=env, text=True, cwd=d.folder)
         watchdog = threading.Timer(PROGRAM_S, program.kill)
         watchdog.start()
         try:

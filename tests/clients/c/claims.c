@@ -178,6 +178,19 @@ refusals(redisContext *c)
 }
 
 static void
+password(redisContext *open)
+{
+	redisContext *c = redisConnectUnix(getenv("GUARDED"));
+
+	CHECK(is(open, REDIS_REPLY_STATUS, "OK", "SET k v"));
+	CHECK(is(c, REDIS_REPLY_ERROR, "NOAUTH Authentication required.", "GET k"));
+	CHECK(is(c, REDIS_REPLY_ERROR, NULL, "AUTH x"));
+	CHECK(is(c, REDIS_REPLY_STATUS, "OK", "AUTH %s", getenv("PASSWORD")));
+	CHECK(is(c, REDIS_REPLY_STRING, "v", "GET k"));
+	redisFree(c);
+}
+
+static void
 many(redisContext *c)
 {
 	redisContext *all[50];
@@ -214,6 +227,7 @@ main(void)
 	claim("MULTI and WATCH", transactions);
 	claim("publish and subscribe", published);
 	claim("errors are told", refusals);
+	claim("a password is asked for", password);
 	claim("fifty connections at once", many);
 	claim("it comes back when the daemon does", comes_back);
 	return 0;

@@ -12,9 +12,11 @@ import (
 )
 
 var (
-	socket = os.Getenv("SOCKET")
-	ctx    = context.Background()
-	stdin  = bufio.NewReader(os.Stdin)
+	socket   = os.Getenv("SOCKET")
+	guarded  = os.Getenv("GUARDED") // asks for the password
+	password = os.Getenv("PASSWORD")
+	ctx      = context.Background()
+	stdin    = bufio.NewReader(os.Stdin)
 )
 
 // patience is how long anything is waited for.

@@ -27,6 +27,21 @@ func goRedis(protocol int) {
 	claim(name("binary and large values"), func() { largeValues(r) })
 	claim(name("publish and subscribe"), func() { published(r) })
 	claim(name("errors are its own"), func() { refusals(r) })
+	claim(name("a password is asked for"), func() { passwords(protocol) })
+}
+
+func passwords(protocol int) {
+	for given, words := range map[string]string{"": "NOAUTH", "x": "WRONGPASS", password: ""} {
+		r := redis.NewClient(&redis.Options{Network: "unix", Addr: guarded, Protocol: protocol,
+			Password: given})
+		err := r.Set(ctx, "k", "v", 0).Err()
+		r.Close()
+		if words == "" {
+			check(err)
+		} else {
+			fails(err, words)
+		}
+	}
 }
 
 func tells(r *redis.Client, protocol int) {

@@ -16,7 +16,20 @@ func redigoClaims() {
 	claim("redigo, everyday commands", func() { redigoEveryday(c) })
 	claim("redigo, pipelines and MULTI", func() { redigoPipelines(c) })
 	claim("redigo, publish and subscribe", func() { redigoPublished(pool) })
+	claim("redigo, a password is asked for", redigoPassword)
 	claim("redigo, fifty connections at once", func() { redigoMany(pool) })
+}
+
+func redigoPassword() {
+	c := must(redis.Dial("unix", guarded))
+	_, err := c.Do("GET", "k")
+	fails(err, "NOAUTH Authentication required.")
+	c.Close()
+	_, err = redis.Dial("unix", guarded, redis.DialPassword("x"))
+	fails(err, "WRONGPASS")
+	c = must(redis.Dial("unix", guarded, redis.DialPassword(password)))
+	equal(must(redis.String(c.Do("SET", "k", "v"))), "OK")
+	c.Close()
 }
 
 func redigoEveryday(c redis.Conn) {

@@ -7,6 +7,8 @@ import java.util.Objects;
 /** The way of talking to tests/integration/real.py, in Java. */
 final class Claims {
     static final String SOCKET = System.getenv("SOCKET");
+    static final String GUARDED = System.getenv("GUARDED"); // asks for the password
+    static final String PASSWORD = System.getenv("PASSWORD");
     private static final BufferedReader IN = new BufferedReader(new InputStreamReader(System.in));
 
     interface Test {

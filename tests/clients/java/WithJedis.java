@@ -29,6 +29,7 @@ import redis.clients.jedis.RedisProtocol;
 import redis.clients.jedis.Response;
 import redis.clients.jedis.Transaction;
 import redis.clients.jedis.args.ExpiryOption;
+import redis.clients.jedis.exceptions.JedisAccessControlException;
 import redis.clients.jedis.exceptions.JedisConnectionException;
 import redis.clients.jedis.exceptions.JedisDataException;
 import redis.clients.jedis.params.GetExParams;
@@ -39,13 +40,17 @@ import redis.clients.jedis.resps.ScanResult;
 
 /** jedis, through a socket factory: what its users do. */
 public final class WithJedis {
-    private static final JedisSocketFactory SOCKETS = () -> {
-        try {
-            return AFUNIXSocket.connectTo(AFUNIXSocketAddress.of(new File(Claims.SOCKET)));
-        } catch (IOException e) {
-            throw new JedisConnectionException(e);
-        }
-    };
+    private static final JedisSocketFactory SOCKETS = sockets(Claims.SOCKET);
+
+    private static JedisSocketFactory sockets(String path) {
+        return () -> {
+            try {
+                return AFUNIXSocket.connectTo(AFUNIXSocketAddress.of(new File(path)));
+            } catch (IOException e) {
+                throw new JedisConnectionException(e);
+            }
+        };
+    }
 
     private static JedisClientConfig config(RedisProtocol protocol) {
         return DefaultJedisClientConfig.builder().protocol(protocol).clientName("claims").build();
@@ -185,6 +190,22 @@ public final class WithJedis {
         Claims.equal(r.get("text"), "x");
     }
 
+    private static void password(RedisProtocol protocol) throws Exception {
+        for (String given : List.of("", "x", Claims.PASSWORD)) {
+            DefaultJedisClientConfig.Builder how = DefaultJedisClientConfig.builder().protocol(protocol);
+            JedisClientConfig config = (given.isEmpty() ? how : how.password(given)).build();
+            Claims.Test test = () -> {
+                try (Jedis r = new Jedis(sockets(Claims.GUARDED), config)) {
+                    Claims.equal(r.set("k", "v"), "OK");
+                }
+            };
+            if (given.equals(Claims.PASSWORD))
+                test.run();
+            else
+                Claims.fails(JedisAccessControlException.class, given.isEmpty() ? "NOAUTH" : "WRONGPASS", test);
+        }
+    }
+
     private static void many() throws Exception {
         try (RedisClient r = pool()) {
             r.del("n");
@@ -224,6 +245,7 @@ public final class WithJedis {
                 Claims.claim(name + "binary and large values", () -> values(r));
                 Claims.claim(name + "publish and subscribe", () -> published(r));
                 Claims.claim(name + "errors are its exceptions", () -> refusals(r));
+                Claims.claim(name + "a password is asked for", () -> password(protocol));
             }
         }
         Claims.claim("a pool of fifty connections", WithJedis::many);

@@ -12,6 +12,7 @@ import io.lettuce.core.KeyScanCursor;
 import io.lettuce.core.KeyValue;
 import io.lettuce.core.RedisClient;
 import io.lettuce.core.RedisCommandExecutionException;
+import io.lettuce.core.RedisConnectionException;
 import io.lettuce.core.RedisFuture;
 import io.lettuce.core.RedisURI;
 import io.lettuce.core.ScanArgs;
@@ -123,6 +124,17 @@ public final class WithLettuce {
         }
     }
 
+    private static void password(RedisClient client) {
+        RedisURI.Builder where = RedisURI.Builder.socket(Claims.GUARDED);
+        for (String given : List.of("", "x"))
+            Claims.fails(RedisConnectionException.class, "", () -> client.connect(
+                    (given.isEmpty() ? where : where.withPassword(given.toCharArray())).build()).sync().ping());
+        try (StatefulRedisConnection<String, String> c =
+                client.connect(where.withPassword(Claims.PASSWORD.toCharArray()).build())) {
+            Claims.equal(c.sync().set("k", "v"), "OK");
+        }
+    }
+
     private static void comesBack(RedisCommands<String, String> r) throws Exception {
         r.set("k", "v");
         Claims.ask("restart");
@@ -142,6 +154,7 @@ public final class WithLettuce {
                 Claims.claim(name + "MULTI and WATCH", () -> transactions(c.sync(), other.sync()));
                 Claims.claim(name + "binary and large values", () -> values(client));
                 Claims.claim(name + "publish and subscribe", () -> published(client, c.sync()));
+                Claims.claim(name + "a password is asked for", () -> password(client));
                 Claims.claim(name + "it comes back when the daemon does", () -> comesBack(c.sync()));
             }
             client.shutdown(0, 1, TimeUnit.SECONDS);

@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const readline = require("node:readline");
 
-const path = process.env.SOCKET;
+const { SOCKET: path, GUARDED: guarded, PASSWORD: password } = process.env;
 const lines = readline.createInterface({ input: process.stdin });
 const waiting = [];
 
@@ -48,4 +48,4 @@ function run(main) {
   });
 }
 
-module.exports = { assert, path, claim, ask, once, until, run };
+module.exports = { assert, path, guarded, password, claim, ask, once, until, run };

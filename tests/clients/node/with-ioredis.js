@@ -3,7 +3,7 @@
 
 const Redis = require("ioredis");
 const { version } = require("ioredis/package.json");
-const { assert, path, claim, ask, once, until, run } = require("./claims");
+const { assert, path, guarded, password, claim, ask, once, until, run } = require("./claims");
 
 const names = Array.from({ length: 1000 }, (_, i) => `user:${i}`);
 
@@ -90,6 +90,20 @@ async function refusals(r) {
   assert.equal(await r.get("text"), "x");
 }
 
+async function passwords(protocol) {
+  for (const [more, words] of [[{}, /^NOAUTH/], [{ password: "x" }, /^WRONGPASS/]]) {
+    const r = new Redis({ path: guarded, protocol, ...more });
+    const errors = [];
+    r.on("error", (e) => errors.push(e.message));
+    await assert.rejects(r.get("k").catch((e) => { errors.push(e.message); throw e; }));
+    assert.ok(errors.some((e) => words.test(e)), String(errors));
+    r.disconnect();
+  }
+  const r = new Redis({ path: guarded, protocol, password });
+  assert.equal(await r.set("k", "v"), "OK");
+  r.disconnect();
+}
+
 async function tells(r) {
   assert.equal(await r.ping(), "PONG");
   assert.match(await r.info("server"), /redis_version:7\.0/);
@@ -150,6 +164,7 @@ run(async () => {
     await claim(name + "binary and large values", () => binary(r));
     await claim(name + "publish and subscribe", () => published(r));
     await claim(name + "errors are its exceptions", () => refusals(r));
+    await claim(name + "a password is asked for", () => passwords(protocol));
     await claim(name + "SET NX as a lock", () => locked(r));
     await claim(name + "QUIT ends well", async () => assert.equal(await r.quit(), "OK"));
   }

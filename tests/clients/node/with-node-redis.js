@@ -3,7 +3,7 @@
 
 const { createClient, createClientPool, RESP_TYPES, WatchError } = require("redis");
 const { version } = require("@redis/client/package.json");
-const { assert, path, claim, ask, once, until, run } = require("./claims");
+const { assert, path, guarded, password, claim, ask, once, until, run } = require("./claims");
 
 const names = Array.from({ length: 1000 }, (_, i) => `user:${i}`);
 
@@ -96,6 +96,21 @@ async function refusals(r) {
   assert.equal(await r.get("text"), "x");
 }
 
+async function passwords(RESP) {
+  const socket = { path: guarded, reconnectStrategy: false };
+  for (const [more, words] of [[{}, /NOAUTH/], [{ password: "x" }, /WRONGPASS/]])
+    await assert.rejects(async () => {
+      const r = createClient({ RESP, socket, ...more });
+      r.on("error", () => {});
+      await r.connect();
+      await r.get("k");
+    }, words);
+  const r = createClient({ RESP, socket, password });
+  await r.connect();
+  assert.equal(await r.set("k", "v"), "OK");
+  await r.close();
+}
+
 async function tells(r, protocol) {
   assert.equal(await r.ping(), "PONG");
   assert.match(await r.info("server"), /redis_version:7\.0/);
@@ -153,6 +168,7 @@ run(async () => {
     await claim(name + "binary and large values", () => binary(r));
     await claim(name + "publish and subscribe", () => published(r));
     await claim(name + "errors are its exceptions", () => refusals(r));
+    await claim(name + "a password is asked for", () => passwords(RESP));
     await claim(name + "close ends well", () => r.close());
   }
   await claim("a pool of connections", pooled);

@@ -85,6 +85,12 @@ claim 'errors are told' => sub {
     equal($r->get('text'), 'x');
 };
 
+claim 'a password is asked for' => sub {
+    fails('NOAUTH', sub { Redis->new(sock => $ENV{GUARDED})->get('k') });
+    fails('WRONGPASS', sub { Redis->new(sock => $ENV{GUARDED}, password => 'x')->get('k') });
+    equal(Redis->new(sock => $ENV{GUARDED}, password => $ENV{PASSWORD})->set(k => 'v'), 'OK');
+};
+
 claim 'it comes back when the daemon does' => sub {
     $r->set(k => 'v');
     ask('restart');

@@ -163,6 +163,24 @@ function refusals(Redis $r): void
     equal($r->get('text'), 'x');
 }
 
+function password(): void
+{
+    $r = new Redis();
+    $r->connect(getenv('GUARDED'));
+    foreach (['get' => ['k'], 'auth' => ['x']] as $call => $args) {
+        try {
+            $r->$call(...$args);
+            $words = 'nothing';
+        } catch (RedisException $e) {
+            $words = $e->getMessage();
+        }
+        $said[] = strtok($words, ' ');
+    }
+    equal($said, ['NOAUTH', 'WRONGPASS']);
+    equal($r->auth(getenv('PASSWORD')), true);
+    equal($r->set('k', 'v'), true);
+}
+
 function tells(Redis $r): void
 {
     equal($r->ping(), true);
@@ -232,6 +250,7 @@ claim('pipelines, MULTI and WATCH', fn() => pipelines($r));
 claim('binary and large values, prefix and serializer', fn() => values($r));
 claim('publish and subscribe', fn() => published());
 claim('errors are told', fn() => refusals($r));
+claim('a password is asked for', fn() => password());
 $r->close();
 claim('fifty connections at once', fn() => many());
 claim('it comes back when the daemon does', fn() => comesBack());

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 
-SOCKET = os.environ["SOCKET"]
+SOCKET, GUARDED, PASSWORD = (os.environ[x] for x in ("SOCKET", "GUARDED", "PASSWORD"))
 
 
 def claim(name, test):

@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from claims import SOCKET, ask, claim, equal, raises
+from claims import GUARDED, PASSWORD, SOCKET, ask, claim, equal, raises
 
 NEW = int(redis.__version__.split(".")[0]) >= 5  # knows RESP3
 PROTOCOLS = (2, 3) if NEW else (2,)
@@ -149,6 +149,18 @@ def refusals(r):
     equal(r.get("text"), b"x")  # the connection is as good as before
 
 
+def password(more):
+    for how in ({}, {"password": "x"}):
+        r = redis.Redis(unix_socket_path=GUARDED, retry=Retry(NoBackoff(), 0), **how, **more)
+        # The old one knows WRONGPASS as an error like others.
+        raises(redis.AuthenticationError if NEW else redis.RedisError, "", r.ping)
+        r.close()
+    for how in ({}, {"username": "default"}):
+        r = redis.Redis(unix_socket_path=GUARDED, password=PASSWORD, **how, **more)
+        equal((r.ping(), r.set("k", "v"), r.get("k")), (True, True, b"v"))
+        r.close()
+
+
 def tells(r, name):
     equal((r.ping(), r.set("counter", 7), r.object("encoding", "counter")), (True, True, b"int"))
     info = r.info()
@@ -218,6 +230,7 @@ def main():
         claim(name + "publish and subscribe", lambda r=r: published(r))
         claim(name + "a thread that listens", lambda r=r: listens_in_a_thread(r))
         claim(name + "errors are its exceptions", lambda r=r: refusals(r))
+        claim(name + "a password is asked for", lambda m=more: password(m))
         r.close()
     claim("fifty connections at once", fifty_at_once)
     claim("it comes back when the daemon does", comes_back)

@@ -93,6 +93,16 @@ claim "errors are its exceptions" do
   end
 end
 
+claim "a password is asked for" do
+  [[nil, "NOAUTH"], ["x", "WRONGPASS"]].each do |given, words|
+    Redis.new(path: ENV["GUARDED"], password: given).get("k")
+    raise "no error"
+  rescue Redis::BaseError => e
+    raise e unless e.message.start_with?(words)
+  end
+  equal Redis.new(path: ENV["GUARDED"], password: ENV["PASSWORD"]).set("k", "v"), "OK"
+end
+
 claim "fifty connections at once" do
   r.del("n")
   Array.new(50) { Thread.new { c = connect; 20.times { c.incr("n") } } }.each(&:join)
