@@ -355,16 +355,25 @@ config_option_get(const struct config *c, unsigned row, bool redis, char *out, s
 	value_text(option_field(row), c, redis, out, size);
 }
 
-/* Redis's clients send seconds as a plain number. */
-static bool
-is_plain_seconds(const struct field *f, struct slice value)
+/* Redis's clients send durations as plain numbers: of what? NULL: it is none. */
+static const char *
+plain_unit(const struct field *f, struct slice value)
 {
-	if (f->kind != VALUE_DURATION || f->redis == NULL || value.len == 0 || value.len > 18)
-		return false;
+	if (f->redis == NULL || value.len == 0 || value.len > 18)
+		return NULL;
 	for (size_t i = 0; i < value.len; i++)
 		if (!isdigit((unsigned char)value.ptr[i]))
-			return false;
-	return true;
+			return NULL;
+	switch (f->kind) {
+	case VALUE_DURATION:
+		return "s";
+	case VALUE_MILLIS:
+		return "ms";
+	case VALUE_MICROS:
+		return "us";
+	default:
+		return NULL;
+	}
 }
 
 int
@@ -373,12 +382,15 @@ config_option_set(struct config *c, unsigned row, struct slice value, struct con
 	const struct field *f = option_field(row);
 	const struct tree none = { 0 };
 	struct diag d = { .first = err };
-	char seconds[32];
+	const char *unit = plain_unit(f, value);
+	char text[32];
 	int rc;
 
-	if (is_plain_seconds(f, value)) {
-		snprintf(seconds, sizeof seconds, "%.*ss", (int)value.len, value.ptr);
-		value = slice_str(seconds);
+	if (unit != NULL) {
+		snprintf(text, sizeof text, "%.*s%s", (int)value.len, value.ptr, unit);
+		value = slice_str(text);
+	} else if (f->kind == VALUE_MICROS && slice_eq(value, SLICE("-1"))) {
+		value = SLICE("off");
 	}
 	rc = value_parse(f, value, c, err);
 	if (rc != 0)

@@ -75,6 +75,8 @@ struct config {
 #define CONFIG_FIELD_BYTES uint64_t
 #define CONFIG_FIELD_COUNT uint64_t
 #define CONFIG_FIELD_DURATION int64_t
+#define CONFIG_FIELD_MILLIS int64_t
+#define CONFIG_FIELD_MICROS int64_t /* -1: off */
 #define CONFIG_FIELD_LEVEL int    /* enum log_level */
 #define CONFIG_FIELD_ENUM int     /* of eviction: enum cache_policy */
 #define CONFIG_FIELD_PATH char *  /* NULL: unset */

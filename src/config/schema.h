@@ -12,6 +12,8 @@ enum field_kind {
 	VALUE_COUNT,    /* uint64_t */
 	VALUE_COUNT32,  /* uint32_t */
 	VALUE_DURATION, /* int64_t, milliseconds */
+	VALUE_MILLIS,   /* the same; Redis gives it in milliseconds, and not in seconds */
+	VALUE_MICROS,   /* int64_t, microseconds; -1: off */
 	VALUE_LEVEL,    /* int */
 	VALUE_ENUM,     /* int */
 	VALUE_MODE,     /* mode_t */

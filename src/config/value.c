@@ -64,6 +64,9 @@ static const struct kind {
 	[VALUE_COUNT] = { .noun = "whole number", .example = "1000", .metavar = "N" },
 	[VALUE_COUNT32] = { .noun = "whole number", .example = "1000", .metavar = "N" },
 	[VALUE_DURATION] = { .noun = "duration", .example = "300s", .metavar = "DURATION" },
+	[VALUE_MILLIS] = { .noun = "duration", .example = "100ms", .metavar = "DURATION" },
+	[VALUE_MICROS] = { .noun = "duration", .example = "10ms, 500us or off",
+	    .metavar = "DURATION" },
 	[VALUE_LEVEL] = { .metavar = "LEVEL" },
 	[VALUE_ENUM] = { .metavar = "NAME" },
 	[VALUE_MODE] = { .noun = "file mode", .example = "\"0660\"", .metavar = "MODE" },
@@ -162,13 +165,30 @@ no_memory(struct config_error *why)
 static bool
 kind_is_amount(enum field_kind k)
 {
-	return k <= VALUE_DURATION;
+	return k <= VALUE_MICROS;
 }
 
 static bool
 field_takes_auto(const struct field *f)
 {
 	return f->def != NULL && strcmp(f->def, "auto") == 0;
+}
+
+#define MICROS_OFF UINT64_MAX /* as the field has it */
+
+/* As other durations, or "500us". */
+static MUST_CHECK int
+micros_parse(struct slice s, uint64_t *out)
+{
+	int64_t ms;
+	int rc;
+
+	if (s.len > 2 && s.ptr[s.len - 2] == 'u' && s.ptr[s.len - 1] == 's')
+		return parse_u64(slice_of(s.ptr, s.len - 2), out);
+	rc = parse_duration_ms(s, &ms);
+	if (rc == 0 && __builtin_mul_overflow((uint64_t)ms, 1000, out))
+		rc = -ERANGE;
+	return rc;
 }
 
 static MUST_CHECK int
@@ -179,7 +199,9 @@ amount_parse(enum field_kind k, struct slice s, uint64_t *out)
 
 	if (k == VALUE_BYTES)
 		return parse_bytes(s, out);
-	if (k != VALUE_DURATION)
+	if (k == VALUE_MICROS)
+		return micros_parse(s, out);
+	if (k != VALUE_DURATION && k != VALUE_MILLIS)
 		return parse_u64(s, out);
 	rc = parse_duration_ms(s, &ms);
 	if (rc == 0)
@@ -217,6 +239,10 @@ parse_amount(const struct field *f, struct slice s, void *base, struct config_er
 		amount_store(f, base, CONFIG_AUTO);
 		return 0;
 	}
+	if (f->kind == VALUE_MICROS && slice_eq(s, SLICE("off"))) {
+		amount_store(f, base, MICROS_OFF);
+		return 0;
+	}
 	rc = amount_parse(f->kind, s, &v);
 	if (rc == -EINVAL)
 		return no_such_value(f, s, why);
@@ -234,12 +260,29 @@ parse_amount(const struct field *f, struct slice s, void *base, struct config_er
 }
 
 static void
+format_micros(uint64_t us, bool redis, struct text *t)
+{
+	char digits[FORMAT_MAX];
+
+	if (us == MICROS_OFF)
+		text_add(t, redis ? "-1" : "off");
+	else if (redis)
+		text_add(t, "%llu", (unsigned long long)us);
+	else if (us % 1000 != 0)
+		text_add(t, "%lluus", (unsigned long long)us);
+	else
+		text_add(t, "%.*s", (int)format_duration_ms(digits, (int64_t)(us / 1000)), digits);
+}
+
+static void
 format_amount(const struct field *f, uint64_t v, bool redis, struct text *t)
 {
 	char digits[FORMAT_MAX];
 
 	if (v == CONFIG_AUTO && field_takes_auto(f))
 		text_add(t, redis ? "0" : "auto");
+	else if (f->kind == VALUE_MICROS)
+		format_micros(v, redis, t);
 	else if (redis && f->kind == VALUE_DURATION)
 		text_add(t, "%llu", (unsigned long long)(v / 1000 + (v % 1000 != 0)));
 	else if (redis || f->kind == VALUE_COUNT || f->kind == VALUE_COUNT32)

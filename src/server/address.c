@@ -2,10 +2,15 @@
 
 #include "server/address.h"
 
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "server/server.h"
+#include "server/session.h"
 
 static const struct listener *
 first_of_kind(const struct server *s, enum listen_kind kind)
@@ -32,4 +37,29 @@ server_unix_path(const struct server *s)
 	const struct listener *l = first_of_kind(s, LISTEN_UNIX);
 
 	return l != NULL ? listener_opts(l)->path : "";
+}
+
+bool
+session_is_unix(const struct session *s)
+{
+	return strncmp(s->addr, "unix:", 5) == 0;
+}
+
+void
+session_addresses(const struct session *s, char *local, char *peer)
+{
+	char host[INET6_ADDRSTRLEN] = "?", port[8] = "0";
+	struct sockaddr_storage a = { 0 };
+	socklen_t len = sizeof a;
+
+	if (session_is_unix(s)) {
+		snprintf(local, ADDRESS_MAX, "%s:0", s->addr + 5);
+		snprintf(peer, ADDRESS_MAX, "%s:0", s->addr + 5);
+		return;
+	}
+	snprintf(local, ADDRESS_MAX, "%s", strchr(s->addr, ':') + 1);
+	if (getpeername(conn_fd(s->conn), (struct sockaddr *)&a, &len) == 0)
+		getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port, sizeof port,
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	snprintf(peer, ADDRESS_MAX, a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/help.h"
 #include "server/internal.h"
 #include "server/session.h"
 
@@ -25,6 +26,17 @@ void
 call_wrong_args(struct call *c)
 {
 	reply_error(c->reply, "ERR wrong number of arguments for '%s' command", c->cmd->name);
+}
+
+void
+call_wrong_subcommand_args(struct call *c)
+{
+	char container[CONTAINER_NAME_MAX];
+
+	container_name(container, c->cmd);
+	reply_error(c->reply,
+	    "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+	    (int)MIN(c->argv[1].len, 128), c->argv[1].ptr, container);
 }
 
 void

@@ -49,6 +49,9 @@ extern cmd_handler *const command_handlers[CMD_COUNT];
 
 /* The usual errors, in Redis's words. */
 void call_wrong_args(struct call *c);  /* ERR wrong number of arguments for 'x' command */
+/* The same, for subcommands that Redis counts the arguments of by itself: "ERR unknown
+ * subcommand or wrong number of arguments for 'x'. Try Y HELP." */
+void call_wrong_subcommand_args(struct call *c);
 void call_syntax_error(struct call *c);
 void call_not_integer(struct call *c); /* ERR value is not an integer or out of range */
 /* What cache_put() answered, where it is not 0: -E2BIG, -ENOMEM, -EDQUOT. */

@@ -4,16 +4,14 @@
 
 #include "server/call.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/mem.h"
 #include "base/parse.h"
+#include "server/address.h"
 #include "server/client_name.h"
 #include "server/help.h"
 #include "server/parked.h"
@@ -76,35 +74,6 @@ or_none(const char *s)
 	return s != NULL ? s : "";
 }
 
-#define ADDRESS_MAX 160 /* a socket's path has at most 107 bytes */
-
-static bool
-is_unix(const struct session *s)
-{
-	return strncmp(s->addr, "unix:", 5) == 0;
-}
-
-/* Clients of a Unix socket have no address: Redis shows the socket's twice,
- * with a port of 0. */
-static void
-print_addresses(const struct session *s, char *local, char *peer)
-{
-	char host[INET6_ADDRSTRLEN] = "?", port[8] = "0";
-	struct sockaddr_storage a = { 0 };
-	socklen_t len = sizeof a;
-
-	if (is_unix(s)) {
-		snprintf(local, ADDRESS_MAX, "%s:0", s->addr + 5);
-		snprintf(peer, ADDRESS_MAX, "%s:0", s->addr + 5);
-		return;
-	}
-	snprintf(local, ADDRESS_MAX, "%s", strchr(s->addr, ':') + 1);
-	if (getpeername(conn_fd(s->conn), (struct sockaddr *)&a, &len) == 0)
-		getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port, sizeof port,
-		    NI_NUMERICHOST | NI_NUMERICSERV);
-	snprintf(peer, ADDRESS_MAX, a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
-
 /* What it waits for, or what it did last; NULL: nothing yet. */
 static const struct command *
 current_command(const struct session *s)
@@ -135,7 +104,7 @@ flags_of(const struct session *s, char *out)
 		out[n++] = 'c';
 	if (transaction_queued(s) >= 0)
 		out[n++] = 'x';
-	if (is_unix(s))
+	if (session_is_unix(s))
 		out[n++] = 'U';
 	if (n == 0)
 		out[n++] = 'N';
@@ -153,7 +122,7 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 	char flags[8], local[ADDRESS_MAX], peer[ADDRESS_MAX];
 
 	flags_of(s, flags);
-	print_addresses(s, local, peer);
+	session_addresses(s, local, peer);
 	return buf_printf(to,
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
 	    " flags=%s db=0 sub=%u psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=0 argv-mem=0"

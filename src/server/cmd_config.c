@@ -58,7 +58,8 @@ static const struct fixed {
 	{ "cluster-enabled", "no", NULL, true },
 	{ "databases", "1", NULL, true },
 	{ "hz", "10", NULL, false }, /* cache_tick() comes at least so often */
-	{ "latency-monitor-threshold", "0", NULL, false },
+	{ "latency-tracking", "yes", NULL, false },
+	{ "latency-tracking-info-percentiles", "50 99 99.9", NULL, false },
 	{ "maxmemory-samples", "0", NULL, false }, /* the LRU is exact */
 	{ "notify-keyspace-events", "", NULL, false },
 	{ "port", NULL, print_tcp_port, false },
@@ -66,8 +67,6 @@ static const struct fixed {
 	{ "requirepass", NULL, print_password, false },
 	{ "save", "", NULL, false },
 	{ "slave-read-only", "yes", NULL, false },
-	{ "slowlog-log-slower-than", "-1", NULL, false },
-	{ "slowlog-max-len", "0", NULL, false },
 	{ "unixsocket", NULL, print_unix_path, true },
 };
 

@@ -28,6 +28,7 @@ static const struct section {
 	{ "modules", "Modules", ALWAYS, info_nothing },
 	{ "commandstats", "Commandstats", ON_REQUEST, info_commandstats },
 	{ "errorstats", "Errorstats", ALWAYS, info_errorstats },
+	{ "latencystats", "Latencystats", ON_REQUEST, info_latencystats },
 	{ "cluster", "Cluster", ALWAYS, info_cluster },
 	{ "keyspace", "Keyspace", ALWAYS, info_keyspace },
 	{ "namespaces", "Namespaces", ALWAYS, info_namespaces },

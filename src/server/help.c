@@ -6,14 +6,22 @@
 #include <stdio.h>
 
 void
-help_reply(struct call *c, const char *const *lines, size_t n)
+container_name(char out[CONTAINER_NAME_MAX], const struct command *cmd)
 {
-	char head[128], name[32];
+	const char *p = command_table[cmd->parent].name;
 	size_t len = 0;
 
-	for (const char *p = command_table[c->cmd->parent].name; *p && len < sizeof name - 1; p++)
-		name[len++] = (char)toupper((unsigned char)*p);
-	name[len] = '\0';
+	for (; *p != '\0' && len < CONTAINER_NAME_MAX - 1; p++)
+		out[len++] = (char)toupper((unsigned char)*p);
+	out[len] = '\0';
+}
+
+void
+help_reply(struct call *c, const char *const *lines, size_t n)
+{
+	char head[128], name[CONTAINER_NAME_MAX];
+
+	container_name(name, c->cmd);
 	snprintf(head, sizeof head, "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
 	    name);
 	reply_array(c->reply, n + 3);

@@ -30,6 +30,26 @@ info_commandstats(struct info *i)
 	}
 }
 
+/* Of the calls that were timed; timing.h says which. */
+void
+info_latencystats(struct info *i)
+{
+	const struct server *s = i->sl->server;
+
+	for (unsigned id = 0; id < CMD_COUNT; id++) {
+		struct histogram_sum h;
+
+		stats_sum_latency(s->stats, s->n_loops, id, &h);
+		if (h.count > 0)
+			info_printf(i,
+			    "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f\r\n",
+			    command_table[id].name, (double)histogram_quantile(&h, 0.5) / 1e3,
+			    (double)histogram_quantile(&h, 0.99) / 1e3,
+			    (double)histogram_quantile(&h, 0.999) / 1e3);
+		histogram_sum_fini(&h);
+	}
+}
+
 /* A name may be any prefix of a key: what could end a field or a line, and
  * what no terminal should see, is written as %XX. */
 static void

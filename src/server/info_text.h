@@ -34,6 +34,7 @@ void info_keyspace(struct info *i);
 /* A line for each command, kind of error, namespace, origin (info_tables.c). */
 void info_commandstats(struct info *i);
 void info_errorstats(struct info *i);
+void info_latencystats(struct info *i);
 void info_namespaces(struct info *i);
 void info_origins(struct info *i);
 /* Sections that have no lines here. */

@@ -46,6 +46,7 @@ adopt_run(struct loop *l, struct loop_task *t)
 	a->sl->limits = a->resp;
 	a->sl->stranger_limits = server_stranger_limits(&a->resp);
 	change_doors(a->sl, a->doors);
+	timing_configure(a->sl, routes_config(a->routes));
 	routes_unref(a->routes);
 	mem_free(a);
 }

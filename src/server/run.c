@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/door.h"
@@ -129,13 +130,25 @@ on_accept(void *arg, int fd)
 /* --- the clock's work ---------------------------------------------------------------- */
 
 static void
+cache_cycle(struct server_loop *sl)
+{
+	int64_t begun_us = clock_mono_us(), spent_us;
+
+	store_tick(sl->store, TICK_BUSY_US);
+	spent_us = clock_mono_us() - begun_us;
+	if (spent_us >= sl->timing.event_us)
+		latency_add(&sl->server->latency, LATENCY_CACHE_CYCLE, spent_us / 1000,
+		    clock_wall_ms() / 1000);
+}
+
+static void
 on_tick(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, tick);
 	struct server_loop *sl = &s->loops[0];
 
 	store_loop_set_now(sl->store, loop_now_ms(sl->loop));
-	store_tick(sl->store, TICK_BUSY_US);
+	cache_cycle(sl);
 	pthread_mutex_lock(&s->config_lock);
 	memory_watch_look(&s->memory, store_cache(s->store));
 	pthread_mutex_unlock(&s->config_lock);
@@ -159,11 +172,27 @@ close_idle(struct loop *l, struct loop_task *t)
 }
 
 static void
+look_for_stalls(struct loop *l, struct loop_task *t)
+{
+	struct server_loop *sl = container_of(t, struct server_loop, look);
+	int64_t lag_us = loop_take_max_lag_us(l);
+
+	if (lag_us >= sl->timing.event_us)
+		latency_add(&sl->server->latency, LATENCY_LOOP_STALL, lag_us / 1000,
+		    clock_wall_ms() / 1000);
+	atomic_store(&sl->looking, false);
+}
+
+static void
 on_second(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, second);
 
 	info_sample(s);
+	if (server_config(&s->loops[0])->latency_threshold != 0)
+		for (unsigned i = 0; i < s->n_loops; i++)
+			if (!atomic_exchange(&s->loops[i].looking, true))
+				loop_post(s->loops[i].loop, &s->loops[i].look);
 	if (server_config(&s->loops[0])->idle_timeout != 0)
 		for (unsigned i = 0; i < s->n_loops; i++)
 			if (!atomic_exchange(&s->loops[i].sweeping, true))
@@ -345,6 +374,7 @@ start_clock_and_signals(struct server *s)
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		s->loops[i].drain.run = drain_loop;
 		s->loops[i].sweep.run = close_idle;
+		s->loops[i].look.run = look_for_stalls;
 	}
 	s->stop.run = on_stop;
 	timer_init(&s->tick, l, on_tick);

@@ -176,6 +176,8 @@ server_loop_init(struct server *s, unsigned i)
 	    (rc = store_loop_new(s->store, sl->loop, &sl->stats, &sl->store)) != 0)
 		return rc;
 	s->stats[i] = &sl->stats;
+	timing_init(&sl->timing, clock_mono_us());
+	timing_configure(sl, cfg);
 	loop_set_idle(sl->loop, tick_when_idle, sl);
 	return 0;
 }
@@ -321,6 +323,8 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	}
 	pthread_mutex_init(&s->config_lock, NULL);
+	slowlog_init(&s->slowlog);
+	latency_init(&s->latency);
 	memory_watch_init(&s->memory);
 	server_block_signals();
 	s->started_ms = clock_mono_ms();
@@ -369,6 +373,8 @@ server_free(struct server *s)
 		stats_names_free(s->names);
 	mem_free(s->config_path);
 	memory_watch_fini(&s->memory);
+	slowlog_fini(&s->slowlog);
+	latency_fini(&s->latency);
 	pthread_mutex_destroy(&s->config_lock);
 	mem_free(s);
 }

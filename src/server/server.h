@@ -13,8 +13,11 @@
 #include "proto/command.h"
 #include "proto/resp.h"
 #include "server/info.h"
+#include "server/latency.h"
 #include "server/memory.h"
 #include "server/pubsub.h"
+#include "server/slowlog.h"
+#include "server/timing.h"
 #include "stats/stats.h"
 #include "store/store.h"
 
@@ -47,11 +50,13 @@ struct server_loop {
 	pthread_t thread;
 	struct get_wait *spare_wait; /* see cmd_read.c */
 	size_t queued_bytes;   /* of all its transactions */
-	unsigned untimed;      /* fast commands since the last that was timed */
+	struct timing timing;
 	bool draining, drained;
 	struct loop_task drain;
 	struct loop_task sweep; /* closes what is idle for too long */
 	atomic_bool sweeping;
+	struct loop_task look; /* whether a turn of the loop took long */
+	atomic_bool looking;
 	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
 	struct counter parked;  /* replies owed now */
@@ -63,6 +68,8 @@ struct server {
 	struct stats_loop **stats; /* [n_loops], for stats_sum_*() */
 	struct store *store;
 	struct pubsub *pubsub;
+	struct slowlog slowlog;
+	struct latency latency;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;

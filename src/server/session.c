@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/door.h"
+#include "server/help.h"
 #include "server/parked.h"
 #include "server/server.h"
 #include "server/transaction.h"
@@ -24,9 +25,6 @@
 #define PARKED_MAX 1024
 /* Output below is never too much, so that nobody need look. */
 #define OUT_LOOK_BYTES 4096
-/* One in so many of the short commands is timed, and counts for all of them:
- * reading the clock twice would cost as much as a GET. */
-#define TIMED_SHARE 64
 
 /* --- one request ------------------------------------------------------------- */
 
@@ -51,12 +49,9 @@ reply_unknown(struct call *c)
 static void
 reply_unknown_subcommand(struct call *c)
 {
-	char container[32];
-	size_t n = MIN(strlen(c->cmd->name), sizeof container - 1);
+	char container[CONTAINER_NAME_MAX];
 
-	for (size_t i = 0; i < n; i++)
-		container[i] = (char)(c->cmd->name[i] & ~0x20);
-	container[n] = '\0';
+	container_name(container, c->cmd);
 	reply_error(c->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
 	    (int)MIN(c->argv[1].len, 128), c->argv[1].ptr, container);
 }
@@ -70,39 +65,28 @@ count_error(struct server_loop *sl, const struct command *cmd, const struct repl
 		counter_inc(&sl->stats.commands[cmd->id].failed);
 }
 
-/* What Redis calls fast, and whatever is about one key: SET above all. */
-static inline bool
-is_short(const struct command *cmd)
-{
-	return (cmd->flags & CMD_FAST) || cmd->last_key == 1;
-}
-
+/* Commands that EXEC ran within count as part of it. */
 static NOINLINE void
-run_timed(struct call *c, const struct command *cmd, struct stats_command *st)
+run_timed(struct call *c, const struct command *cmd)
 {
-	int64_t begun_us = clock_mono_us(), spent_us;
+	int64_t timed_us = c->sl->timing.timed_us, begun_ns = clock_mono_ns();
 
 	command_handlers[cmd->id](c);
-	spent_us = clock_mono_us() - begun_us;
-	if (is_short(cmd)) {
-		spent_us *= TIMED_SHARE;
-		c->sl->untimed = 0;
-	}
-	counter_add(&st->usec, spent_us);
+	c->sl->timing.timed_us = timed_us;
+	timing_add(c, cmd, clock_mono_ns() - begun_ns);
 }
 
 static inline void
 run_found(struct session *s, struct call *c, const struct command *cmd)
 {
 	struct server_loop *sl = s->sl;
-	struct stats_command *st = &sl->stats.commands[cmd->id];
 
 	s->last_cmd = cmd;
-	counter_inc(&st->calls);
-	if (likely(is_short(cmd) && ++sl->untimed < TIMED_SHARE))
+	counter_inc(&sl->stats.commands[cmd->id].calls);
+	if (likely(timing_passes(&sl->timing, cmd)))
 		command_handlers[cmd->id](c);
 	else
-		run_timed(c, cmd, st);
+		run_timed(c, cmd);
 	if (unlikely(c->reply->failed))
 		count_error(sl, cmd, c->reply);
 }
@@ -110,7 +94,13 @@ run_found(struct session *s, struct call *c, const struct command *cmd)
 void
 session_run(struct call *c)
 {
+	int64_t timed_us = c->sl->timing.timed_us;
+	uint64_t begun = clock_ticks();
+
 	run_found(c->session, c, c->cmd);
+	if (timing_is_suspect(&c->sl->timing, begun))
+		timing_suspect_call(c, clock_ticks() - begun,
+		    c->sl->timing.timed_us - timed_us);
 }
 
 static void
@@ -236,9 +226,10 @@ call_init(struct call *c, struct session *s, struct reply *reply)
 static size_t
 serve_batch(struct session *s, const struct batch *b)
 {
+	int64_t timed_us = s->sl->timing.timed_us;
+	uint64_t hashes[BATCH_MAX], begun = clock_ticks();
 	struct reply reply;
 	struct call c;
-	uint64_t hashes[BATCH_MAX];
 	unsigned i;
 
 	reply.out = session_out(s);
@@ -256,6 +247,9 @@ serve_batch(struct session *s, const struct batch *b)
 	}
 	s->cut = i < b->n || s->closing;
 	s->pipelines = b->n > 1;
+	if (timing_is_suspect(&s->sl->timing, begun))
+		timing_suspect(&c, b->req, i, clock_ticks() - begun,
+		    s->sl->timing.timed_us - timed_us);
 	counter_add(&s->sl->stats.commands_processed, i);
 	return i == 0 ? 0 : b->req[i - 1].wire_len;
 }

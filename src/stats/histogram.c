@@ -152,6 +152,17 @@ bucketed(const struct histogram_sum *s)
 	return n;
 }
 
+uint64_t
+histogram_at_most(const struct histogram_sum *s, int64_t value)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; s->buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
+		if (bucket_value(i) <= value)
+			n += s->buckets[i];
+	return n;
+}
+
 int64_t
 histogram_quantile(const struct histogram_sum *s, double q)
 {

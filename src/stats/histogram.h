@@ -43,6 +43,8 @@ void histogram_sum_add(struct histogram_sum *s, const struct histogram *h);
 void histogram_sum_fini(struct histogram_sum *s);
 /* The value that a share q (0 to 1) of all values does not exceed; 0: none. */
 int64_t histogram_quantile(const struct histogram_sum *s, double q);
+/* How many values, of those that there was memory for, are at most this one. */
+uint64_t histogram_at_most(const struct histogram_sum *s, int64_t value);
 int64_t histogram_max(const struct histogram_sum *s);
 double histogram_mean(const struct histogram_sum *s);
 

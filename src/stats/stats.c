@@ -33,6 +33,8 @@ stats_loop_fini(struct stats_loop *s)
 {
 	for (unsigned i = 0; s->origins != NULL && i < STATS_ORIGINS; i++)
 		histogram_fini(&s->origins[i].latency_us);
+	for (unsigned i = 0; s->commands != NULL && i < STATS_COMMANDS; i++)
+		histogram_fini(&s->commands[i].latency_ns);
 	if (s->base != NULL)
 		lock_fini(&s->base->lock);
 	mem_free(s->ns);
@@ -158,6 +160,15 @@ stats_sum_command(struct stats_loop *const *loops, unsigned n, unsigned id,
 	}
 }
 
+void
+stats_sum_latency(struct stats_loop *const *loops, unsigned n, unsigned id,
+    struct histogram_sum *out)
+{
+	histogram_sum_init(out);
+	for (unsigned i = 0; i < n; i++)
+		histogram_sum_add(out, &loops[i]->commands[id].latency_ns);
+}
+
 static void
 reset_locked(struct stats_base *base, struct stats_loop *s)
 {
@@ -173,8 +184,10 @@ reset_locked(struct stats_base *base, struct stats_loop *s)
 		histogram_reset(&s->origins[i].latency_us);
 	}
 	memset(base->commands, 0, sizeof base->commands);
-	for (unsigned i = 0; i < STATS_COMMANDS; i++)
+	for (unsigned i = 0; i < STATS_COMMANDS; i++) {
 		add_command(&base->commands[i], &s->commands[i]);
+		histogram_reset(&s->commands[i].latency_ns);
+	}
 	for (unsigned i = 0; i < STATS_ERRORS; i++)
 		base->errors[i] = counter_get(&s->errors[i].n);
 }

@@ -32,6 +32,7 @@ struct stats_origin {
 
 struct stats_command {
 	struct counter calls, usec, rejected, failed;
+	struct histogram latency_ns; /* of calls that were timed: not of all */
 };
 
 /* Error replies of one kind: those that begin with one word. */
@@ -113,6 +114,9 @@ void stats_sum_origin(struct stats_loop *const *loops, unsigned n, unsigned id,
     struct stats_sum_origin *out);
 void stats_sum_command(struct stats_loop *const *loops, unsigned n, unsigned id,
     struct stats_sum_command *out);
+/* The caller owes histogram_sum_fini(). */
+void stats_sum_latency(struct stats_loop *const *loops, unsigned n, unsigned id,
+    struct histogram_sum *out);
 /* Kinds of errors that there were, by name; how many. */
 unsigned stats_sum_errors(struct stats_loop *const *loops, unsigned n,
     struct stats_sum_error out[STATS_ERRORS]);

@@ -223,6 +223,25 @@ def gen_config(s):
     return out[:-1] if s.r.random() < 0.1 else out
 
 
+def gen_slowlog(s):
+    """Nothing is slow: the log is empty, and so are the events."""
+    return list(s.r.choice([
+        [b"SLOWLOG", b"GET"] + [s.number() for _ in range(s.r.choice([0, 1, 1, 2]))],
+        [b"SLOWLOG", b"GET", s.r.choice([b"-1", b"-2", b"0", b"1.5", b""])],
+        [b"SLOWLOG", b"LEN"], [b"SLOWLOG", b"RESET"], [b"SLOWLOG", b"HELP"], [b"SLOWLOG"],
+        [b"SLOWLOG", b"LEN", b"x"], [b"SLOWLOG", b"RESET", b"x"], [b"slowlog", b"nosuch"],
+        [b"LATENCY", b"LATEST"], [b"LATENCY", b"HISTORY", s.r.choice([b"command", b"nosuch", b""])],
+        [b"LATENCY", b"RESET"] + [s.r.choice([b"command", b"fast-command", b"x"])
+                                  for _ in range(s.r.choice([0, 1, 3]))],
+        [b"LATENCY", b"GRAPH", s.r.choice([b"command", b"nosuch", b"a b", b"a\r\nb"])],
+        [b"LATENCY", b"DOCTOR"], [b"LATENCY", b"HISTOGRAM", b"nosuch"], [b"LATENCY", b"HELP"],
+        [b"LATENCY"], [b"LATENCY", b"GRAPH"], [b"LATENCY", b"HISTORY", b"a", b"b"],
+        [b"LATENCY", s.r.choice([b"nosuch", b""])],
+        [b"CONFIG", b"GET", s.r.choice([b"slowlog-*", b"latency-*", b"latency-tracking"])],
+        [b"CONFIG", b"SET", b"slowlog-max-len", s.r.choice([b"0", b"128", b"500"])],
+        [b"CONFIG", b"SET", b"slowlog-log-slower-than", s.r.choice([b"-1", b"10000000", b"20000000"])]]))
+
+
 def gen_unknown(s):
     name = s.r.choice([b"nosuch", b"", b"set ", b"cli|ent", b"client|id", b"GE\x01T", b"x" * 300,
                        b"get\r\n", b"\xffoo"])
@@ -417,6 +436,7 @@ FAMILIES = {
     "connection": CONNECTION,
     "transaction": TRANSACTIONS,
     "error": ERRORS,
+    "slowlog": [gen_slowlog],
     "mixed": STRINGS + PARTS + BITS + TWO_KEYS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
     "pubsub": [gen_pubsub],
 }

@@ -1,0 +1,199 @@
+#include "config.h"
+
+#include "server/timing.h"
+
+#include "server/server.h"
+#include "server/session.h"
+
+#define WARM 256              /* the first short commands of a loop */
+#define BATCH_LEAST_US 1000   /* below, a batch is slow without a slow command */
+#define EACH_MS 1000
+/* Until it was compared with the clock for long enough, a tick may be as long as
+ * this: the slowest counter there is has ten in a microsecond. */
+#define TICKS_LEAST 10
+#define COMPARED_US 1000
+
+void
+timing_init(struct timing *t, int64_t now_us)
+{
+	*t = (struct timing){
+		.slow_us = INT64_MAX,
+		.event_us = INT64_MAX,
+		.suspect_ticks = UINT64_MAX,
+		.share = 1,
+		.warm = WARM,
+		.ticks0 = clock_ticks(),
+		.us0 = now_us,
+	};
+}
+
+static int64_t
+least_us(const struct timing *t)
+{
+	return MIN(t->slow_us, t->event_us);
+}
+
+/* --- the counter ---------------------------------------------------------------- */
+
+static double
+ticks_per_us(const struct timing *t, int64_t now_us)
+{
+	int64_t us = now_us - t->us0;
+	uint64_t ticks = clock_ticks() - t->ticks0;
+
+	if (us < COMPARED_US || ticks < TICKS_LEAST)
+		return TICKS_LEAST;
+	return (double)ticks / (double)us;
+}
+
+/* A little early: what counts is the clock. */
+static void
+set_suspect(struct timing *t, int64_t now_us)
+{
+	double ticks = (double)least_us(t) * ticks_per_us(t, now_us) * 0.95;
+
+	if (least_us(t) < BATCH_LEAST_US || ticks >= 1e18)
+		t->suspect_ticks = UINT64_MAX;
+	else
+		t->suspect_ticks = (uint64_t)ticks;
+}
+
+static void
+set_share(struct timing *t, int64_t now_ms)
+{
+	bool each = t->warm > 0 || least_us(t) < BATCH_LEAST_US || now_ms < t->each_until_ms;
+
+	t->share = each ? 1 : TIMED_SHARE;
+}
+
+void
+timing_configure(struct server_loop *sl, const struct config *cfg)
+{
+	struct timing *t = &sl->timing;
+	bool had_events = t->event_us != INT64_MAX;
+
+	t->slow_us = cfg->slowlog_slower_than >= 0 ? cfg->slowlog_slower_than : INT64_MAX;
+	t->event_us = cfg->latency_threshold > 0 ? cfg->latency_threshold * 1000 : INT64_MAX;
+	/* Of stalls before that nobody wants to know. */
+	if (!had_events)
+		loop_take_max_lag_us(sl->loop);
+	set_suspect(t, clock_mono_us());
+	set_share(t, loop_now_ms(sl->loop));
+}
+
+/* --- one command ----------------------------------------------------------------- */
+
+static void
+keep(struct call *c, const struct command *cmd, const struct slice *argv, uint32_t argc,
+    int64_t spent_us, unsigned of)
+{
+	struct server *s = c->sl->server;
+	const struct timing *t = &c->sl->timing;
+
+	if (spent_us >= t->event_us)
+		latency_add(&s->latency,
+		    cmd->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND,
+		    spent_us / 1000, clock_wall_ms() / 1000);
+	if (spent_us >= t->slow_us && !(cmd->flags & CMD_SKIP_SLOWLOG))
+		slowlog_add(&s->slowlog, c->session, argv, argc, spent_us, of,
+		    server_config(c->sl)->slowlog_max_len);
+}
+
+void
+timing_add(struct call *c, const struct command *cmd, int64_t spent_ns)
+{
+	struct timing *t = &c->sl->timing;
+	struct stats_command *st = &c->sl->stats.commands[cmd->id];
+	int64_t spent_us = spent_ns / 1000, weight = 1;
+
+	if (timing_is_short(cmd)) {
+		weight = t->share;
+		t->untimed = 0;
+		t->warm -= t->warm > 0;
+		set_share(t, c->now_ms);
+	}
+	t->timed_us += spent_us;
+	counter_add(&st->usec, (spent_ns * weight + 500) / 1000);
+	histogram_add(&st->latency_ns, spent_ns);
+	if (unlikely(spent_us >= least_us(t)))
+		keep(c, cmd, c->argv, c->argc, spent_us, 1);
+}
+
+/* --- batches ----------------------------------------------------------------------- */
+
+static const struct command *
+untimed_command(const struct request *req)
+{
+	const struct command *cmd;
+
+	if (command_find(req->argv, req->argc, &cmd) != COMMAND_FOUND || !timing_is_short(cmd))
+		return NULL;
+	return cmd;
+}
+
+static size_t
+request_bytes(const struct request *req)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < req->argc; i++)
+		n += req->argv[i].len;
+	return n;
+}
+
+/* The longest of the short ones, and how many there are. */
+static const struct request *
+likely_culprit(const struct request *req, unsigned n, unsigned *n_short)
+{
+	const struct request *found = NULL;
+
+	*n_short = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (untimed_command(&req[i]) == NULL)
+			continue;
+		++*n_short;
+		if (found == NULL || request_bytes(&req[i]) > request_bytes(found))
+			found = &req[i];
+	}
+	return found;
+}
+
+/* By the clock, as far as it can be told. */
+static int64_t
+short_ones_us(struct call *c, uint64_t ticks, int64_t timed_us)
+{
+	struct timing *t = &c->sl->timing;
+	int64_t now_us = clock_mono_us();
+	int64_t spent_us = (int64_t)MIN((double)ticks / ticks_per_us(t, now_us), 1e15);
+
+	set_suspect(t, now_us);
+	return MIN(spent_us, now_us - loop_now_us(c->sl->loop)) - timed_us;
+}
+
+void
+timing_suspect(struct call *c, const struct request *req, unsigned n, uint64_t ticks,
+    int64_t timed_us)
+{
+	struct timing *t = &c->sl->timing;
+	int64_t spent_us = short_ones_us(c, ticks, timed_us);
+	const struct request *culprit;
+	unsigned n_short;
+
+	culprit = spent_us >= least_us(t) ? likely_culprit(req, n, &n_short) : NULL;
+	if (culprit == NULL)
+		return;
+	keep(c, untimed_command(culprit), culprit->argv, culprit->argc, spent_us, n_short);
+	if (n_short > 1) {
+		t->each_until_ms = c->now_ms + EACH_MS;
+		set_share(t, c->now_ms);
+	}
+}
+
+void
+timing_suspect_call(struct call *c, uint64_t ticks, int64_t timed_us)
+{
+	int64_t spent_us = short_ones_us(c, ticks, timed_us);
+
+	if (spent_us >= least_us(&c->sl->timing) && timing_is_short(c->cmd))
+		keep(c, c->cmd, c->argv, c->argc, spent_us, 1);
+}

@@ -1,0 +1,91 @@
+/* timing.h - how long commands take, without a look at the clock for each.
+ *
+ * Reading the clock twice would cost as much as a GET. So:
+ *
+ *  - a command that may be long by what it does is timed by itself, always;
+ *  - of short ones (see is_short()) one in TIMED_SHARE is timed and counts for
+ *    all of them in statistics. The first ones of a loop are all timed;
+ *  - that no short one was slow is told by the batch of requests that one read
+ *    brought: the processor's counter is read before and behind it, a handful
+ *    of instructions each. A batch that took longer than what is looked for is
+ *    a suspect: its time by the clock, less that of its commands that were
+ *    timed, is what its short ones took. Clients that do not pipeline have
+ *    batches of one, and then it is known which one it was. Else the longest
+ *    request of the batch is named, with a last argument that says of how many
+ *    it is one; and for a second each command of that loop is timed, so that
+ *    what goes on is known exactly;
+ *  - where less than a millisecond is looked for, which many short commands
+ *    together may take, each command is timed: who asks for that pays for it.
+ *
+ * The counter's unit is not known beforehand. It is compared with the clock since
+ * the start whenever there is a suspect, and nothing is believed that the time of the
+ * loop's turn speaks against: a counter that jumps costs a look, no wrong
+ * entry. One for each loop. */
+#ifndef PANNIER_SERVER_TIMING_H
+#define PANNIER_SERVER_TIMING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "proto/command.h"
+
+#define TIMED_SHARE 64
+
+struct call;
+struct config;
+struct request;
+struct server_loop;
+
+struct timing {
+	int64_t slow_us;        /* of SLOWLOG; INT64_MAX: nothing is slow */
+	int64_t event_us;       /* of LATENCY; likewise */
+	uint64_t suspect_ticks; /* a batch that takes longer is looked at */
+	unsigned share;         /* one in so many short commands is timed */
+	unsigned untimed;       /* short ones since the last that was timed */
+	unsigned warm;          /* that are still to be timed each */
+	int64_t each_until_ms;  /* so long each is */
+	int64_t timed_us;       /* of all commands that were timed, ever */
+	uint64_t ticks0;        /* at the start, */
+	int64_t us0;            /* and the clock then */
+};
+
+void timing_init(struct timing *t, int64_t now_us);
+/* What the configuration says from now on. */
+void timing_configure(struct server_loop *sl, const struct config *cfg);
+
+/* What Redis calls fast, and SET in its forms: nothing that works on all of a
+ * value that is there. */
+static inline bool
+timing_is_short(const struct command *cmd)
+{
+	return (cmd->flags & CMD_FAST) || cmd->id == CMD_ID_set || cmd->id == CMD_ID_setex ||
+	    cmd->id == CMD_ID_psetex;
+}
+
+/* Whether this one runs without being timed. */
+static inline bool
+timing_passes(struct timing *t, const struct command *cmd)
+{
+	return timing_is_short(cmd) && ++t->untimed < t->share;
+}
+
+/* The call was timed: counts it, and keeps it where it was slow. */
+void timing_add(struct call *c, const struct command *cmd, int64_t spent_ns);
+
+/* Requests that were served took so many ticks; of the time, timed_us went to commands
+ * that were timed. c is for session and loop. */
+void timing_suspect(struct call *c, const struct request *req, unsigned n, uint64_t ticks,
+    int64_t timed_us);
+
+/* The same of one call. */
+void timing_suspect_call(struct call *c, uint64_t ticks, int64_t timed_us);
+
+static inline bool
+timing_is_suspect(const struct timing *t, uint64_t begun_ticks)
+{
+	return unlikely(clock_ticks() - begun_ticks > t->suspect_ticks);
+}
+
+#endif
