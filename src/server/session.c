@@ -258,6 +258,8 @@ serve_batch(struct session *s, const struct batch *b)
 static size_t
 serve_single(struct session *s, const struct request *req, uint64_t hash)
 {
+	int64_t timed_us = s->sl->timing.timed_us;
+	uint64_t begun = clock_ticks();
 	struct reply reply;
 	struct call c;
 
@@ -267,6 +269,9 @@ serve_single(struct session *s, const struct request *req, uint64_t hash)
 		s->stalled = true;
 		return 0;
 	}
+	if (timing_is_suspect(&s->sl->timing, begun))
+		timing_suspect(&c, req, 1, clock_ticks() - begun,
+		    s->sl->timing.timed_us - timed_us);
 	counter_inc(&s->sl->stats.commands_processed);
 	return req->wire_len;
 }

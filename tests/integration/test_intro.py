@@ -42,6 +42,20 @@ class Slowlog(harness.Case):
         self.assertIn(b"command", [e[0] for e in other("LATENCY", "LATEST")])
         self.assertIn(b"1. command", other("LATENCY", "DOCTOR"))
 
+    def test_a_short_command_is_found_without_being_timed(self):
+        """An APPEND that copies 20 MiB, after so many short ones that few are timed."""
+        d = self.daemon("threads: 1\nmemory: 512MiB\nmax_value: 64MiB\nslowlog_slower_than: 1ms\n")
+        c = d.client()
+        c("SETRANGE", "big", 20 << 20, "x")
+        c.pipeline(*[["PING"]] * 400)
+        c("SLOWLOG", "RESET")
+        for before, behind in (([], []), ([["GET", "k"]] * 9, [["GET", "k"]] * 11)):
+            for _ in range(4):
+                c.pipeline(*before, ["APPEND", "big", "y"], *behind)
+            kept = [e[3] for e in slow(c)]
+            self.assertEqual(len([k for k in kept if k[:3] == [b"APPEND", b"big", b"y"]]), 4, kept)
+            c("SLOWLOG", "RESET")
+
     def test_events_of_a_loop_come_within_a_second_or_two(self):
         d = self.daemon("threads: 1\nmax_value: 32MiB\nlatency_threshold: 3ms\n")
         c = d.client()
