@@ -4,13 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define BUFFERS_MIN (1u << 20)
 #define BUFFERS_SHARE 64 /* of the limit */
-#define MARGIN_MIN (768u << 10)
+#define MARGIN_MIN (512u << 10)
 #define MARGIN_SHARE 256
+/* Of the code that starting leaves behind, serving uses about this much again. */
+#define CODE_BYTES (1536u << 10)
+#define DROP_EVERY_MS 10000
 /* The arena follows the rest in steps of this, not each page of it. */
 #define STEP_BYTES (256u << 10)
 
@@ -66,6 +71,45 @@ memory_resident(void)
 	return resident;
 }
 
+/* --- code --------------------------------------------------------------------- */
+
+/* What is never written holds nothing that the file has not, but a debugger's
+ * breakpoints. Relocated pages lie in segments that were writable when they were
+ * loaded. */
+static int
+drop_segments(struct dl_phdr_info *object, size_t size UNUSED, void *arg UNUSED)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &object->dlpi_phdr[i];
+		uintptr_t from = (object->dlpi_addr + h->p_vaddr) & ~(page - 1);
+		uintptr_t to = object->dlpi_addr + h->p_vaddr + h->p_memsz;
+
+		if (h->p_type == PT_LOAD && !(h->p_flags & PF_W))
+			madvise((void *)from, to - from, MADV_DONTNEED); /* a wish */
+	}
+	return 0;
+}
+
+static void
+drop_code(void)
+{
+	dl_iterate_phdr(drop_segments, NULL);
+}
+
+uint64_t
+memory_base(void)
+{
+	uint64_t before = memory_resident(), after;
+
+	drop_code();
+	after = memory_resident();
+	return after + MIN(before > after ? before - after : 0, CODE_BYTES);
+}
+
+/* --- the watch ---------------------------------------------------------------- */
+
 void
 memory_watch_init(struct memory_watch *w)
 {
@@ -79,18 +123,32 @@ memory_watch_fini(struct memory_watch *w)
 		close(w->statm_fd);
 }
 
-void
-memory_watch_look(struct memory_watch *w, struct cache *c)
+/* What is resident beside the arena. */
+static uint64_t
+read_rest(const struct memory_watch *w, const struct cache *c)
 {
-	const struct memory_plan *p = &w->plan;
-	uint64_t resident = read_resident(w->statm_fd), rest, wanted;
+	uint64_t resident = read_resident(w->statm_fd);
 	struct cache_stats st;
 
 	cache_stats(c, &st);
-	if (resident <= st.used_bytes)
-		return;
+	return resident > st.used_bytes ? resident - st.used_bytes : 0;
+}
+
+void
+memory_watch_look(struct memory_watch *w, struct cache *c, int64_t now_ms)
+{
+	const struct memory_plan *p = &w->plan;
 	/* Half the margin is for what comes before the next look. */
-	rest = resident - st.used_bytes + p->margin_bytes / 2;
+	uint64_t half = p->margin_bytes / 2, rest = read_rest(w, c), wanted;
+
+	if (rest > p->base_bytes + half && now_ms >= w->next_drop_ms) {
+		w->next_drop_ms = now_ms + DROP_EVERY_MS;
+		drop_code();
+		rest = read_rest(w, c);
+	}
+	if (rest == 0)
+		return;
+	rest += half;
 	wanted = p->arena_bytes;
 	if (rest > p->limit_bytes - p->arena_bytes)
 		wanted = rest < p->limit_bytes ? p->limit_bytes - rest : 0;

@@ -14,7 +14,7 @@
 
 struct memory_plan {
 	uint64_t limit_bytes;
-	uint64_t base_bytes;    /* resident before the arena */
+	uint64_t base_bytes;    /* see memory_base() */
 	uint64_t buffers_bytes; /* of all clients together */
 	uint64_t margin_bytes;
 	uint64_t arena_bytes;
@@ -29,8 +29,15 @@ int memory_plan(uint64_t limit_bytes, uint64_t base_bytes, uint64_t buffers_byte
 /* What the kernel counts as resident now (/proc/self/statm); 0: unknown. */
 uint64_t memory_resident(void);
 
+/* What the process itself needs, told at the end of starting. Most of what is resident then is
+ * code and constants, of libraries too, that only starting used: their pages are
+ * dropped, the kernel brings them back from the files when they are used again,
+ * and what serving uses of them is known well enough. */
+uint64_t memory_base(void);
+
 struct memory_watch {
 	struct memory_plan plan;
+	int64_t next_drop_ms; /* code again, not before that */
 	uint64_t arena_bytes; /* as set now */
 	int statm_fd;         /* kept open; -1: it can't be */
 };
@@ -38,7 +45,8 @@ struct memory_watch {
 void memory_watch_init(struct memory_watch *w);
 void memory_watch_fini(struct memory_watch *w);
 
-/* Every 100 ms or so, on one loop. */
-void memory_watch_look(struct memory_watch *w, struct cache *c);
+/* Every 100 ms or so, on one loop. Before it takes from the arena it drops code
+ * that was used since but need not be now, at most every 10 s. */
+void memory_watch_look(struct memory_watch *w, struct cache *c, int64_t now_ms);
 
 #endif

@@ -150,7 +150,7 @@ on_tick(struct timer *t)
 	store_loop_set_now(sl->store, loop_now_ms(sl->loop));
 	cache_cycle(sl);
 	pthread_mutex_lock(&s->config_lock);
-	memory_watch_look(&s->memory, store_cache(s->store));
+	memory_watch_look(&s->memory, store_cache(s->store), loop_now_ms(sl->loop));
 	pthread_mutex_unlock(&s->config_lock);
 	timer_start(t, TICK_MS);
 }

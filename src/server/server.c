@@ -280,7 +280,7 @@ static int
 server_make_store(struct server *s, char *err, size_t err_size)
 {
 	const struct config *cfg = routes_config(s->routes);
-	int rc = server_plan_memory(cfg, memory_resident(), &s->memory.plan, err, err_size);
+	int rc = server_plan_memory(cfg, memory_base(), &s->memory.plan, err, err_size);
 
 	if (rc != 0)
 		return rc;

@@ -3,6 +3,7 @@
 #include "unit/suite.h"
 
 #include <errno.h>
+#include <link.h>
 
 #include "server/memory.h"
 
@@ -66,32 +67,103 @@ START_TEST(resident_memory_is_what_the_kernel_says)
 }
 END_TEST
 
-START_TEST(watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share)
+/* Reads all code and constants, so that they are resident. */
+static int
+read_segments(struct dl_phdr_info *object, size_t size UNUSED, void *arg)
+{
+	uint64_t *sum = arg;
+
+	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &object->dlpi_phdr[i];
+		const volatile char *at = (const volatile char *)(object->dlpi_addr + h->p_vaddr);
+
+		if (h->p_type == PT_LOAD && !(h->p_flags & PF_W) && object->dlpi_name[0] == '/')
+			for (size_t k = 0; k < h->p_filesz; k += 4096)
+				*sum += (uint64_t)at[k];
+	}
+	return 0;
+}
+
+static uint64_t
+resident_with_all_code(void)
+{
+	uint64_t sum = 0;
+
+	dl_iterate_phdr(read_segments, &sum);
+	return memory_resident() + (sum == 1);
+}
+
+START_TEST(base_counts_little_of_the_code_that_was_used_so_far)
+{
+	uint64_t before = resident_with_all_code(), base = memory_base(), now = memory_resident();
+
+	ck_assert_uint_lt(now + MIB, before);
+	ck_assert_uint_lt(base, before);
+	/* Some pages of code came back between the two. */
+	ck_assert_uint_ge(base + MIB, now);
+	ck_assert_uint_le(base, now + 2 * MIB);
+}
+END_TEST
+
+static struct cache *
+watched_cache(struct memory_watch *w, uint64_t rest_bytes)
 {
 	struct cache_opts o = { .budget_bytes = 64 * MIB, .seed = 1 };
-	struct memory_watch w = { 0 };
-	struct cache_stats st;
 	struct cache *c;
 
-	memory_watch_init(&w);
-	ck_assert_int_ge(w.statm_fd, 0);
+	*w = (struct memory_watch){ .plan = { .limit_bytes = 64 * MIB + rest_bytes,
+		.base_bytes = rest_bytes - MIB, .margin_bytes = MIB / 2, .arena_bytes = 64 * MIB },
+		.arena_bytes = 64 * MIB };
+	memory_watch_init(w);
+	ck_assert_int_ge(w->statm_fd, 0);
 	ck_assert_int_eq(cache_new(&o, &c), 0);
-	/* As if this process, test and all, were to stay within 1 MiB beside it. */
-	w.plan = (struct memory_plan){
-		.limit_bytes = 65 * MIB + memory_resident() / 2,
-		.margin_bytes = MIB / 2,
-		.arena_bytes = 64 * MIB,
-	};
-	w.arena_bytes = 64 * MIB;
-	memory_watch_look(&w, c);
+	return c;
+}
+
+static uint64_t
+budget_after_a_look(struct memory_watch *w, struct cache *c, int64_t now_ms)
+{
+	struct cache_stats st;
+
+	memory_watch_look(w, c, now_ms);
 	cache_stats(c, &st);
-	ck_assert_uint_eq(st.budget_bytes, w.arena_bytes);
-	if (memory_resident() / 2 > MIB)
-		ck_assert_uint_lt(w.arena_bytes, 64 * MIB);
+	ck_assert_uint_eq(st.budget_bytes, w->arena_bytes);
+	return st.budget_bytes;
+}
+
+START_TEST(watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share)
+{
+	uint64_t base = memory_base();
+	struct memory_watch w;
+	struct cache *c = watched_cache(&w, base + 4 * MIB);
+	char *p;
+
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 0), 64 * MIB);
+	p = malloc(12 * MIB);
+	for (size_t i = 0; i < 12 * MIB; i += 512)
+		((volatile char *)p)[i] = 1;
+	ck_assert_uint_le(budget_after_a_look(&w, c, 100), 57 * MIB);
+	ck_assert_uint_ge(w.arena_bytes, 50 * MIB);
 	/* With room enough it gets all of it back. */
-	w.plan.limit_bytes = 1024 * MIB;
-	memory_watch_look(&w, c);
-	ck_assert_uint_eq(w.arena_bytes, 64 * MIB);
+	w.plan.limit_bytes += 16 * MIB;
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 200), 64 * MIB);
+	free(p);
+	memory_watch_fini(&w);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(watch_drops_code_before_it_takes_from_the_arena_but_not_all_the_time)
+{
+	uint64_t base = memory_base(), all = resident_with_all_code();
+	struct memory_watch w;
+	struct cache *c = watched_cache(&w, base + MIB);
+
+	ck_assert_uint_gt(all, base + MIB);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 0), 64 * MIB);
+	resident_with_all_code();
+	ck_assert_uint_lt(budget_after_a_look(&w, c, 9999), 64 * MIB);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 10000), 64 * MIB);
 	memory_watch_fini(&w);
 	cache_free(c);
 }
@@ -105,6 +177,8 @@ main(void)
 	SUITE_ADD(s, "memory", parts_of_the_plan_sum_up_to_the_limit,
 	    most_of_a_usual_limit_is_the_arenas, limit_that_the_process_itself_needs_is_refused,
 	    buffers_as_configured_come_off_the_arena, resident_memory_is_what_the_kernel_says,
-	    watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share);
+	    base_counts_little_of_the_code_that_was_used_so_far,
+	    watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share,
+	    watch_drops_code_before_it_takes_from_the_arena_but_not_all_the_time);
 	return suite_main(s);
 }
