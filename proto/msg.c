@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/parse.h"
+#include "proto/binary.h"
 
 /* --- batches ------------------------------------------------------------------ */
 
@@ -174,6 +175,19 @@ set_code(struct reply *r, const char *text, size_t n)
 	r->code[len] = '\0';
 }
 
+static void
+binary_verror(struct reply *r, const char *fmt, va_list ap)
+{
+	char text[512];
+	const char *space;
+
+	vsnprintf(text, sizeof text, fmt, ap);
+	set_code(r, text, strlen(text));
+	space = strchr(text, ' ');
+	binary_reply_error(r->out, r->id, r->code[0] != '\0' ? r->code : "ERR",
+	    r->code[0] != '\0' ? space + 1 : text);
+}
+
 void
 reply_verror(struct reply *r, const char *fmt, va_list ap)
 {
@@ -183,6 +197,10 @@ reply_verror(struct reply *r, const char *fmt, va_list ap)
 
 	r->failed = true;
 	r->code[0] = '\0';
+	if (r->wire == WIRE_BINARY) {
+		binary_verror(r, fmt, ap);
+		return;
+	}
 	va_copy(again, ap);
 	p = out_reserve(r->out, ERROR_ROOM);
 	n = p != NULL ? vsnprintf(p + 1, ERROR_ROOM - 1, fmt, ap) : -1;

@@ -56,11 +56,12 @@ batch_reset(struct batch *b)
 int batch_grow_args(struct batch *b, size_t n) MUST_CHECK;
 int batch_grow_scratch(struct batch *b, size_t n) MUST_CHECK;
 
-enum wire { WIRE_RESP2, WIRE_RESP3 };
+enum wire { WIRE_RESP2, WIRE_RESP3, WIRE_BINARY };
 
 struct reply {
 	struct out *out;
 	enum wire wire;
+	uint32_t id;   /* WIRE_BINARY: of the request */
 	bool failed;   /* an error was written; for statistics */
 	char code[32]; /* its first word; empty where that is longer or the whole */
 };
@@ -68,7 +69,8 @@ struct reply {
 static inline void reply_ok(struct reply *r);                 /* +OK */
 void reply_status(struct reply *r, const char *text);         /* no CR or LF in it */
 /* The whole text, with its code: "ERR syntax error". Control characters of
- * the result (a key or an origin's words may hold some) become spaces. */
+ * the result (a key or an origin's words may hold some) become spaces. Of these
+ * calls this alone serves WIRE_BINARY too. */
 void reply_error(struct reply *r, const char *fmt, ...) PRINTF(2, 3);
 void reply_verror(struct reply *r, const char *fmt, va_list ap) PRINTF(2, 0);
 static inline void reply_int(struct reply *r, int64_t n);

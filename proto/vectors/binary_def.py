@@ -5,7 +5,7 @@ import ast
 import collections
 import re
 
-Op = collections.namedtuple("Op", "id number name command least most options arguments "
+Op = collections.namedtuple("Op", "id number name command least types options arguments "
                                   "statuses help")
 Option = collections.namedtuple("Option", "id number kind least most help")
 Status = collections.namedtuple("Status", "id number help")

@@ -693,7 +693,7 @@ def refusals():
         if o.least > 0:
             bad(f"{o.name.lower()}_without_arguments", "Too few arguments.", o.name)
         bad(f"{o.name.lower()}_with_too_many", "Too many arguments.", o.name,
-            *[b"x"] * (o.most + 1))
+            *[b"x"] * (len(o.types) + 1))
         bad(f"{o.name.lower()}_with_an_unknown_option", "An option that nobody has.", o.name,
             *[b"x"] * o.least, {99: True})
     for name, wrong in (("nil", None), ("int", 5), ("flag", True), ("array", [b"k"]),
