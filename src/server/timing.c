@@ -7,7 +7,6 @@
 
 #define WARM 256              /* the first short commands of a loop */
 #define BATCH_LEAST_US 1000   /* below, a batch is slow without a slow command */
-#define EACH_MS 1000
 /* Until it was compared with the clock for long enough, a tick may be as long as
  * this: the slowest counter there is has ten in a microsecond. */
 #define TICKS_LEAST 10
@@ -59,11 +58,9 @@ set_suspect(struct timing *t, int64_t now_us)
 }
 
 static void
-set_share(struct timing *t, int64_t now_ms)
+set_share(struct timing *t)
 {
-	bool each = t->warm > 0 || least_us(t) < BATCH_LEAST_US || now_ms < t->each_until_ms;
-
-	t->share = each ? 1 : TIMED_SHARE;
+	t->share = t->warm > 0 || least_us(t) < BATCH_LEAST_US ? 1 : TIMED_SHARE;
 }
 
 void
@@ -78,7 +75,7 @@ timing_configure(struct server_loop *sl, const struct config *cfg)
 	if (!had_events)
 		loop_take_max_lag_us(sl->loop);
 	set_suspect(t, clock_mono_us());
-	set_share(t, loop_now_ms(sl->loop));
+	set_share(t);
 }
 
 /* --- one command ----------------------------------------------------------------- */
@@ -110,7 +107,7 @@ timing_add(struct call *c, const struct command *cmd, int64_t spent_ns)
 		weight = t->share;
 		t->untimed = 0;
 		t->warm -= t->warm > 0;
-		set_share(t, c->now_ms);
+		set_share(t);
 	}
 	t->timed_us += spent_us;
 	counter_add(&st->usec, (spent_ns * weight + 500) / 1000);
@@ -174,19 +171,14 @@ void
 timing_suspect(struct call *c, const struct request *req, unsigned n, uint64_t ticks,
     int64_t timed_us)
 {
-	struct timing *t = &c->sl->timing;
 	int64_t spent_us = short_ones_us(c, ticks, timed_us);
-	const struct request *culprit;
+	const struct request *culprit = NULL;
 	unsigned n_short;
 
-	culprit = spent_us >= least_us(t) ? likely_culprit(req, n, &n_short) : NULL;
-	if (culprit == NULL)
-		return;
-	keep(c, untimed_command(culprit), culprit->argv, culprit->argc, spent_us, n_short);
-	if (n_short > 1) {
-		t->each_until_ms = c->now_ms + EACH_MS;
-		set_share(t, c->now_ms);
-	}
+	if (spent_us >= least_us(&c->sl->timing))
+		culprit = likely_culprit(req, n, &n_short);
+	if (culprit != NULL)
+		keep(c, untimed_command(culprit), culprit->argv, culprit->argc, spent_us, n_short);
 }
 
 void

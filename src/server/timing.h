@@ -12,8 +12,8 @@
  *    timed, is what its short ones took. Clients that do not pipeline have
  *    batches of one, and then it is known which one it was. Else the longest
  *    request of the batch is named, with a last argument that says of how many
- *    it is one; and for a second each command of that loop is timed, so that
- *    what goes on is known exactly;
+ *    it is one. (To time each for a while afterwards was tried: a process that
+ *    its CPU quota stops ten times a second would do little else);
  *  - where less than a millisecond is looked for, which many short commands
  *    together may take, each command is timed: who asks for that pays for it.
  *
@@ -45,7 +45,6 @@ struct timing {
 	unsigned share;         /* one in so many short commands is timed */
 	unsigned untimed;       /* short ones since the last that was timed */
 	unsigned warm;          /* that are still to be timed each */
-	int64_t each_until_ms;  /* so long each is */
 	int64_t timed_us;       /* of all commands that were timed, ever */
 	uint64_t ticks0;        /* at the start, */
 	int64_t us0;            /* and the clock then */
