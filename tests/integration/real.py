@@ -88,6 +88,16 @@ def locked(path):
         yield
 
 
+def guarded_daemon(case, config=""):
+    """It, and the path of its socket that asks for PASSWORD."""
+    folder = case.folder()
+    own, guarded, secret = (os.path.join(folder, name) for name in ("own", "guarded", "secret"))
+    with open(secret, "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+        f.write(PASSWORD + "\n")
+    listen = f"listen:\n  - unix: {own}\n  - unix: {guarded}\n    password_file: {secret}\n"
+    return case.daemon(listen + CONFIG + config, folder=folder, path=own), guarded
+
+
 class Case(harness.Case):
     """Counts claims, not tests."""
 
@@ -125,18 +135,9 @@ class Case(harness.Case):
             print(e)
             self.skipTest(f"{self.id()}: a registry is out of reach, or refused")
 
-    def guarded_daemon(self, config):
-        """It, and the path of its socket that asks for a password."""
-        folder = self.folder()
-        own, guarded, secret = (os.path.join(folder, name) for name in ("own", "guarded", "secret"))
-        with open(secret, "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
-            f.write(PASSWORD + "\n")
-        listen = f"listen:\n  - unix: {own}\n  - unix: {guarded}\n    password_file: {secret}\n"
-        return self.daemon(listen + CONFIG + config, folder=folder, path=own), guarded
-
     def converse(self, argv, config=""):
         """Runs a program against a daemon of its own; each claim is counted."""
-        d, guarded = self.guarded_daemon(config)
+        d, guarded = guarded_daemon(self, config)
         errors = os.path.join(d.folder, "stderr")
         env = {**os.environ, "SOCKET": d.path, "GUARDED": guarded, "PASSWORD": PASSWORD}
         with open(errors, "wb") as err:
