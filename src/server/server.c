@@ -188,7 +188,7 @@ server_loop_init(struct server *s, unsigned i)
 static void
 server_free_loops(struct server *s)
 {
-	struct server_loop *end = s->loops + (s->loops != NULL ? s->n_loops : 0);
+	struct server_loop *end = s->loops != NULL ? s->loops + s->n_loops : NULL;
 
 	for (struct server_loop *sl = s->loops; sl < end; sl++)
 		if (sl->pool != NULL)

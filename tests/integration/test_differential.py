@@ -3,6 +3,7 @@
 
     PANNIER=build/pannier tests/integration/test_differential.py
     ... --seed 7 --count 20000      longer, or a sequence seen before
+    ... --seconds 600               one seed after the other, for so long
     ... --only expire               one family of commands
     ... --self                      redis against redis: is the test itself sound?
 
@@ -455,18 +456,28 @@ def arguments():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     slow = os.environ.get("SANITIZER")
     parser.add_argument("--count", type=int, default=30 if slow else 120, help="sequences of each family")
+    parser.add_argument("--seconds", type=float, default=0, help="go on with the next seeds")
     parser.add_argument("--only", choices=sorted(FAMILIES), help="one family")
     parser.add_argument("--self", action="store_true", dest="self_check", help="redis against redis")
     return parser.parse_args()
 
 
-def run_all(pair, args):
+def run_families(pair, args, seed):
+    print("seed %d" % seed, flush=True)
     families = [args.only] if args.only else list(FAMILIES)
+    failed = sum(not run_family(pair, family, seed, args.count) for family in families)
+    return len(families) - failed, failed
+
+
+def run_all(pair, args):
+    end = time.monotonic() + args.seconds
     failed = 0 if args.only else run_fixed(pair)
     passed = 0 if args.only else len(FIXED) - failed
-    for family in families:
-        good = run_family(pair, family, args.seed, args.count)
-        passed, failed = passed + good, failed + (not good)
+    for seed in range(args.seed, sys.maxsize):
+        more = run_families(pair, args, seed)
+        passed, failed = passed + more[0], failed + more[1]
+        if failed or time.monotonic() >= end:
+            break
     pair.drop()
     return passed, failed
 
@@ -483,7 +494,6 @@ def main():
     if shutil.which("redis-server") is None:
         print("redis-server is not installed\n0 passed, 0 failed, %d skipped" % len(FAMILIES))
         return 0
-    print("seed %d" % args.seed, flush=True)
     with tempfile.TemporaryDirectory() as directory:
         redis = start_redis(directory)
         ours = None
