@@ -144,6 +144,7 @@ struct options {
 	bool reads_late;   /* nothing, until all is sent */
 	unsigned cut;      /* 0: not at all, else pieces of at most so many bytes */
 	unsigned fail_nth; /* 0: all allocations succeed */
+	bool fail_onwards; /* and all after it */
 };
 
 struct client {
@@ -313,7 +314,7 @@ converse(const uint8_t *data, size_t n, const struct options *o, unsigned seed)
 
 	client_open(&clients[0], 0, o->listener);
 	client_open(&clients[1], 1, o->listener);
-	mem_fail_nth(o->fail_nth, 0);
+	mem_fail_nth(o->fail_nth, o->fail_onwards);
 	send_all(data, n, o, seed);
 	mem_fail_nth(0, 0);
 	hang_up(o->fail_nth == 0 && limit_closes() == before);
@@ -338,6 +339,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		.reads_late = (data[0] & 4) != 0,
 		.cut = cuts[data[0] >> 3 & 3],
 		.fail_nth = data[1] >= 128 ? data[1] - 127u : 0,
+		.fail_onwards = (data[0] & 32) != 0,
 	};
 	converse(data + 2, n - 2, &o, data[1]);
 	if (o.listener == LISTENER_ADMIN) {
