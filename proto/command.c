@@ -180,15 +180,16 @@ command_find(const struct slice *argv, uint32_t argc, const struct command **out
 	return likely(command_arity_fits(cmd, argc)) ? COMMAND_FOUND : COMMAND_WRONG_ARITY;
 }
 
-/* "EVAL script numkeys key ...": what is announced and not there is no key. */
+/* "EVAL script numkeys key ...": with fewer than it says there are none, and it will
+ * not run. */
 static struct command_keys
 counted_keys(const struct slice *argv, uint32_t argc)
 {
 	struct command_keys k = { .first = 3, .step = 1 };
 	int64_t n;
 
-	if (argc > 3 && parse_i64(argv[2], &n) == 0 && n > 0)
-		k.n = (uint32_t)MIN(n, (int64_t)argc - 3);
+	if (argc > 3 && parse_i64(argv[2], &n) == 0 && n > 0 && n <= (int64_t)argc - 3)
+		k.n = (uint32_t)n;
 	return k;
 }
 

@@ -35,6 +35,9 @@ enum command_flag {
 	CMD_NO_MULTI = 1 << 18,  /* not inside a transaction: it asks other loops */
 	CMD_MOVABLE_KEYS = 1 << 19,
 	CMD_ACL_TRANSACTION = 1 << 20,
+	CMD_ACL_SCRIPTING = 1 << 21,
+	CMD_SKIP_MONITOR = 1 << 22,
+	CMD_NO_MANDATORY_KEYS = 1 << 23,
 };
 
 /* CMD_ID_get ... for every row, subcommands as CMD_ID_client_id. */

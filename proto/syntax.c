@@ -54,6 +54,7 @@ static const struct {
 	{ "index", SYNTAX_INTEGER },
 	{ "len", SYNTAX_INTEGER },
 	{ "milliseconds", SYNTAX_INTEGER },
+	{ "numkeys", SYNTAX_INTEGER },
 	{ "offset", SYNTAX_INTEGER },
 	{ "protover", SYNTAX_INTEGER },
 	{ "seconds", SYNTAX_INTEGER },

@@ -26,9 +26,12 @@ static const struct word flag_words[] = {
 	{ CMD_BLOCKING, "blocking" },
 	{ CMD_LOADING, "loading" },
 	{ CMD_STALE, "stale" },
+	{ CMD_SKIP_MONITOR, "skip_monitor" },
 	{ CMD_SKIP_SLOWLOG, "skip_slowlog" },
 	{ CMD_FAST, "fast" },
 	{ CMD_NO_AUTH, "no_auth" },
+	{ CMD_NO_MANDATORY_KEYS, "no_mandatory_keys" },
+	{ CMD_MOVABLE_KEYS, "movablekeys" },
 	{ CMD_ALLOW_BUSY, "allow_busy" },
 };
 
@@ -51,12 +54,17 @@ static const struct word category_words[] = {
 	{ CMD_ADMIN | CMD_ACL_DANGEROUS, "@dangerous" },
 	{ CMD_ACL_CONNECTION, "@connection" },
 	{ CMD_ACL_TRANSACTION, "@transaction" },
+	{ CMD_ACL_SCRIPTING, "@scripting" },
 };
 
 static uint32_t
 category_bits(const struct command *cmd)
 {
-	return cmd->flags | (strcmp(cmd->group, "string") == 0 ? IS_STRING : 0) |
+	/* Scripts that only read are in no category of what they do. */
+	uint32_t flags = cmd->flags & CMD_ACL_SCRIPTING ? cmd->flags & ~(uint32_t)CMD_READONLY
+	                                                : cmd->flags;
+
+	return flags | (strcmp(cmd->group, "string") == 0 ? IS_STRING : 0) |
 	    (strcmp(cmd->group, "bitmap") == 0 ? IS_BITMAP : 0) |
 	    (cmd->flags & CMD_FAST ? 0 : IS_SLOW);
 }
@@ -158,6 +166,36 @@ reply_key_spec(struct reply *r, struct slice access, int first, int last, int st
 	reply_field_int(r, "limit", 0);
 }
 
+#define CANNOT_TELL "We cannot tell how the keys will be used so we assume the worst, "
+
+/* Keys that an argument counts, as those of EVAL. */
+static void
+reply_counted_keys(struct reply *r, const struct command *cmd)
+{
+	bool noted = cmd->id == CMD_ID_eval || cmd->id == CMD_ID_eval_ro;
+
+	reply_map(r, 3 + (size_t)noted);
+	if (noted)
+		reply_field_str(r, "notes", cmd->id == CMD_ID_eval ? CANNOT_TELL "RW and UPDATE"
+		                                                   : CANNOT_TELL "RO and ACCESS");
+	reply_bulk_str(r, "flags");
+	reply_access(r, slice_str(cmd->access));
+	reply_bulk_str(r, "begin_search");
+	reply_map(r, 2);
+	reply_field_str(r, "type", "index");
+	reply_bulk_str(r, "spec");
+	reply_map(r, 1);
+	reply_field_int(r, "index", 2);
+	reply_bulk_str(r, "find_keys");
+	reply_map(r, 2);
+	reply_field_str(r, "type", "keynum");
+	reply_bulk_str(r, "spec");
+	reply_map(r, 3);
+	reply_field_int(r, "keynumidx", 0);
+	reply_field_int(r, "firstkey", 1);
+	reply_field_int(r, "keystep", 1);
+}
+
 /* Where the keys are: in one run, of which the first may have an access of
  * its own. */
 static void
@@ -167,6 +205,11 @@ reply_key_specs(struct reply *r, const struct command *cmd)
 	int first = cmd->first_key, last = cmd->last_key;
 	struct slice access = slice_str(cmd->access);
 
+	if (cmd->flags & CMD_MOVABLE_KEYS) {
+		reply_set(r, 1);
+		reply_counted_keys(r, cmd);
+		return;
+	}
 	reply_set(r, (size_t)(first != 0) + (rest != NULL));
 	if (first == 0)
 		return;

@@ -17,6 +17,7 @@
 #include "server/address.h"
 #include "server/door.h"
 #include "server/internal.h"
+#include "server/scripts.h"
 #include "server/session.h"
 #include "server/version.h"
 
@@ -158,6 +159,7 @@ info_memory(struct info *i)
 	info_bytes(i, "total_system_memory",
 	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
 	info_printf(i, "used_memory_lua:0\r\nused_memory_scripts:0\r\n");
+	info_printf(i, "number_of_cached_scripts:%u\r\n", scripts_count(s->scripts));
 	print_limit(i);
 	info_printf(i, "mem_fragmentation_ratio:%.2f\r\n", (double)rss / (double)used);
 	info_printf(i, "mem_fragmentation_bytes:%" PRId64 "\r\n", (int64_t)(rss - used));

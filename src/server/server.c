@@ -17,6 +17,7 @@
 #include "proto/command.h"
 #include "server/door.h"
 #include "server/internal.h"
+#include "server/scripts.h"
 
 _Static_assert(CMD_COUNT <= STATS_COMMANDS, "stats.h must have room for every command");
 
@@ -213,7 +214,8 @@ server_make_loops(struct server *s, unsigned n, char *err, size_t err_size)
 	s->loops = mem_calloc(n, sizeof *s->loops);
 	s->stats = mem_calloc(n, sizeof *s->stats);
 	s->pubsub = pubsub_new(n);
-	if (s->loops == NULL || s->stats == NULL || s->pubsub == NULL)
+	s->scripts = scripts_new();
+	if (s->loops == NULL || s->stats == NULL || s->pubsub == NULL || s->scripts == NULL)
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < n; i++) {
 		int rc = server_loop_init(s, i);
@@ -365,6 +367,7 @@ server_free(struct server *s)
 	mem_free(s->listeners);
 	server_free_loops(s);
 	pubsub_free(s->pubsub);
+	scripts_free(s->scripts);
 	doors_unref(s->doors);
 	mem_free(s->stats);
 	store_free(s->store);

@@ -23,6 +23,8 @@
 
 struct doors;
 
+struct scripts;
+
 /* What a loop has for its sessions. */
 /* The one request in input that on_input() is to get, its memory being brought
  * near meanwhile. */
@@ -70,6 +72,7 @@ struct server {
 	struct pubsub *pubsub;
 	struct slowlog slowlog;
 	struct latency latency;
+	struct scripts *scripts;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;

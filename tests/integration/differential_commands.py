@@ -1,6 +1,7 @@
 """Random commands for test_differential.py: arguments, then one generator for
 each group of commands, then the families that sequences are drawn from."""
 
+import hashlib
 import random
 import time
 
@@ -380,6 +381,201 @@ def gen_pubsub(s):
     return [b"@listen"] + args
 
 
+# --- scripts of locks: as the libraries send them, and dressed differently ----------
+
+COMPARE = ('if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("%s") '
+           'else return %d end')
+SCRIPTS = [
+    COMPARE.replace('"%s"', '"del", KEYS[1]').replace("%d", "0"),
+    COMPARE.replace('"%s"', '"pexpire", KEYS[1], ARGV[2]').replace("%d", "0"),
+    COMPARE.replace('"%s"', '"expire", KEYS[1], ARGV[2]').replace("%d", "0"),
+    COMPARE.replace('"%s"', '"pttl", KEYS[1]').replace("%d", "-3"),
+    'if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) end return 0',
+    """
+        local token = redis.call('get', KEYS[1])
+        if not token or token ~= ARGV[1] then
+            return 0
+        end
+        redis.call('del', KEYS[1])
+        return 1
+    """,
+    """
+        local token = redis.call('get', KEYS[1])
+        if not token or token ~= ARGV[1] then
+            return 0
+        end
+        local expiration = redis.call('pttl', KEYS[1])
+        if not expiration then
+            expiration = 0
+        end
+        if expiration < 0 then
+            return 0
+        end
+
+        local newttl = ARGV[2]
+        if ARGV[3] == "0" then
+            newttl = ARGV[2] + expiration
+        end
+        redis.call('pexpire', KEYS[1], newttl)
+        return 1
+    """,
+    """
+        local token = redis.call('get', KEYS[1])
+        if not token or token ~= ARGV[1] then
+            return 0
+        end
+        redis.call('pexpire', KEYS[1], ARGV[2])
+        return 1
+    """,
+    """
+  -- Return 0 if an entry already exists.
+  for i, key in ipairs(KEYS) do
+    if redis.call("exists", key) == 1 then
+      return 0
+    end
+  end
+
+  -- Create an entry for each provided key.
+  for i, key in ipairs(KEYS) do
+    redis.call("set", key, ARGV[1], "PX", ARGV[2])
+  end
+
+  -- Return the number of entries added.
+  return #KEYS
+""",
+    """
+  -- Return 0 if an entry exists with a *different* lock value.
+  for i, key in ipairs(KEYS) do
+    if redis.call("get", key) ~= ARGV[1] then
+      return 0
+    end
+  end
+
+  -- Update the entry for each provided key.
+  for i, key in ipairs(KEYS) do
+    redis.call("set", key, ARGV[1], "PX", ARGV[2])
+  end
+
+  -- Return the number of entries updated.
+  return #KEYS
+""",
+    """
+  local count = 0
+  for i, key in ipairs(KEYS) do
+    -- Only remove entries for *this* lock value.
+    if redis.call("get", key) == ARGV[1] then
+      redis.pcall("del", key)
+      count = count + 1
+    end
+  end
+
+  -- Return the number of entries removed.
+  return count
+""",
+    """
+if redis.call("set", KEYS[1], ARGV[1], "NX", "PX", ARGV[3]) then return redis.status_reply("OK") end
+
+local offset = tonumber(ARGV[2])
+if redis.call("getrange", KEYS[1], 0, offset-1) == string.sub(ARGV[1], 1, offset) then return redis.call("set", KEYS[1], ARGV[1], "PX", ARGV[3]) end
+""",
+    """
+	local val = redis.call("GET", KEYS[1])
+	if val == ARGV[1] then
+		return redis.call("DEL", KEYS[1])
+	elseif val == false then
+		return -1
+	else
+		return 0
+	end
+""",
+    """
+	if redis.call("GET", KEYS[1]) == ARGV[1] then
+		return redis.call("PEXPIRE", KEYS[1], ARGV[2])
+	elseif redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2], "NX") then
+		return 1
+	else
+		return 0
+	end
+""",
+    """
+                if redis.call('get', KEYS[1]) == ARGV[1] then
+                    local pttl = redis.call('pttl', KEYS[1])
+                    return (pttl > 0) and pttl or 0
+                else
+                    return 0
+                end
+            """,
+]
+BLANKS = ["\n", "\r\n", "\t \n", " --[[ a\n b ]] ", " -- a 'b' \"c\n", "  ", " --[==[ ]] ]==]\n"]
+
+
+def dress(s, text):
+    """The same script: other white space, comments, quotes."""
+    out, quoted = "", False
+    if s.r.random() < 0.3:
+        text = text.replace("'", '"') if s.r.random() < 0.5 else text.replace('"', "'")
+    share = s.r.choice([0, 0, 0.1, 0.5])
+    for line in text.splitlines(keepends=True):
+        for c in line:
+            quoted ^= c in "'\""
+            out += c
+            if c in " \t" and not quoted and "--" not in line and s.r.random() < share:
+                out += s.r.choice(BLANKS)
+    return out.encode()
+
+
+TOKENS = [b"t1", b"t1", b"t1", b"t2", b"", b"t1x", b"1", b"\x00t\r\n"]
+
+
+def script_args(s):
+    def time_arg():
+        what = s.r.random()
+        arg = s.far(False) if what < 0.6 else s.time(False, False) if what < 0.8 else s.number()
+        # None that passes while we look.
+        return s.far(False) if arg.isdigit() and 0 < int(arg) < 10**6 else arg
+    args = [s.r.choice(TOKENS), time_arg(), s.r.choice([b"0", b"0", b"-1", time_arg()])]
+    if s.r.random() < 0.4: # redislock's: the token's length before the time
+        args[1] = s.r.choice([b"-2", b"0", b"-1", b"1e1000", b"2.0", b"0x7fffffff", time_arg()])
+        args[2] = time_arg()
+    return args if s.r.random() < 0.85 else args[:s.r.randrange(3)]
+
+
+def gen_eval(s):
+    keys = s.keys() if s.r.random() < 0.4 else [s.key()]
+    n = b"%d" % len(keys) if s.r.random() < 0.95 else s.number()
+    text = dress(s, s.r.choice(SCRIPTS)) if s.r.random() < 0.7 else s.r.choice(SCRIPTS).encode()
+    if s.r.random() < 0.3:
+        sha = hashlib.sha1(s.r.choice(SCRIPTS).encode()).hexdigest()
+        if s.r.random() < 0.2:
+            sha = s.r.choice([sha.upper(), sha[:-1], sha[:-1] + "x", ""])
+        return [s.case(b"EVALSHA" if s.r.random() < 0.8 else b"EVALSHA_RO"), sha.encode(), n] + \
+            keys + script_args(s)
+    return [s.case(b"EVAL" if s.r.random() < 0.85 else b"EVAL_RO"), text, n] + keys + script_args(s)
+
+
+def gen_script(s):
+    texts = [t.encode() for t in SCRIPTS]
+    shas = [hashlib.sha1(t).hexdigest().encode() for t in texts]
+    return s.r.choice([
+        lambda: [b"SCRIPT", s.case(b"LOAD"), s.r.choice(texts)],
+        lambda: [b"SCRIPT", b"LOAD", dress(s, s.r.choice(SCRIPTS))],
+        lambda: [b"SCRIPT", s.case(b"EXISTS")] + [s.r.choice(shas + [b"", b"x"]) for _ in range(3)],
+        lambda: [b"SCRIPT", b"EXISTS", s.r.choice(shas).upper()],
+        lambda: [b"SCRIPT", s.case(b"FLUSH")] + s.r.choice([[], [b"sync"], [b"ASYNC"], [b"x"],
+                                                            [b"SYNC", b"SYNC"]]),
+        lambda: [b"SCRIPT", s.r.choice([b"KILL", b"nosuch", b"LOAD", b"EXISTS", b""])],
+        lambda: [b"SCRIPT"], lambda: [b"EVAL"], lambda: [b"EVALSHA", b"x"],
+        lambda: [b"COMMAND", s.r.choice([b"GETKEYS", b"GETKEYSANDFLAGS"]),
+                 s.r.choice([b"EVAL", b"evalsha_ro"]), b"x",
+                 s.r.choice([b"0", b"1", b"2", b"3", b"x", b""])] + s.keys()])()
+
+
+def gen_token(s):
+    """Mostly a lock that one of the tokens holds."""
+    px = [b"PX", s.far(False)] if s.r.random() < 0.7 else []
+    return [b"SET", s.key(), s.r.choice(TOKENS)] + px
+
+
 STRINGS = [gen_set, gen_set, gen_set, gen_getex, gen_getex, gen_setex, gen_mset,
            of_key(b"GET", b"GETDEL", b"STRLEN"), of_keys(b"MGET"),
            lambda s: [s.r.choice([b"SETNX", b"GETSET", b"APPEND", b"APPEND"]), s.key(), s.value()],
@@ -438,5 +634,6 @@ FAMILIES = {
     "error": ERRORS,
     "slowlog": [gen_slowlog],
     "mixed": STRINGS + PARTS + BITS + TWO_KEYS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
+    "script": [gen_eval] * 6 + [gen_token] * 4 + [gen_script, of_key(b"GET", b"PTTL")],
     "pubsub": [gen_pubsub],
 }

@@ -148,6 +148,10 @@ EXCEPTIONS = {
     b"PTTL": (near_ms, "time passes"),
     b"EXPIRETIME": (near, "both keep it on clocks of their own"),
     b"PEXPIRETIME": (near_ms, "the same"),
+    b"EVAL": (near_ms, "the same, where the script returns it"),
+    b"EVALSHA": (near_ms, "the same"),
+    b"EVAL_RO": (near_ms, "the same"),
+    b"EVALSHA_RO": (near_ms, "the same"),
     b"KEYS": (unordered, "no order is promised"),
     b"SCAN": (page, "cursors are the server's own, and so are the keys of one page"),
     b"HELLO": (without_id, "ids are the server's own"),
@@ -267,6 +271,7 @@ class Pair:
                     b"latency-monitor-threshold", b"0")
         client.call(b"SLOWLOG", b"RESET")
         client.call(b"LATENCY", b"RESET")
+        client.call(b"SCRIPT", b"FLUSH")
         client.call(b"HELLO", b"%d" % proto)
         return client
 
