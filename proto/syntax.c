@@ -125,18 +125,22 @@ siblings(const struct parser *ps, unsigned first)
  * members; these are the rest. */
 static const struct {
 	const char *first_token, *name;
+	unsigned size; /* of the whole group; 0: whatever it is */
 } oneof_names[] = {
-	{ "ASYNC", "async" },
-	{ "BYTE", "index_unit" },
-	{ "EX", "expiration" },
-	{ "NX", "condition" },
+	{ "ASYNC", "async", 0 },
+	{ "BYTE", "index_unit", 0 },
+	{ "EX", "expiration", 0 },
+	{ "NX", "condition", 0 },
+	{ "ON", "status", 3 },
+	{ "YES", "mode", 3 },
 };
 
 static bool
 known_oneof(struct syntax_arg *group)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(oneof_names); i++)
-		if (slice_eq(group[1].token, slice_str(oneof_names[i].first_token))) {
+		if (slice_eq(group[1].token, slice_str(oneof_names[i].first_token)) &&
+		    (oneof_names[i].size == 0 || oneof_names[i].size == group->size)) {
 			set_name(group, slice_str(oneof_names[i].name), false);
 			return true;
 		}

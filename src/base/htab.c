@@ -89,3 +89,17 @@ htab_next(const struct htab_node *node)
 {
 	return first_of(node->next, node->hash);
 }
+
+struct htab_node *
+htab_any(const struct htab *t, size_t *hand)
+{
+	for (size_t i = 0; t->n != 0 && i < t->n_slots; i++) {
+		size_t slot = (*hand + i) & (t->n_slots - 1);
+
+		if (t->slots[slot] != NULL) {
+			*hand = slot;
+			return t->slots[slot];
+		}
+	}
+	return NULL;
+}

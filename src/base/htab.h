@@ -24,6 +24,9 @@ void htab_fini(struct htab *t); /* the nodes are not its own */
  * gets longer chains. */
 int htab_add(struct htab *t, struct htab_node *node, uint64_t hash) MUST_CHECK;
 void htab_del(struct htab *t, struct htab_node *node);
+/* Some node, from slot *hand on, round and round; moves *hand to where it was
+ * found. NULL: there is none. */
+struct htab_node *htab_any(const struct htab *t, size_t *hand);
 /* The nodes of that hash, one after the other; NULL: no more. */
 struct htab_node *htab_first(const struct htab *t, uint64_t hash);
 struct htab_node *htab_next(const struct htab_node *node);

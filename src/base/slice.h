@@ -35,6 +35,16 @@ slice_eq(struct slice a, struct slice b)
 }
 
 /* ASCII only, so that no locale can change what a command means. */
+/* As memcmp(); a part comes before the whole. */
+static inline int
+slice_cmp(struct slice a, struct slice b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int cmp = n != 0 ? memcmp(a.ptr, b.ptr, n) : 0;
+
+	return cmp != 0 ? cmp : (a.len > b.len) - (a.len < b.len);
+}
+
 static inline bool
 slice_caseeq(struct slice a, struct slice b)
 {

@@ -149,6 +149,33 @@ struct cache_watch {
 void cache_watch(struct cache_cursor *cur, struct cache_watch *w);
 void cache_unwatch(struct cache *c, struct cache_thread *t, struct cache_watch *w);
 
+/* --- every change ------------------------------------------------------ */
+
+/* What a key was changed by: a put, another expiry or a removal by the caller;
+ * or its eviction, or its end in time. A flush is told to nobody. */
+enum cache_change { CACHE_WRITTEN, CACHE_LOST };
+
+/* Called for each change in a shard that cache_notice_locked() was asked for, under
+ * its lock, by whoever made it: takes notes, and neither locks, waits nor calls
+ * the cache. `key` is good until it returns. */
+typedef void cache_changed_fn(void *arg, struct cache_thread *t, struct slice key, uint64_t hash,
+    enum cache_change how);
+/* One only, before other threads call. */
+void cache_on_change(struct cache *c, cache_changed_fn *fn, void *arg);
+/* As if the key of an open cursor had changed, for who would hear of it no more. */
+void cache_tell(struct cache_cursor *cur);
+/* For tables beside the shards, under their locks: how many there are, where a
+ * hash belongs. */
+unsigned cache_shards(const struct cache *c);
+unsigned cache_shard_index(const struct cache *c, uint64_t hash);
+/* Counted. The caller holds the shard: by a cursor, in cache_with_shard(), or as
+ * it is told of a change. */
+void cache_notice_locked(struct cache *c, unsigned shard, bool on);
+/* fn under the shard's lock, in a hold too if it has that shard; the rules of
+ * cache_changed_fn. */
+void cache_with_shard(struct cache *c, struct cache_thread *t, unsigned shard,
+    void (*fn)(void *arg, unsigned shard), void *arg);
+
 /* --- all of it --------------------------------------------------------- */
 
 /* Key and value of the largest entry that fits, at the present budget. */

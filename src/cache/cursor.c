@@ -287,7 +287,7 @@ rewrite(struct cache_cursor *cur, uint16_t class, const struct slice *parts, uns
 	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n) ||
 	    word_is_protected(word) != ((class & CACHE_PROTECTED) != 0))
 		return false;
-	shard_changed(cur->shard, cur->hash);
+	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	shard_write_begin(cur->shard);
 	copy_parts((char *)(uintptr_t)cur->value.ptr, parts, n);
 	if (word & WORD_TTL)
@@ -344,7 +344,7 @@ publish(struct cache_cursor *cur, uint16_t class, uint32_t ref)
 
 	if (unlikely(pool_gen_of(&c->pool, ref) != shard_gen(sh)))
 		follow_flush(cur, pool_gen_of(&c->pool, ref));
-	shard_changed(sh, cur->hash);
+	shard_changed(sh, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	old = cur->ref;
 	old_e = at(cur, old);
 	if (old != 0)
@@ -440,7 +440,7 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 		    put(cur, class_of(cur->cache, cur->key), &cur->value, 1,
 		    cur->value.len, expires_ms);
 	}
-	shard_changed(cur->shard, cur->hash);
+	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	shard_write_begin(cur->shard);
 	store_expiry(cur, e, expires_ms);
 	shard_write_end(cur->shard);

@@ -92,10 +92,11 @@ entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 {
 	struct entry *e = arena_at(&c->arena, ref);
 	uint32_t word = entry_word(e);
-	struct cache_tally *tally = tally_of(c, t, entry_key(c, e, word));
+	struct slice key = entry_key(c, e, word);
+	struct cache_tally *tally = tally_of(c, t, key);
 
 	assert(lock_held(&sh->lock));
-	shard_changed(sh, hash);
+	shard_changed(sh, t, key, hash, why == LEAVE_EXPIRED ? CACHE_LOST : CACHE_WRITTEN);
 	entry_count_locked(tally, sh, e, word, -1);
 	if (why == LEAVE_EXPIRED) {
 		counter_inc(&tally->expired);

@@ -129,7 +129,7 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 	counter_add(&tally->entries, -1);
 	counter_add(&tally->bytes, -(int64_t)bytes);
 	counter_inc(&tally->evicted);
-	shard_changed(sh, hash);
+	shard_changed(sh, w->t, key, hash, CACHE_LOST);
 	b->n++;
 	b->footprint += bytes;
 	b->user_bytes += entry_user_bytes(e, word);

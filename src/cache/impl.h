@@ -80,6 +80,8 @@ struct cache {
 	uint64_t seed;
 	uint16_t (*classify)(void *arg, struct slice key);
 	void *classify_arg;
+	cache_changed_fn *changed;
+	void *changed_arg;
 	uint32_t small_max;       /* bytes of the largest entry in a segment */
 	uint64_t reserve_pages;   /* the most that the budget may be */
 	uint64_t least_pages;     /* and the least */

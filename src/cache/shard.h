@@ -10,6 +10,7 @@
 #define PANNIER_CACHE_SHARD_H
 
 #include "base/lock.h"
+#include "cache/cache.h"
 #include "cache/entry.h"
 
 #define POLICY_QUEUES 3
@@ -17,8 +18,6 @@
 #define SHARD_QUEUES (POLICY_QUEUES + 1)
 #define SHARD_MARKERS 64
 #define SHARD_WATCH_BUCKETS 16
-
-struct cache_watch;
 
 struct shard_head {
 	_Atomic(uint32_t) seq;
@@ -52,7 +51,8 @@ struct shard {
 	_Atomic(uint64_t) user_bytes;
 	_Atomic(uint64_t) evicted, expired;
 	uint64_t queue_bytes[SHARD_QUEUES];
-	unsigned n_watches;
+	unsigned n_watches;      /* below, and what n_notices counts */
+	unsigned n_notices;      /* who wants to hear of each change: cache_notice_locked() */
 	struct cache_watch *watches[SHARD_WATCH_BUCKETS]; /* by the hash's low bits */
 	uint8_t *policy_mem;     /* what the policy keeps beside the entries */
 	uint64_t policy_bytes;
@@ -66,14 +66,16 @@ void shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char
 void shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time);
 
 /* watch.c: a key was changed; all are gone. */
-void watch_changed_locked(struct shard *sh, uint64_t hash);
+void watch_changed_locked(struct shard *sh, struct cache_thread *t, struct slice key,
+    uint64_t hash, enum cache_change how);
 void watch_flushed_locked(struct shard *sh);
 
 static inline void
-shard_changed(struct shard *sh, uint64_t hash)
+shard_changed(struct shard *sh, struct cache_thread *t, struct slice key, uint64_t hash,
+    enum cache_change how)
 {
 	if (unlikely(sh->n_watches != 0))
-		watch_changed_locked(sh, hash);
+		watch_changed_locked(sh, t, key, hash, how);
 }
 
 /* Around every change of links or values. */

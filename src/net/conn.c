@@ -282,6 +282,13 @@ conn_finish(struct conn *c)
 }
 
 void
+conn_close_soon(struct conn *c)
+{
+	c->close_asked = true;
+	conn_mark(c);
+}
+
+void
 conn_close(struct conn *c)
 {
 	if (c->ended)

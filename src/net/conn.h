@@ -12,6 +12,8 @@
 #ifndef PANNIER_NET_CONN_H
 #define PANNIER_NET_CONN_H
 
+#include <stdatomic.h>
+
 #include "base/list.h"
 #include "base/out.h"
 #include "net/loop.h"
@@ -59,6 +61,8 @@ struct conn_limits {
 	size_t output_pause_bytes;/* unsent: beyond, no more input is read */
 	size_t total_bytes;       /* of conn_pool_bytes(): beyond, the connection
 	                           * that holds most is closed */
+	const _Atomic(uint64_t) *beside; /* bytes that count with it, a share of them; */
+	unsigned beside_shares;          /* NULL: none */
 };
 
 /* Shared by all connections of a loop: the common read buffer, totals. */
@@ -122,6 +126,8 @@ void conn_finish(struct conn *c);
  * that has ended is good until the end of the turn, and calls on it do
  * nothing. */
 void conn_close(struct conn *c);
+/* Likewise when this turn ends, for who walks over connections. */
+void conn_close_soon(struct conn *c);
 
 /* Totals for statistics, since the start of the pool; any thread. */
 uint64_t conn_pool_bytes_in(const struct conn_pool *p);

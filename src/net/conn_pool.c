@@ -24,10 +24,18 @@ shed_largest(struct conn_pool *p)
 		    : CONN_OUTPUT_LIMIT);
 }
 
+static uint64_t
+beside(const struct conn_pool *p)
+{
+	return p->limits.beside == NULL ? 0 :
+	    atomic_load_explicit(p->limits.beside, memory_order_relaxed) / p->limits.beside_shares;
+}
+
 static bool
 over_total(const struct conn_pool *p)
 {
-	return p->limits.total_bytes != 0 && conn_pool_bytes(p) > p->limits.total_bytes;
+	return p->limits.total_bytes != 0 &&
+	    conn_pool_bytes(p) + beside(p) > p->limits.total_bytes;
 }
 
 static void

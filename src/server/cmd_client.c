@@ -16,6 +16,7 @@
 #include "server/help.h"
 #include "server/parked.h"
 #include "server/server.h"
+#include "server/tracking.h"
 #include "server/transaction.h"
 
 #define OUT_OF_MEMORY "OOM command not allowed: out of memory" /* as call_put_failed() */
@@ -95,15 +96,22 @@ static void
 flags_of(const struct session *s, char *out)
 {
 	size_t n = 0;
+	unsigned tracks = tracking_flags(s);
 
 	if (pubsub_listens(&s->pubsub))
 		out[n++] = 'P';
-	if (is_blocked(s))
-		out[n++] = 'b';
-	if (s->closing)
-		out[n++] = 'c';
 	if (transaction_queued(s) >= 0)
 		out[n++] = 'x';
+	if (is_blocked(s))
+		out[n++] = 'b';
+	if (tracks & TRACK_ON)
+		out[n++] = 't';
+	if (tracks & TRACK_BROKEN)
+		out[n++] = 'R';
+	if (tracks & TRACK_BCAST)
+		out[n++] = 'B';
+	if (s->closing)
+		out[n++] = 'c';
 	if (session_is_unix(s))
 		out[n++] = 'U';
 	if (n == 0)
@@ -113,13 +121,13 @@ flags_of(const struct session *s, char *out)
 
 /* The fields of Redis 7.0 in its order, then two of 7.2 and
  * io-thread of 8.0, here the loop. What this daemon
- * has not (replication, tracking) says so as Redis would. */
+ * has not (replication) says so as Redis would. */
 static int
 print_session(struct buf *to, const struct session *s, int64_t now_ms)
 {
 	size_t in = conn_in_bytes(s->conn), out = conn_out_bytes(s->conn);
 	const struct command *cmd = current_command(s);
-	char flags[8], local[ADDRESS_MAX], peer[ADDRESS_MAX];
+	char flags[16], local[ADDRESS_MAX], peer[ADDRESS_MAX];
 
 	flags_of(s, flags);
 	session_addresses(s, local, peer);
@@ -127,12 +135,12 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
 	    " flags=%s db=0 sub=%u psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=0 argv-mem=0"
 	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
-	    " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
+	    " user=default redir=%" PRId64 " resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
 	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
 	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags,
 	    s->pubsub.n[PUBSUB_CHANNEL], s->pubsub.n[PUBSUB_PATTERN], s->pubsub.n[PUBSUB_SHARD],
 	    transaction_queued(s), in, out, sizeof *s + in + out, out > 0 ? "rw" : "r",
-	    cmd != NULL ? cmd->name : "NULL", s->wire == WIRE_RESP3 ? 3 : 2,
+	    cmd != NULL ? cmd->name : "NULL", tracking_redirect(s), s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));
 }
 
@@ -397,6 +405,10 @@ void
 cmd_client_help(struct call *c)
 {
 	static const char *const lines[] = {
+		"CACHING (YES|NO)",
+		"    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
+		"GETREDIR",
+		"    Return the client ID we are redirecting to when tracking is enabled.",
 		"GETNAME",
 		"    Return the name of the current connection.",
 		"ID",
@@ -413,6 +425,11 @@ cmd_client_help(struct call *c)
 		"    Assign the name <name> to the current connection.",
 		"SETINFO (LIB-NAME|LIB-VER) <value>",
 		"    Say which client library speaks, and its version.",
+		"TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+		"         [OPTIN] [OPTOUT] [NOLOOP]",
+		"    Control server assisted client side caching.",
+		"TRACKINGINFO",
+		"    Report tracking status for the current connection.",
 	};
 
 	help_reply(c, lines, ARRAY_LEN(lines));

@@ -12,6 +12,7 @@
 #include "server/door.h"
 #include "server/help.h"
 #include "server/session.h"
+#include "server/tracking.h"
 #include "server/transaction.h"
 #include "server/version.h"
 
@@ -65,6 +66,7 @@ cmd_reset(struct call *c)
 	c->session->name = NULL;
 	pubsub_client_gone(c->session);
 	transaction_drop(c->session);
+	tracking_reset(c->session);
 	set_wire(c, WIRE_RESP2);
 	door_forget(c->session);
 	reply_status(c->reply, "RESET");

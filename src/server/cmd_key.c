@@ -7,6 +7,7 @@
 #include "server/door.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/tracking.h"
 #include "server/walk.h"
 
 void
@@ -91,6 +92,7 @@ flush(struct call *c)
 			return;
 	} else {
 		store_flush(c->store);
+		tracking_flushed(c->sl);
 	}
 	reply_ok(c->reply);
 }

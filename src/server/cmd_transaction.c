@@ -281,7 +281,8 @@ add_keys(struct call *c, struct store_atomic *a, const struct queued *q)
 {
 	struct command_keys k = command_keys(q->cmd, q->argv, q->argc);
 
-	if (k.first == 0 && (q->cmd->flags & (CMD_WRITE | CMD_READONLY)))
+	if (k.first == 0 && ((q->cmd->flags & (CMD_WRITE | CMD_READONLY)) ||
+	    q->cmd->id == CMD_ID_client_tracking)) /* which of prefixes hears of all */
 		store_atomic_add_all(a);
 	for (uint32_t i = 0; i < k.n; i++) {
 		struct slice key = q->argv[k.first + i * k.step];

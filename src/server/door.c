@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/tracking.h"
 #include "server/transaction.h"
 
 #define DENIED "NOPERM this user has no permissions to "
@@ -48,7 +49,8 @@ door_update(struct session *s)
 	const struct door_policy *p = s->policy;
 
 	s->stranger = p->password.text != NULL && !s->authenticated;
-	s->guarded = p->read_only || p->no_admin || p->confined || s->stranger || only_listens(s);
+	s->guarded = p->read_only || p->no_admin || p->confined || s->stranger || only_listens(s) ||
+	    tracking_is_on(s);
 }
 
 /* --- passwords ----------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "server/internal.h"
 #include "server/scripts.h"
 #include "server/session.h"
+#include "server/tracking.h"
 #include "server/version.h"
 
 static void
@@ -75,6 +76,7 @@ info_clients(struct info *i)
 {
 	const struct server *s = i->sl->server;
 	int64_t clients = 0, parked = 0;
+	struct tracking_counts tracking;
 
 	for (unsigned l = 0; l < s->n_loops; l++) {
 		clients += counter_get(&s->loops[l].clients);
@@ -84,7 +86,9 @@ info_clients(struct info *i)
 	info_printf(i, "cluster_connections:0\r\n");
 	info_printf(i, "maxclients:%" PRIu64 "\r\n", server_config(i->sl)->max_clients);
 	info_printf(i, "blocked_clients:%" PRId64 "\r\n", parked);
-	info_printf(i, "tracking_clients:0\r\nclients_in_timeout_table:0\r\n");
+	tracking_counts(s->tracking, &tracking);
+	info_printf(i, "tracking_clients:%" PRIu64 "\r\nclients_in_timeout_table:0\r\n",
+	    tracking.clients);
 }
 
 /* --- memory ------------------------------------------------------------------ */
@@ -230,6 +234,17 @@ print_rates(struct info *i)
 	    (double)counter_get(&r->output_bytes_per_sec) / 1024);
 }
 
+static void
+print_tracking(struct info *i)
+{
+	struct tracking_counts n;
+
+	tracking_counts(i->sl->server->tracking, &n);
+	info_printf(i, "tracking_total_keys:%" PRIu64 "\r\n", n.keys);
+	info_printf(i, "tracking_total_items:%" PRIu64 "\r\n", n.items);
+	info_printf(i, "tracking_total_prefixes:%" PRIu64 "\r\n", n.prefixes);
+}
+
 void
 info_stats(struct info *i)
 {
@@ -248,6 +263,7 @@ info_stats(struct info *i)
 	    pubsub_names(s->pubsub, PUBSUB_CHANNEL), pubsub_names(s->pubsub, PUBSUB_PATTERN),
 	    pubsub_names(s->pubsub, PUBSUB_SHARD));
 	info_printf(i, "latest_fork_usec:0\r\n");
+	print_tracking(i);
 	info_printf(i, "total_error_replies:%" PRId64 "\r\n", n.error_replies);
 	/* Of the rest each row of stats.def is a field. */
 #define LOOP_STAT(name, help) \

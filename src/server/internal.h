@@ -30,6 +30,7 @@ int server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct mem
 struct conn_limits server_conn_limits(const struct server *s, const struct config *cfg);
 struct resp_limits server_resp_limits(const struct server *s, const struct config *cfg);
 struct resp_limits server_stranger_limits(const struct resp_limits *known);
+void server_limit_tracking(const struct server *s, const struct config *cfg);
 uint64_t server_max_value(const struct server *s, const struct config *cfg);
 
 /* reload.c: makes cfg (taken over) the configuration of every loop. */

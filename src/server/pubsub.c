@@ -361,31 +361,22 @@ reply_message(struct reply *r, const struct message *m, const struct topic *t)
 	reply_text(r, m);
 }
 
-/* Who does not read is closed here already, lest a run of messages in one turn
- * of the loop pile up: what is sent by reference counts here too. */
 static void
 send_to(struct session *s, const struct message *m, const struct topic *t)
 {
 	struct reply r = { .out = conn_out(s->conn), .wire = s->wire };
 
-	if (s->closing)
+	if (!session_may_push(s))
 		return;
-	if (conn_out_over(s->conn)) {
-		counter_inc(&s->sl->stats.output_limit_closes);
-		s->closing = true;
-		conn_close(s->conn);
-		return;
-	}
 	reply_message(&r, m, t);
 	conn_flush(s->conn);
 }
 
-/* A session that is closed in here takes out its own subscription alone. */
 static void
 deliver(struct message *m, unsigned loop)
 {
 	for (size_t i = 0; i < m->n_topics; i++)
-		list_foreach_safe(it, &m->topics[i]->loops[loop].subs) {
+		list_foreach(it, &m->topics[i]->loops[loop].subs) {
 			struct sub *sub = list_entry(it, struct sub, in_topic);
 
 			if (sub->since < m->number)

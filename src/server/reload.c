@@ -135,6 +135,7 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	}
 	log_set_level((enum log_level)routes_config(r)->log_level);
 	apply_memory(s, &plan);
+	server_limit_tracking(s, routes_config(r));
 	store_set_routes(s->store, r);
 	doors_unref(s->doors);
 	s->doors = doors;

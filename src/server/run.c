@@ -15,6 +15,7 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "server/tracking.h"
 
 /* --- accepting ----------------------------------------------------------------------- */
 
@@ -149,6 +150,7 @@ on_tick(struct timer *t)
 
 	store_loop_set_now(sl->store, loop_now_ms(sl->loop));
 	cache_cycle(sl);
+	tracking_tick(sl);
 	pthread_mutex_lock(&s->config_lock);
 	memory_watch_look(&s->memory, store_cache(s->store), loop_now_ms(sl->loop));
 	pthread_mutex_unlock(&s->config_lock);

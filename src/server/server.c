@@ -18,6 +18,9 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/scripts.h"
+#include "server/tracking.h"
+
+#define TRACKING_SHARE 4 /* of clients' buffers: what they track */
 
 _Static_assert(CMD_COUNT <= STATS_COMMANDS, "stats.h must have room for every command");
 
@@ -110,7 +113,16 @@ server_conn_limits(const struct server *s, const struct config *cfg)
 		.output_soft_ms = 10000,
 		.output_pause_bytes = output / 4,
 		.total_bytes = share,
+		.beside = tracking_bytes(s->tracking),
+		.beside_shares = s->n_loops,
 	};
+}
+
+void
+server_limit_tracking(const struct server *s, const struct config *cfg)
+{
+	tracking_set_limits(s->tracking, cfg->tracking_max_keys,
+	    s->memory.plan.buffers_bytes / TRACKING_SHARE);
 }
 
 uint64_t
@@ -215,8 +227,10 @@ server_make_loops(struct server *s, unsigned n, char *err, size_t err_size)
 	s->stats = mem_calloc(n, sizeof *s->stats);
 	s->pubsub = pubsub_new(n);
 	s->scripts = scripts_new();
-	if (s->loops == NULL || s->stats == NULL || s->pubsub == NULL || s->scripts == NULL)
+	if (s->loops == NULL || s->stats == NULL || s->pubsub == NULL || s->scripts == NULL ||
+	    tracking_new(s) != 0)
 		return fail(err, err_size, -ENOMEM, "out of memory");
+	server_limit_tracking(s, routes_config(s->routes));
 	for (unsigned i = 0; i < n; i++) {
 		int rc = server_loop_init(s, i);
 
@@ -368,6 +382,7 @@ server_free(struct server *s)
 	server_free_loops(s);
 	pubsub_free(s->pubsub);
 	scripts_free(s->scripts);
+	tracking_free(s->tracking);
 	doors_unref(s->doors);
 	mem_free(s->stats);
 	store_free(s->store);

@@ -53,6 +53,8 @@ struct server_loop {
 	struct get_wait *spare_wait; /* see cmd_read.c */
 	size_t queued_bytes;   /* of all its transactions */
 	struct timing timing;
+	struct tracking_loop *tracking;
+	bool tracking_due;     /* for tracking_settle() */
 	bool draining, drained;
 	struct loop_task drain;
 	struct loop_task sweep; /* closes what is idle for too long */
@@ -73,6 +75,7 @@ struct server {
 	struct slowlog slowlog;
 	struct latency latency;
 	struct scripts *scripts;
+	struct tracking *tracking;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;

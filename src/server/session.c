@@ -20,6 +20,7 @@
 #include "server/help.h"
 #include "server/parked.h"
 #include "server/server.h"
+#include "server/tracking.h"
 #include "server/transaction.h"
 
 #define PARKED_MAX 1024
@@ -91,13 +92,33 @@ run_found(struct session *s, struct call *c, const struct command *cmd)
 		count_error(sl, cmd, c->reply);
 }
 
+/* The session tracks what it reads. */
+static NOINLINE void
+run_tracked(struct session *s, struct call *c)
+{
+	if (tracking_before(c))
+		run_found(s, c, c->cmd);
+	else
+		count_error(s->sl, c->cmd, c->reply);
+	tracking_after(c);
+}
+
+static void
+run_any(struct session *s, struct call *c)
+{
+	if (tracking_is_on(s))
+		run_tracked(s, c);
+	else
+		run_found(s, c, c->cmd);
+}
+
 void
 session_run(struct call *c)
 {
 	int64_t timed_us = c->sl->timing.timed_us;
 	uint64_t begun = clock_ticks();
 
-	run_found(c->session, c, c->cmd);
+	run_any(c->session, c);
 	if (timing_is_suspect(&c->sl->timing, begun))
 		timing_suspect_call(c, clock_ticks() - begun,
 		    c->sl->timing.timed_us - timed_us);
@@ -123,6 +144,8 @@ refuse_call(struct call *c, enum command_lookup found)
 	}
 	count_error(c->sl, NULL, c->reply);
 	transaction_spoil(c->session);
+	if (tracking_is_on(c->session))
+		tracking_refused(c->session, found == COMMAND_UNKNOWN ? NULL : c->cmd);
 }
 
 /* The session has queued or watches something. */
@@ -130,7 +153,7 @@ static NOINLINE void
 run_in_transaction(struct session *s, struct call *c)
 {
 	if (!transaction_take(c))
-		run_found(s, c, c->cmd);
+		run_any(s, c);
 	else if (c->reply->failed)
 		count_error(s->sl, c->cmd, c->reply);
 }
@@ -141,10 +164,23 @@ count_refused(struct call *c)
 	counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
 	count_error(c->sl, NULL, c->reply);
 	transaction_spoil(c->session);
+	if (tracking_is_on(c->session))
+		tracking_refused(c->session, c->cmd);
 }
 
-/* Where the next reply belongs: behind the last one that is owed. */
-static struct out *
+/* Not everything that is found may just run. */
+static NOINLINE void
+run_guarded(struct session *s, struct call *c)
+{
+	if (!door_admits(c))
+		count_refused(c);
+	else if (s->tx != NULL)
+		run_in_transaction(s, c);
+	else
+		run_any(s, c);
+}
+
+struct out *
 session_out(struct session *s)
 {
 	if (likely(list_empty(&s->parked)))
@@ -180,8 +216,8 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
 	reply->failed = false;
 	if (unlikely(found != COMMAND_FOUND))
 		refuse_call(c, found);
-	else if (unlikely(s->guarded) && !door_admits(c))
-		count_refused(c);
+	else if (unlikely(s->guarded))
+		run_guarded(s, c);
 	else if (likely(s->tx == NULL))
 		run_found(s, c, c->cmd);
 	else
@@ -344,6 +380,8 @@ takes_single(const struct session *s)
 static inline size_t
 end_of_input(struct session *s, size_t done, size_t n)
 {
+	if (unlikely(s->sl->tracking_due))
+		tracking_settle(s->sl);
 	if (unlikely(s->stalled))
 		conn_pause(s->conn);
 	if (unlikely(s->closing))
@@ -522,12 +560,26 @@ drop_parked(struct session *s)
 	s->n_parked = 0;
 }
 
+bool
+session_may_push(struct session *s)
+{
+	if (s->closing)
+		return false;
+	if (!conn_out_over(s->conn))
+		return true;
+	counter_inc(&s->sl->stats.output_limit_closes);
+	s->closing = true;
+	conn_close_soon(s->conn);
+	return false;
+}
+
 /* --- life ------------------------------------------------------------------------------- */
 
 static void
 session_free(struct session *s)
 {
 	transaction_drop(s);
+	tracking_part(s);
 	resp_parser_fini(&s->parser);
 	list_del(&s->link);
 	mem_free(s->name);
@@ -589,6 +641,7 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 		server_client_gone(sl);
 		return;
 	}
+	tracking_meet(s);
 	list_push_tail(&sl->sessions, &s->link);
 	counter_inc(&sl->clients);
 	counter_inc(&sl->stats.connections_received);

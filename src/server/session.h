@@ -4,6 +4,7 @@
 #ifndef PANNIER_SERVER_SESSION_H
 #define PANNIER_SERVER_SESSION_H
 
+#include "base/htab.h"
 #include "base/list.h"
 #include "net/conn.h"
 #include "proto/resp.h"
@@ -12,6 +13,7 @@
 
 struct door_policy;
 struct near_request;
+struct tracker;
 
 struct session {
 	struct conn *conn;
@@ -32,6 +34,9 @@ struct session {
 	struct resp_parser parser;
 	struct store_holder holder; /* of leases */
 	struct pubsub_client pubsub;
+	struct tracker *tracker; /* of tracking.h's; NULL: it never tracked */
+	struct htab_node id_node; /* of tracking.h's, with `known` */
+	bool known;
 	struct transaction *tx;  /* NULL: nothing is queued or watched */
 	unsigned listener;       /* its number, of server.listeners */
 	const struct door_policy *policy; /* that listener's, of sl->doors */
@@ -49,6 +54,12 @@ void session_new(struct server_loop *sl, int fd, const char *listener_name);
 int64_t session_active_ms(const struct session *s);
 /* Runs the handler, and counts. For EXEC, which has calls of its own. */
 void session_run(struct call *c);
+/* Where the next reply belongs: behind the last one that is owed. */
+struct out *session_out(struct session *s);
+/* For messages that are no replies, to be appended to conn_out(). False: none any
+ * more. Who does not read is closed here already (when the turn ends), lest a run of
+ * messages in one turn pile up: what is sent by reference counts here too. */
+bool session_may_push(struct session *s) MUST_CHECK;
 /* Answers what is owed, then closes. */
 void session_drain(struct session *s);
 

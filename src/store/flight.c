@@ -45,6 +45,18 @@ flight_detach_all_locked(struct stripe *st)
 
 /* --- the end of a flight --------------------------------------------------------- */
 
+/* What is answered and not stored must not be kept by clients either: there is
+ * nothing whose change they could be told of. */
+static void
+tell_unkept(struct flight *f)
+{
+	struct cache_cursor cur;
+
+	cache_open(f->sl->store->cache, &f->sl->thread, f->p.key, f->p.hash, 0, &cur);
+	cache_tell(&cur);
+	cache_close(&cur);
+}
+
 /* Rule one: under the stripe, so that no write can come in between. */
 static void
 store_value_locked(struct flight *f, const struct origin_result *r)
@@ -55,12 +67,16 @@ store_value_locked(struct flight *f, const struct origin_result *r)
 	struct cache_cursor cur;
 
 	assert(lock_held(&f->p.stripe->lock));
-	if (r->ttl_ms == 0)
+	if (r->ttl_ms == 0) {
+		tell_unkept(f);
 		return;
+	}
 	cache_open(sl->store->cache, &sl->thread, f->p.key, f->p.hash, 0, &cur);
 	/* A value that does not fit is still an answer. */
-	if (cache_put(&cur, &body, 1, ttl_ms > 0 ? sl->thread.now_ms + ttl_ms : CACHE_NEVER) != 0)
+	if (cache_put(&cur, &body, 1, ttl_ms > 0 ? sl->thread.now_ms + ttl_ms : CACHE_NEVER) != 0) {
 		counter_inc(&store_ns_stats(sl, f->ns)->fetch_discarded);
+		cache_tell(&cur);
+	}
 	cache_close(&cur);
 }
 
@@ -75,6 +91,8 @@ flight_land(struct flight *f, const struct origin_result *r, struct list *waiter
 	if (!p->detached) {
 		if (r->status == ORIGIN_OK)
 			store_value_locked(f, r);
+		else if (r->status == ORIGIN_NOT_FOUND)
+			tell_unkept(f);
 		pending_unlink_locked(pending_find_locked(p->stripe, p->hash, p->key));
 	} else if (r->status == ORIGIN_OK) {
 		counter_inc(&store_ns_stats(f->sl, f->ns)->fetch_discarded);

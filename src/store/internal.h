@@ -41,6 +41,8 @@ struct store {
 	_Atomic(uint64_t) waiting;
 	_Atomic(uint64_t) flights;
 	_Atomic(uint64_t) next_token;
+	store_changed_fn *changed;
+	void *changed_arg;
 	struct stripe stripes[STRIPES];
 };
 

@@ -368,6 +368,31 @@ store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *ke
 	return cache_scan(sl->store->cache, &sl->thread, cursor, count, keys);
 }
 
+static void
+on_change(void *arg, struct cache_thread *t, struct slice key, uint64_t hash,
+    enum cache_change how)
+{
+	struct store *s = arg;
+
+	s->changed(s->changed_arg, container_of(t, struct store_loop, thread)->loop, key, hash,
+	    how);
+}
+
+void
+store_on_change(struct store *s, store_changed_fn *fn, void *arg)
+{
+	s->changed = fn;
+	s->changed_arg = arg;
+	cache_on_change(s->cache, on_change, s);
+}
+
+void
+store_with_shard(struct store_loop *sl, unsigned shard, void (*fn)(void *arg, unsigned shard),
+    void *arg)
+{
+	cache_with_shard(sl->store->cache, &sl->thread, shard, fn, arg);
+}
+
 static ALWAYS_INLINE enum cache_result
 get_cached(struct store_loop *sl, const struct config_namespace *ns, struct slice key,
     uint64_t hash, struct store_cursor *cur)

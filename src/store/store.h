@@ -144,6 +144,15 @@ void store_flush(struct store_loop *sl);
 /* cache_scan() with this loop's thread. */
 int store_scan(struct store_loop *sl, uint64_t *cursor, size_t count, struct buf *keys) MUST_CHECK;
 
+/* cache_on_change() and cache_with_shard(); the loop is the one whose thread made
+ * the change. A fetched value that was answered and not stored counts as changed:
+ * nobody would hear of its next change. */
+typedef void store_changed_fn(void *arg, struct loop *l, struct slice key, uint64_t hash,
+    enum cache_change how);
+void store_on_change(struct store *s, store_changed_fn *fn, void *arg);
+void store_with_shard(struct store_loop *sl, unsigned shard,
+    void (*fn)(void *arg, unsigned shard), void *arg);
+
 /* --- reading through ------------------------------------------------------ */
 
 enum store_answer {

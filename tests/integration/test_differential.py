@@ -24,6 +24,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from differential_commands import FAMILIES, KEYS, Source  # noqa: E402
+from differential_tracking import run_tracking  # noqa: E402
 from respclient import Client, Closed, Error, Map, encode  # noqa: E402
 
 # --- servers ------------------------------------------------------------------
@@ -195,6 +196,7 @@ def scan_all(client, args):
 
 
 MARK = b"-- mark --"
+TRACKING = "tracking" # a family with connections of its own
 
 
 def listen(client, args):
@@ -462,16 +464,24 @@ def arguments():
     slow = os.environ.get("SANITIZER")
     parser.add_argument("--count", type=int, default=30 if slow else 120, help="sequences of each family")
     parser.add_argument("--seconds", type=float, default=0, help="go on with the next seeds")
-    parser.add_argument("--only", choices=sorted(FAMILIES), help="one family")
+    parser.add_argument("--only", choices=sorted([*FAMILIES, TRACKING]), help="one family")
     parser.add_argument("--self", action="store_true", dest="self_check", help="redis against redis")
     return parser.parse_args()
 
 
+def tracking_is_alike(pair, args, seed):
+    trouble = run_tracking([s.path for s in pair.servers], seed, args.count)
+    if trouble:
+        print("FAIL %s, --seed %d: %s" % (TRACKING, seed, trouble))
+    return not trouble
+
+
 def run_families(pair, args, seed):
     print("seed %d" % seed, flush=True)
-    families = [args.only] if args.only else list(FAMILIES)
-    failed = sum(not run_family(pair, family, seed, args.count) for family in families)
-    return len(families) - failed, failed
+    families = [args.only] if args.only else [*FAMILIES, TRACKING]
+    good = [tracking_is_alike(pair, args, seed) if f == TRACKING
+            else run_family(pair, f, seed, args.count) for f in families]
+    return sum(good), len(good) - sum(good)
 
 
 def run_all(pair, args):
@@ -497,7 +507,7 @@ def ends_well(server):
 def main():
     args = arguments()
     if shutil.which("redis-server") is None:
-        print("redis-server is not installed\n0 passed, 0 failed, %d skipped" % len(FAMILIES))
+        print("redis-server is not installed\n0 passed, 0 failed, %d skipped" % (len(FAMILIES) + 1))
         return 0
     with tempfile.TemporaryDirectory() as directory:
         redis = start_redis(directory)

@@ -148,7 +148,7 @@ START_TEST(arguments_agree_with_the_arity)
 			continue; /* Redis lists none of theirs */
 		for (int i = 0; i < n; i += (int)args[i].size) {
 			must += args[i].optional ? 0 : args[i].type == SYNTAX_BLOCK ? (int)args[i].size - 1 :
-			    args[i].type == SYNTAX_ONEOF ? 2 : 1;
+			    args[i].type != SYNTAX_ONEOF || args[i + 1].type == SYNTAX_PURE_TOKEN ? 1 : 2;
 			more += args[i].optional || args[i].multiple;
 		}
 		ck_assert_msg(cmd->arity == (more ? -must : must), "%s: %d, not %d", cmd->name,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "server/tracking.h"
 
 #define REPLY_MAX (4u << 20)
 #define WORDS_MAX 64
@@ -131,12 +132,23 @@ await_parked(void)
 }
 
 static void
+run_handler(struct call *c)
+{
+	bool tracks = tracking_is_on(session);
+
+	if (!tracks || tracking_before(c))
+		command_handlers[c->cmd->id](c);
+	if (tracks)
+		tracking_after(c);
+}
+
+static void
 run(struct call *c)
 {
 	switch (command_find(c->argv, c->argc, &c->cmd)) {
 	case COMMAND_FOUND:
 		session->last_cmd = c->cmd;
-		command_handlers[c->cmd->id](c);
+		run_handler(c);
 		break;
 	case COMMAND_WRONG_ARITY:
 		call_wrong_args(c);
