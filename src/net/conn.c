@@ -9,6 +9,9 @@
 
 #include "base/mem.h"
 
+/* Unsent bytes from which a connection is held up while memory is short. */
+#define PAUSE_TIGHT_BYTES (16u << 10)
+
 void
 conn_mark(struct conn *c)
 {
@@ -95,6 +98,19 @@ end_if_done(struct conn *c)
 	return c->ended;
 }
 
+/* Where all together hold half of what they may, nobody gets far ahead of what it
+ * reads: many who may each hold much would else pass the bound in one turn. */
+static size_t
+pause_mark(const struct conn *c)
+{
+	const struct conn_limits *limits = &c->pool->limits;
+	size_t mark = limits->output_pause_bytes != 0 ? limits->output_pause_bytes : SIZE_MAX;
+
+	if (limits->total_bytes != 0 && conn_pool_bytes(c->pool) > limits->total_bytes / 2)
+		return MIN(mark, (size_t)PAUSE_TIGHT_BYTES);
+	return mark;
+}
+
 void
 conn_settle(struct conn *c)
 {
@@ -106,7 +122,7 @@ conn_settle(struct conn *c)
 	}
 	if (!conn_send(c) || !conn_check_output_limits(c))
 		return;
-	if (unlikely(c->full) && out_len(&c->out) <= c->pool->limits.output_pause_bytes / 2) {
+	if (unlikely(c->full) && out_len(&c->out) <= pause_mark(c) / 2) {
 		c->full = false;
 		conn_kick(c);
 	}
@@ -114,6 +130,7 @@ conn_settle(struct conn *c)
 		return;
 	set_watch(c);
 	pool_account(c);
+	pool_shed(c->pool);
 }
 
 /* --- events -------------------------------------------------------------------------- */
@@ -202,9 +219,7 @@ conn_out(struct conn *c)
 bool
 conn_out_full(const struct conn *c)
 {
-	size_t pause_bytes = c->pool->limits.output_pause_bytes;
-
-	return pause_bytes != 0 && out_len(c->cur) > pause_bytes;
+	return out_len(c->cur) > pause_mark(c);
 }
 
 bool

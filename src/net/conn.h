@@ -58,7 +58,8 @@ struct conn_limits {
 	                           * connection is closed */
 	size_t output_soft_bytes; /* unsent for longer than soft_ms: likewise */
 	int64_t output_soft_ms;
-	size_t output_pause_bytes;/* unsent: beyond, no more input is read */
+	size_t output_pause_bytes;/* unsent: beyond, no more input is read; less where
+	                           * all together hold half of total_bytes */
 	size_t total_bytes;       /* of conn_pool_bytes(): beyond, the connection
 	                           * that holds most is closed */
 	const _Atomic(uint64_t) *beside; /* bytes that count with it, a share of them; */

@@ -133,5 +133,7 @@ void conn_soft_timer_fire(struct timer *t);
 void pool_turn_end_set(struct conn_pool *p);
 /* After c's buffers changed. */
 void pool_account(struct conn *c);
+/* Ends connections while all together hold too much; c of who calls may be one. */
+void pool_shed(struct conn_pool *p);
 
 #endif

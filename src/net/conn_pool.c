@@ -38,6 +38,13 @@ over_total(const struct conn_pool *p)
 	    conn_pool_bytes(p) + beside(p) > p->limits.total_bytes;
 }
 
+void
+pool_shed(struct conn_pool *p)
+{
+	while (unlikely(over_total(p)) && !list_empty(&p->conns))
+		shed_largest(p);
+}
+
 static void
 free_dead(struct conn_pool *p)
 {
@@ -78,8 +85,7 @@ turn_end(struct loop *l UNUSED, struct loop_task *t)
 		}
 		conn_settle(c);
 	}
-	while (over_total(p) && !list_empty(&p->conns))
-		shed_largest(p);
+	pool_shed(p);
 	if (!p->turn_end_set)
 		free_dead(p);
 	if (p->freed && !p->turn_end_set)

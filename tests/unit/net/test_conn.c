@@ -240,7 +240,7 @@ static const struct conn_handler handler = {
 
 static struct loop *loop;
 static struct conn_pool *pool;
-static struct peer peers[4];
+static struct peer peers[8];
 static const struct conn_limits no_limits = { 0 };
 
 static void
@@ -648,6 +648,29 @@ START_TEST(when_all_together_hold_too_much_the_largest_goes)
 }
 END_TEST
 
+/* In one turn, each would fill what it may hold alone. */
+START_TEST(many_who_are_greedy_at_once_are_held_up_before_any_must_go)
+{
+	enum { REQUESTS = 3000 };
+	static char got[REQUESTS * 1001], requests[REQUESTS * 6 + 1];
+	unsigned i;
+
+	limits((struct conn_limits){ .output_pause_bytes = 1 << 20,
+	    .output_hard_bytes = 2 << 20, .total_bytes = 4 << 20 });
+	for (i = 0; i < REQUESTS; i++)
+		strcpy(requests + i * 6, "g1000\n");
+	for (i = 0; i < 8; i++)
+		say(join(i), requests, sizeof requests - 1);
+	settle();
+	for (i = 0; i < 8; i++)
+		ck_assert(!peers[i].ended);
+	ck_assert_uint_le(conn_pool_bytes(pool), 4 << 20);
+	for (i = 0; i < 8; i++)
+		ck_assert_uint_eq(hear(&peers[i], got, sizeof got), sizeof got);
+	ck_assert_uint_eq(conn_pool_bytes(pool), 0);
+}
+END_TEST
+
 START_TEST(idle_connections_hold_no_memory)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -1049,7 +1072,8 @@ main(void)
 	    a_client_that_reads_nothing_is_closed_at_the_hard_limit_in_bounded_memory,
 	    above_the_pause_mark_nothing_is_read_and_it_goes_on_when_the_client_reads,
 	    unsent_for_too_long_above_the_soft_limit_is_the_end,
-	    when_all_together_hold_too_much_the_largest_goes, idle_connections_hold_no_memory,
+	    when_all_together_hold_too_much_the_largest_goes,
+	    many_who_are_greedy_at_once_are_held_up_before_any_must_go, idle_connections_hold_no_memory,
 	    output_for_another_connection_goes_there);
 	CONN_CASE("crowd", in_a_crowd_sockets_are_read_before_the_first_is_served,
 	    more_than_is_read_ahead_is_served_as_well,
