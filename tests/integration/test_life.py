@@ -212,6 +212,116 @@ class Reloading(harness.Case):
         self.assertEqual(self.option(d, "maxclients"), b"300")
 
 
+class Killed(harness.Case):
+    """Clients that are processes, and end by kill -9."""
+
+    def process(self, d, *commands):
+        """One that sends these, and then waits for what never comes."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                c = d.client()
+                c.raw(b"".join(encode(*args) for args in commands))
+                signal.pause()
+            finally:
+                os._exit(1)
+        self.addCleanup(self.kill, pid)
+        return pid
+
+    def kill(self, pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+    def namespace(self, d, name):
+        line = d.info("namespaces")["ns_" + name]
+        return dict(f.split("=") for f in line.split(","))
+
+    def clients(self, d, n):
+        """Until there are so many, the one that asks counted."""
+        harness.wait_until(lambda: d.info()["connected_clients"] == str(n), f"{n} clients")
+
+    def test_a_leader_and_a_waiter_of_a_fetch(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon(READ_THROUGH.format(url=o.url, deadline="60s"))
+        leader = self.process(d, ("GET", "user:1"))
+        o.wait_requests(1)
+        waiter = self.process(d, ("GET", "user:1"), ("SET", "k", "behind"))
+        last = d.client()
+        last.send("GET", "user:1")
+        harness.wait_until(lambda: self.namespace(d, "user")["coalesced"] == "2", "two to wait")
+        self.kill(leader)
+        self.kill(waiter)
+        self.clients(d, 2)
+        gate.open()
+        self.assertEqual(last.reply(), b"ann")
+        self.assertEqual(o.count(), 1)
+        self.assertIsNone(last("GET", "k")) # what stood behind its wait was not done
+
+    def test_a_holder_of_a_lease_and_those_who_wait_for_it(self):
+        d = self.daemon('threads: 2\nnamespaces:\n  - prefix: "page:"\n    coalesce: lease\n'
+                        "    lease_time: 60s\n")
+        holder = self.process(d, ("GET", "page:1"))
+        harness.wait_until(lambda: self.namespace(d, "page")["leases"] == "1", "the lease")
+        waiters = [self.process(d, ("GET", "page:1")) for _ in range(3)]
+        harness.wait_until(lambda: self.namespace(d, "page")["lease_waits"] == "3", "them to wait")
+        last = d.client()
+        last.send("GET", "page:1")
+        harness.wait_until(lambda: self.namespace(d, "page")["lease_waits"] == "4", "all to wait")
+        for pid in waiters[:2] + [holder] + waiters[2:]: # the third has the lease for a moment
+            self.kill(pid)
+        self.assertIsNone(last.reply())
+        self.assertEqual(last("SET", "page:1", "made"), "OK")
+        self.assertEqual(d.client()("GET", "page:1"), b"made")
+
+    def test_in_the_middle_of_a_request_and_of_a_reply(self):
+        d = self.daemon("threads: 2\n")
+        c = d.client()
+        c("SET", "big", b"x" * 900000)
+        reader = self.process(d, *[("GET", "big")] * 10)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                d.client().raw(encode("SET", "half", b"y" * 100000)[:60000])
+                signal.pause()
+            finally:
+                os._exit(1)
+        self.addCleanup(self.kill, pid)
+        self.clients(d, 4)
+        self.kill(reader)
+        self.kill(pid)
+        self.clients(d, 2)
+        self.assertIsNone(c("GET", "half"))
+        self.assertEqual(c("STRLEN", "big"), 900000)
+
+    def test_one_that_listens_watches_and_queues(self):
+        d = self.daemon("threads: 2\n")
+        c = d.client()
+        pid = self.process(d, ("HELLO", 3), ("SUBSCRIBE", "c"), ("WATCH", "k"), ("MULTI",),
+                           ("SET", "k", "queued"))
+        harness.wait_until(lambda: c("PUBSUB", "NUMSUB", "c") == [b"c", 1], "the listener")
+        self.kill(pid)
+        harness.wait_until(lambda: c("PUBLISH", "c", "x") == 0, "it to be forgotten")
+        self.assertIsNone(c("GET", "k"))
+
+
+class Seeds(harness.Case):
+    def test_two_starts_place_the_same_keys_differently(self):
+        """Nobody can choose keys beforehand that fall into one bucket."""
+        orders = []
+        for _ in range(2):
+            d = self.daemon("threads: 1\n")
+            c = d.client()
+            for i in range(200):
+                c("SET", f"k{i}", "v")
+            orders.append(c("KEYS", "*"))
+        self.assertEqual(sorted(orders[0]), sorted(orders[1]))
+        self.assertNotEqual(orders[0], orders[1])
+
+
 class Clients(harness.Case):
     def test_a_half_closed_client_gets_all_its_replies(self):
         d = self.daemon()
