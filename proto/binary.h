@@ -19,6 +19,7 @@
 #define BINARY_DEPTH 4            /* levels of arrays and maps, the frame's counted */
 #define BINARY_OPTIONS 16
 #define BINARY_BATCH_KEYS 16384
+#define BINARY_WAITING_MAX 1024   /* requests of one connection */
 #define BINARY_TOKEN_MAX 16
 #define BINARY_TOKEN_BYTES 8      /* of those that we make */
 
@@ -197,6 +198,7 @@ void binary_put_flag(struct out *o, bool yes);
 void binary_put_uint(struct out *o, uint64_t n);
 void binary_put_int(struct out *o, int64_t n);
 void binary_put_bytes(struct out *o, struct slice s);
+void binary_put_str(struct out *o, struct slice s); /* text */
 void binary_put_text(struct out *o, const char *s);
 void binary_put_array(struct out *o, size_t n);
 void binary_put_map(struct out *o, size_t n);

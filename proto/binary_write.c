@@ -67,8 +67,8 @@ binary_put_bytes(struct out *o, struct slice s)
 		msgpack_pack_bin_body(&pk, s.ptr, s.len);
 }
 
-static void
-put_text(struct out *o, struct slice s)
+void
+binary_put_str(struct out *o, struct slice s)
 {
 	msgpack_packer pk = packer(o);
 
@@ -80,7 +80,7 @@ put_text(struct out *o, struct slice s)
 void
 binary_put_text(struct out *o, const char *s)
 {
-	put_text(o, slice_str(s));
+	binary_put_str(o, slice_str(s));
 }
 
 void
@@ -192,7 +192,7 @@ put_line(struct out *o, const char *text)
 
 	for (; text[n] != '\0' && n < sizeof line - 1; n++)
 		line[n] = (unsigned char)text[n] < ' ' || text[n] == 0x7f ? ' ' : text[n];
-	put_text(o, slice_of(line, n));
+	binary_put_str(o, slice_of(line, n));
 }
 
 void

@@ -371,7 +371,7 @@ def writes():
            ask(request("SET", 3, b"k", b"new", if_value=b"v"), reply("SET", 3, "stored")), get_new,
            ask(request("SET", 4, b"k2", b"new", if_value=b""), reply("SET", 4, "refused")))
     vector(f, "set_too_big", "Key and value are more than an entry may have.",
-           ask(request("SET", 1, b"k", b"v" * (2 << 20)),
+           ask(request("SET", 1, b"k", b"v" * (5 << 20)),
                reply("SET", 1, "error", "TOOBIG", "why")), PONG, needs="small")
     vector(f, "delete", "It was there, and then it was not.", SET_K,
            ask(request("DELETE", 2, b"k"), reply("DELETE", 2, "done")),
@@ -425,7 +425,7 @@ def writes():
            ask(request("SET_MANY", 2, [b"k", b"new", b"k2", b"w"], None, if_present=True),
                reply("SET_MANY", 2, "done", [("stored",), ("refused",)])), get_new)
     vector(f, "set_many_too_big", "One that is too large keeps no other out.",
-           ask(request("SET_MANY", 1, [b"a", b"v" * (2 << 20), b"b", b"2"]),
+           ask(request("SET_MANY", 1, [b"a", b"v" * (5 << 20), b"b", b"2"]),
                reply("SET_MANY", 1, "done", [("error", "TOOBIG", "why"), ("stored",)],
                      varies=[[2, 0, 2]])), needs="small")
     vector(f, "delete_many", "How many were there.", SET_K,
@@ -613,7 +613,7 @@ def leases():
            ask(request("LEASE", 1, b"origin:v"), reply("LEASE", 1, "filled", b"v")),
            ask(request("LEASE", 2, b"origin:none"), reply("LEASE", 2, "negative")),
            ask(request("LEASE", 3, b"origin:broken"), reply("LEASE", 3, "error", "ORIGIN", "why")),
-           needs="origin")
+           needs="lease")
     vector(f, "lease_with_stale", "A value that is over comes with the lease, to fall back on.",
            ask(request("LEASE", 1, b"lease:k"), reply("LEASE", 1, "lease", token, b"old")),
            needs="client")
@@ -676,7 +676,7 @@ def violations():
     bad("id_is_negative", "A negative id.", frame([14, -1]))
     bad("id_too_large", "An id of 33 bits.", frame([14, 1 << 32]))
     bad("id_is_a_float", "A float for an id.", frame([14, Raw(b"\xcb\x3f\xf0" + b"\0" * 6)]))
-    bad("resp_in_the_middle", "A client that forgot what it speaks.", b"*1\r\n$4\r\nPING\r\n")
+    bad("resp_in_the_middle", "A client that forgot what it speaks.", b"*1\r\n$4\r\nPING\r\n" * 4)
 
 
 def refusals():

@@ -192,6 +192,18 @@ conn_data(const struct conn *c)
 	return c->data;
 }
 
+void
+conn_set_handler(struct conn *c, const struct conn_handler *h)
+{
+	c->handler = h;
+}
+
+const struct conn_handler *
+conn_handler(const struct conn *c)
+{
+	return c->handler;
+}
+
 int64_t
 conn_active_ms(const struct conn *c)
 {

@@ -83,6 +83,9 @@ int conn_new(struct conn_pool *p, int fd, const struct conn_handler *h, void *da
     struct conn **out) MUST_CHECK;
 
 void *conn_data(const struct conn *c);
+/* Another one from its next input on, for who learns from the first what to do. */
+void conn_set_handler(struct conn *c, const struct conn_handler *h);
+const struct conn_handler *conn_handler(const struct conn *c);
 int conn_fd(const struct conn *c); /* -1 after the end */
 struct loop *conn_loop(const struct conn *c);
 struct list *conn_pool_list(struct conn_pool *p); /* of conn_link(), oldest first */

@@ -140,7 +140,8 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags,
 	    s->pubsub.n[PUBSUB_CHANNEL], s->pubsub.n[PUBSUB_PATTERN], s->pubsub.n[PUBSUB_SHARD],
 	    transaction_queued(s), in, out, sizeof *s + in + out, out > 0 ? "rw" : "r",
-	    cmd != NULL ? cmd->name : "NULL", tracking_redirect(s), s->wire == WIRE_RESP3 ? 3 : 2,
+	    cmd != NULL ? cmd->name : "NULL", tracking_redirect(s),
+	    s->wire == WIRE_BINARY ? 0 : s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));
 }
 

@@ -12,48 +12,26 @@
 #include <stdlib.h>
 
 #include "base/parse.h"
-
-/* The open entry's number plus delta, stored. False: the error reply is
- * written, after the cursor was closed. */
-static bool
-add_to_entry(struct call *c, struct store_cursor *cur, enum cache_result found, int64_t delta,
-    int64_t *sum)
-{
-	int64_t n = 0, expires_ms = CACHE_NEVER;
-	char text[FORMAT_MAX];
-	struct slice part = { text, 0 };
-	int rc;
-
-	if (found == CACHE_HIT) {
-		expires_ms = cur->c.expires_ms;
-		if (parse_i64(cur->c.value, &n) != 0) {
-			store_close(cur);
-			call_not_integer(c);
-			return false;
-		}
-	}
-	if (__builtin_add_overflow(n, delta, sum)) {
-		store_close(cur);
-		reply_error(c->reply, "ERR increment or decrement would overflow");
-		return false;
-	}
-	part.len = format_i64(text, *sum);
-	rc = cache_put(&cur->c, &part, 1, expires_ms);
-	store_close(cur);
-	if (rc != 0)
-		call_put_failed(c, rc);
-	return rc == 0;
-}
+#include "server/value.h"
 
 static void
 add(struct call *c, int64_t delta)
 {
+	static const struct value_start start = { .number = 0, .expires_ms = CACHE_NEVER };
 	struct store_cursor cur;
 	enum cache_result found = call_open(c, STORE_WRITE, &cur);
 	int64_t sum;
+	int rc = value_add(&cur, found, &start, delta, &sum);
 
-	if (add_to_entry(c, &cur, found, delta, &sum))
+	store_close(&cur);
+	if (rc == 0)
 		reply_int(c->reply, sum);
+	else if (rc == -EINVAL)
+		call_not_integer(c);
+	else if (rc == -ERANGE)
+		reply_error(c->reply, "ERR increment or decrement would overflow");
+	else
+		call_put_failed(c, rc);
 }
 
 void

@@ -96,17 +96,25 @@ print_chosen(struct info *info, const bool *chosen)
 }
 
 void
+info_write(struct info *info, const struct slice *words, uint32_t n)
+{
+	bool chosen[ARRAY_LEN(sections)] = { false };
+
+	for (uint32_t i = 0; i < n; i++)
+		choose(chosen, words[i]);
+	print_chosen(info, chosen);
+}
+
+void
 cmd_info(struct call *c)
 {
 	struct info info = { .sl = c->sl, .session = c->session, .now_ms = c->now_ms };
-	bool chosen[ARRAY_LEN(sections)] = { false };
 
 	buf_init(&info.text);
 	if (c->argc == 1)
-		choose(chosen, SLICE("default"));
-	for (uint32_t i = 1; i < c->argc; i++)
-		choose(chosen, c->argv[i]);
-	print_chosen(&info, chosen);
+		info_write(&info, &SLICE("default"), 1);
+	else
+		info_write(&info, c->argv + 1, c->argc - 1);
 	if (info.failed)
 		call_put_failed(c, -ENOMEM);
 	else

@@ -13,6 +13,8 @@ struct info {
 	bool failed;            /* no memory for some line */
 };
 
+/* The sections that the words name, as INFO's arguments. */
+void info_write(struct info *i, const struct slice *words, uint32_t n);
 /* Appends; lines end by CR LF. */
 void info_printf(struct info *i, const char *fmt, ...) PRINTF(2, 3);
 /* "field:1234" and "field_human:1.21K". */

@@ -40,5 +40,7 @@ void server_reload(struct server *s);
 
 /* cmd_read.c */
 void read_spare_free(struct server_loop *sl);
+/* binary_read.c */
+void binary_spare_free(struct server_loop *sl);
 
 #endif

@@ -1,5 +1,5 @@
-/* parked.h - a reply that is owed; see call.h. Private to session.c, call.c
- * and, to look at, cmd_client.c. */
+/* parked.h - a reply that is owed; see call.h. Private to sessions, call.c and, to
+ * look at, cmd_client.c. */
 #ifndef PANNIER_SERVER_PARKED_H
 #define PANNIER_SERVER_PARKED_H
 

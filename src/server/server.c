@@ -212,6 +212,7 @@ server_free_loops(struct server *s)
 	for (struct server_loop *sl = s->loops; sl < end; sl++) {
 		store_loop_free(sl->store);
 		read_spare_free(sl);
+		binary_spare_free(sl);
 		batch_fini(&sl->batch);
 		doors_unref(sl->doors);
 		loop_free(sl->loop);

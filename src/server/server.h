@@ -10,6 +10,7 @@
 #include "net/conn.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "proto/binary.h"
 #include "proto/command.h"
 #include "proto/resp.h"
 #include "server/info.h"
@@ -43,6 +44,7 @@ struct server_loop {
 	struct store_loop *store;
 	struct stats_loop stats;
 	struct batch batch;
+	struct binary_batch binary_batch;
 	struct near_request near[CONN_AHEAD];
 	struct command_memo memo;
 	struct list sessions;  /* by session.link, oldest first */
@@ -51,6 +53,7 @@ struct server_loop {
 	struct doors *doors;   /* a reference; of the same configuration as the routes */
 	pthread_t thread;
 	struct get_wait *spare_wait; /* see cmd_read.c */
+	struct binary_wait *spare_binary; /* see binary_read.c */
 	size_t queued_bytes;   /* of all its transactions */
 	struct timing timing;
 	struct tracking_loop *tracking;

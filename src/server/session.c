@@ -1,4 +1,5 @@
-/* session.c - requests in, handlers called, replies out in order.
+/* session.c - requests in, handlers called, replies out in order: RESP, and what
+ * sessions of either protocol share. binary_session.c has the other one.
  *
  * A request whose answer must wait (call_park) leaves a struct parked in the
  * session's queue. What overtakes it, requests that only read, runs on and
@@ -16,16 +17,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/binary.h"
 #include "server/door.h"
 #include "server/help.h"
-#include "server/parked.h"
 #include "server/server.h"
+#include "server/session_impl.h"
 #include "server/tracking.h"
 #include "server/transaction.h"
 
 #define PARKED_MAX 1024
-/* Output below is never too much, so that nobody need look. */
-#define OUT_LOOK_BYTES 4096
 
 /* --- one request ------------------------------------------------------------- */
 
@@ -57,8 +57,8 @@ reply_unknown_subcommand(struct call *c)
 	    (int)MIN(c->argv[1].len, 128), c->argv[1].ptr, container);
 }
 
-static void
-count_error(struct server_loop *sl, const struct command *cmd, const struct reply *r)
+void
+session_count_error(struct server_loop *sl, const struct command *cmd, const struct reply *r)
 {
 	counter_inc(&sl->stats.error_replies);
 	stats_error(&sl->stats, r->code);
@@ -89,7 +89,7 @@ run_found(struct session *s, struct call *c, const struct command *cmd)
 	else
 		run_timed(c, cmd);
 	if (unlikely(c->reply->failed))
-		count_error(sl, cmd, c->reply);
+		session_count_error(sl, cmd, c->reply);
 }
 
 /* The session tracks what it reads. */
@@ -99,7 +99,7 @@ run_tracked(struct session *s, struct call *c)
 	if (tracking_before(c))
 		run_found(s, c, c->cmd);
 	else
-		count_error(s->sl, c->cmd, c->reply);
+		session_count_error(s->sl, c->cmd, c->reply);
 	tracking_after(c);
 }
 
@@ -142,7 +142,7 @@ refuse_call(struct call *c, enum command_lookup found)
 		reply_unknown(c);
 		break;
 	}
-	count_error(c->sl, NULL, c->reply);
+	session_count_error(c->sl, NULL, c->reply);
 	transaction_spoil(c->session);
 	if (tracking_is_on(c->session))
 		tracking_refused(c->session, found == COMMAND_UNKNOWN ? NULL : c->cmd);
@@ -155,14 +155,14 @@ run_in_transaction(struct session *s, struct call *c)
 	if (!transaction_take(c))
 		run_any(s, c);
 	else if (c->reply->failed)
-		count_error(s->sl, c->cmd, c->reply);
+		session_count_error(s->sl, c->cmd, c->reply);
 }
 
 static void
 count_refused(struct call *c)
 {
 	counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
-	count_error(c->sl, NULL, c->reply);
+	session_count_error(c->sl, NULL, c->reply);
 	transaction_spoil(c->session);
 	if (tracking_is_on(c->session))
 		tracking_refused(c->session, c->cmd);
@@ -246,18 +246,6 @@ hash_keys(const struct cache *cache, const struct batch *b, uint64_t hashes[BATC
 	cache_prefetch_entries(cache, buckets, near);
 }
 
-/* What stays the same for all of a batch. The rest is set for each request, and
- * is not worth clearing for the one that most batches have. */
-static void
-call_init(struct call *c, struct session *s, struct reply *reply)
-{
-	c->reply = reply;
-	c->now_ms = s->last_ms;
-	c->store = s->sl->store;
-	c->session = s;
-	c->sl = s->sl;
-}
-
 /* Serves the batch; answers how many bytes of input its served requests had. */
 static size_t
 serve_batch(struct session *s, const struct batch *b)
@@ -269,7 +257,7 @@ serve_batch(struct session *s, const struct batch *b)
 	unsigned i;
 
 	reply.out = session_out(s);
-	call_init(&c, s, &reply);
+	session_call_init(&c, s, &reply);
 	hash_keys(store_cache(s->sl->server->store), b, hashes);
 	for (i = 0; i < b->n && !s->closing; i++) {
 		/* Who does not read gets no further replies for now; the rest of
@@ -300,7 +288,7 @@ serve_single(struct session *s, const struct request *req, uint64_t hash)
 	struct call c;
 
 	reply.out = session_out(s);
-	call_init(&c, s, &reply);
+	session_call_init(&c, s, &reply);
 	if (unlikely(!session_serve(s, &c, req, hash))) {
 		s->stalled = true;
 		return 0;
@@ -325,15 +313,19 @@ session_fail(struct session *s, const char *error)
 
 	counter_inc(&s->sl->stats.protocol_errors);
 	reply_error(&reply, "ERR %s", error);
-	count_error(s->sl, NULL, &reply);
+	session_count_error(s->sl, NULL, &reply);
 	s->closing = true;
 }
 
-static void
-finish_if_due(struct session *s)
+void
+session_finish_if_due(struct session *s)
 {
-	if (s->closing && s->n_parked == 0)
-		conn_finish(s->conn);
+	if (!s->closing || s->n_parked != 0)
+		return;
+	if (s->broken != NULL)
+		binary_write_last(conn_out(s->conn), s->broken);
+	s->broken = NULL;
+	conn_finish(s->conn);
 }
 
 /* Until AUTH has come, small requests, and one at a time: it decides how the rest is
@@ -385,7 +377,7 @@ end_of_input(struct session *s, size_t done, size_t n)
 	if (unlikely(s->stalled))
 		conn_pause(s->conn);
 	if (unlikely(s->closing))
-		finish_if_due(s);
+		session_finish_if_due(s);
 	return s->closing ? n : done;
 }
 
@@ -466,6 +458,20 @@ parked_free(struct parked *p)
 	mem_free(p);
 }
 
+void
+parked_leave(struct parked *p)
+{
+	struct session *s = p->session;
+
+	list_del(&p->link);
+	s->n_parked--;
+	conn_release(s->conn);
+	counter_add(&s->sl->parked, -1);
+	out_move(conn_out(s->conn), &p->own);
+	out_move(conn_out(s->conn), &p->behind);
+	parked_free(p);
+}
+
 /* Sends what is answered at the head of the queue. */
 static void
 session_release(struct session *s)
@@ -475,13 +481,7 @@ session_release(struct session *s)
 
 		if (!p->done)
 			break;
-		list_del(&p->link);
-		s->n_parked--;
-		conn_release(s->conn);
-		counter_add(&s->sl->parked, -1);
-		out_move(conn_out(s->conn), &p->own);
-		out_move(conn_out(s->conn), &p->behind);
-		parked_free(p);
+		parked_leave(p);
 	}
 	conn_flush(s->conn);
 	if (s->stalled && s->n_parked == 0) {
@@ -489,7 +489,7 @@ session_release(struct session *s)
 		conn_resume(s->conn);
 		conn_kick(s->conn);
 	}
-	finish_if_due(s);
+	session_finish_if_due(s);
 }
 
 struct parked *
@@ -514,7 +514,7 @@ call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *ar
 	p->arg = arg;
 	out_init(&p->own);
 	out_init(&p->behind);
-	p->reply = (struct reply){ .out = &p->own, .wire = c->reply->wire };
+	p->reply = (struct reply){ .out = &p->own, .wire = c->reply->wire, .id = c->reply->id };
 	list_push_tail(&s->parked, &p->link);
 	s->n_parked++;
 	conn_hold(s->conn);
@@ -540,8 +540,11 @@ parked_done(struct parked *p)
 	p->done = true;
 	p->session->last_ms = loop_now_ms(p->session->sl->loop);
 	if (p->reply.failed)
-		count_error(p->session->sl, p->cmd, &p->reply);
-	session_release(p->session);
+		session_count_error(p->session->sl, p->cmd, &p->reply);
+	if (p->session->wire == WIRE_BINARY)
+		binary_parked_done(p);
+	else
+		session_release(p->session);
 }
 
 static void
@@ -588,8 +591,8 @@ session_free(struct session *s)
 	mem_free(s);
 }
 
-static void
-on_end(struct conn *conn, enum conn_end why)
+void
+session_gone(struct conn *conn, enum conn_end why)
 {
 	struct session *s = conn_data(conn);
 	struct server_loop *sl = s->sl;
@@ -610,7 +613,25 @@ static const struct conn_handler session_handler = {
 	.on_input = on_input,
 	.on_ahead = on_ahead,
 	.on_near = on_near,
-	.on_end = on_end,
+	.on_end = session_gone,
+};
+
+/* The first byte decides what is spoken here. */
+static size_t
+on_first_input(struct conn *conn, const char *data, size_t n, size_t *need)
+{
+	struct session *s = conn_data(conn);
+
+	if ((unsigned char)data[0] == BINARY_MAGIC)
+		binary_session_begin(s);
+	else
+		conn_set_handler(conn, &session_handler);
+	return conn_handler(conn)->on_input(conn, data, n, need);
+}
+
+static const struct conn_handler first_handler = {
+	.on_input = on_first_input,
+	.on_end = session_gone,
 };
 
 void
@@ -636,7 +657,7 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	list_init(&s->parked);
 	list_init(&s->link);
 	resp_parser_init(&s->parser, &sl->limits);
-	if (conn_new(sl->pool, fd, &session_handler, s, &s->conn) != 0) {
+	if (conn_new(sl->pool, fd, &first_handler, s, &s->conn) != 0) {
 		session_free(s);
 		server_client_gone(sl);
 		return;
@@ -657,5 +678,5 @@ void
 session_drain(struct session *s)
 {
 	s->closing = true;
-	finish_if_due(s);
+	session_finish_if_due(s);
 }

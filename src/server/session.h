@@ -26,7 +26,7 @@ struct session {
 	char *lib_name, *lib_ver; /* set by CLIENT SETINFO */
 	const char *addr;        /* of the listener, as CLIENT LIST shows it */
 	const char *peer;
-	enum wire wire;          /* set by HELLO, RESET */
+	enum wire wire;          /* set by HELLO, RESET; or WIRE_BINARY, for good */
 	bool guarded;            /* by door_update(): door.h looks at each command */
 	bool stranger;           /* likewise: a password is asked for first */
 	bool authenticated;      /* by the door: it said a right one */
@@ -46,6 +46,7 @@ struct session {
 	bool stalled;            /* a request waits until all parked are done */
 	bool pipelines;          /* the last batch was of more than one request */
 	bool cut;                /* the batch was not served to its end */
+	const char *broken;      /* binary: last words, once nothing is owed; or NULL */
 };
 
 /* For the listener: a new descriptor, handed to this loop. Owns fd. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 
 #define PIN_MIN_BYTES 16384 /* as reply_value() */
 
@@ -66,4 +67,23 @@ value_drop(struct value *v)
 		v->ref.release(v->ref.owner, v->ref.token);
 	mem_free(v->heap);
 	value_init(v);
+}
+
+int
+value_add(struct store_cursor *cur, enum cache_result found, const struct value_start *start,
+    int64_t delta, int64_t *sum)
+{
+	int64_t n = start->number, expires_ms = start->expires_ms;
+	char text[FORMAT_MAX];
+	struct slice part = { text, 0 };
+
+	if (found == CACHE_HIT) {
+		expires_ms = cur->c.expires_ms;
+		if (parse_i64(cur->c.value, &n) != 0)
+			return -EINVAL;
+	}
+	if (__builtin_add_overflow(n, delta, sum))
+		return -ERANGE;
+	part.len = format_i64(text, *sum);
+	return cache_put(&cur->c, &part, 1, expires_ms);
 }

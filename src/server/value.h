@@ -26,4 +26,14 @@ struct slice value_slice(const struct value *v);
 void value_reply(struct value *v, struct reply *r);
 void value_drop(struct value *v);
 
+/* What a counter that is made begins with. */
+struct value_start {
+	int64_t number, expires_ms;
+};
+/* Adds delta to the number that the entry of an open cursor is, and stores it with
+ * the time to live that it had. 0, -EINVAL: it is no 64-bit number, -ERANGE: nor
+ * is the sum, or what cache_put() answered. */
+int value_add(struct store_cursor *cur, enum cache_result found, const struct value_start *start,
+    int64_t delta, int64_t *sum) MUST_CHECK;
+
 #endif

@@ -242,6 +242,7 @@ board_locked(struct store_loop *sl, const struct config_namespace *ns, struct sl
 		if ((*link)->n_waiters >= ns->origin_cfg->max_waiters)
 			return waiter_refuse(w, sl, ns, "too many requests wait for this key");
 		counter_inc(&stats->coalesced);
+		w->joined = true;
 	}
 	waiter_add_locked(*link, w);
 	return STORE_WAITING;

@@ -188,6 +188,7 @@ struct store_waiter {
 	int64_t deadline_ms; /* 0: the origin's, or the lease's time */
 	struct store_holder *holder; /* of leases; NULL: takes none, waits for none */
 	/* For done(): */
+	bool joined;         /* what it waited for had begun for another */
 	enum fill_status status;
 	struct blob *value;  /* FILL_VALUE: a reference, unref'd after done() */
 	const char *error;   /* FILL_FAILED and STORE_REFUSED: good until done()

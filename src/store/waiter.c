@@ -33,6 +33,7 @@ waiter_admit(struct store_waiter *w, struct store_loop *sl, const struct config_
 	w->error = NULL;
 	w->left = NULL;
 	w->lease = NULL;
+	w->joined = false;
 	w->task.run = waiter_arrived;
 	timer_init(&w->timer, sl->loop, waiter_timed_out);
 	return NULL;
