@@ -83,6 +83,10 @@ func binary() string {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "locks" {
+		locks()
+		return
+	}
 	for _, protocol := range []int{2, 3} {
 		goRedis(protocol)
 	}
