@@ -150,12 +150,12 @@ label(char out[LABEL_MAX + 1], int64_t ago_s)
 	static const struct { int64_t s; char unit; } units[] = {
 		{ 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' },
 	};
-	unsigned u = 0;
+	unsigned u = 0, n;
 
 	while (u + 1 < ARRAY_LEN(units) && ago_s < units[u].s)
 		u++;
-	snprintf(out, LABEL_MAX + 1, "%" PRId64 "%c", MIN(ago_s / units[u].s, (int64_t)999),
-	    units[u].unit);
+	n = (unsigned)(MAX(ago_s, (int64_t)0) / units[u].s);
+	snprintf(out, LABEL_MAX + 1, "%u%c", MIN(n, 999u), units[u].unit);
 }
 
 static int

@@ -207,6 +207,8 @@ class Tenants(harness.Case):
             if name in harmless:
                 continue
             args = [name] + [b"b:1"] * (abs(arity) - 1 + (arity < -1))
+            if name.startswith((b"eval", b"fcall")):
+                args = [name, b"script", 1, b"b:1"]
             value = tenant.pipeline(args)[0]
             if name in (b"keys", b"scan"):
                 self.assertNotIn(b"b:1", str(value).encode(), name)
@@ -259,6 +261,18 @@ class Tenants(harness.Case):
             "OK", "QUEUED", NO_KEY,
             "EXECABORT Transaction discarded because of previous errors."])
         self.assertIsNone(everybody("GET", "a:1"))
+
+    def test_the_keys_of_scripts_are_looked_at(self):
+        everybody, tenant = self.start()
+        script = "if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) " \
+                 "else return 0 end"
+        everybody("MSET", "b:1", "token", "a:1", "token")
+        sha = tenant("SCRIPT", "LOAD", script)
+        for name, what in (("EVAL", script), ("EVALSHA", sha)):
+            self.assertEqual(tenant.error(name, what, 1, "b:1", "token"), NO_KEY)
+            self.assertEqual(tenant.error(name, what, 2, "a:1", "b:1", "token"), NO_KEY)
+            self.assertEqual(everybody("GET", "b:1"), b"token")
+        self.assertEqual(tenant("EVALSHA", sha, 1, "a:1", "token"), 1)
 
     def test_channels_are_confined_as_keys_are(self):
         everybody, tenant = self.start(wire=3)
