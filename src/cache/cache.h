@@ -11,7 +11,8 @@
  *
  * Times are milliseconds on the monotonic clock, passed in by now_ms. An
  * entry whose time has come is never seen again, even before its bytes are
- * back. */
+ * back; but one with a grace stays for so long as a stale one, which only
+ * cache_take_stale() shows. All else treats it as absent. */
 #ifndef PANNIER_CACHE_CACHE_H
 #define PANNIER_CACHE_CACHE_H
 
@@ -43,6 +44,13 @@ struct cache_thread {
 	struct cache_hold *hold;   /* the cache's own */
 };
 
+/* What is the same for all keys of a kind. */
+struct cache_class {
+	uint16_t tally;   /* where they are counted: below CACHE_CLASSES; with
+	                   * CACHE_PROTECTED, where they are that */
+	int64_t grace_ms; /* how long what expires is kept as stale */
+};
+
 enum cache_policy { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
 
 struct cache_opts {
@@ -52,9 +60,9 @@ struct cache_opts {
 	unsigned shards;        /* a power of two; 0: by the budget */
 	enum cache_policy policy;
 	uint64_t seed;          /* of XXH3, from getrandom() */
-	/* Which class a key's tally is, with CACHE_PROTECTED where it is; pure,
-	 * fast, may run under a shard's lock. NULL: class 0. */
-	uint16_t (*classify)(void *arg, struct slice key);
+	/* The class of a key; pure, fast, may run under a shard's lock. What it
+	 * says of the grace counts when the key is written. NULL: all 0. */
+	struct cache_class (*classify)(void *arg, struct slice key);
 	void *classify_arg;
 	uint64_t protected_bytes; /* see cache_protect() */
 };
@@ -117,7 +125,10 @@ int cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_pa
     int64_t expires_ms) MUST_CHECK;
 /* A hit's entry gets another expiry. 0, or -ENOMEM as above. */
 int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
-/* Removes a hit's entry; on a miss does nothing. */
+/* After a miss: if there is a stale entry, the cursor stands on it as on a hit,
+ * for reading only, and its expires_ms has passed. Counts as a use. */
+bool cache_take_stale(struct cache_cursor *cur);
+/* Removes a hit's entry, and a stale one; on a miss does nothing else. */
 void cache_remove(struct cache_cursor *cur);
 void cache_close(struct cache_cursor *cur);
 

@@ -70,7 +70,7 @@ move_locked(struct cache *c, struct shard *sh, uint32_t ref, uint64_t hash)
 {
 	struct entry *e = arena_at(&c->arena, ref), *copy;
 	uint32_t word = entry_word(e), bytes = word_bytes(word);
-	uint32_t to = pool_alloc(&c->pool, SEG_MOVED, word, entry_expiry(e, word));
+	uint32_t to = pool_alloc(&c->pool, SEG_MOVED, word, stamp_end(entry_stamp(e, word)));
 
 	if (to == 0)
 		return false;
@@ -107,7 +107,7 @@ clean_entry(const struct work *w, const struct found *f)
 	word = entry_word(e);
 	if (word_state(word) == ENTRY_LIVE &&
 	    pool_gen_of(&c->pool, f->ref) == atomic_load(&sh->gen)) {
-		if (entry_expired(e, word, w->t->now_ms))
+		if (entry_ended(e, word, w->t->now_ms))
 			entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EXPIRED);
 		else if (move_locked(c, sh, f->ref, f->hash))
 			moved = word_bytes(word);

@@ -113,11 +113,32 @@ leave(struct cache_cursor *cur, enum leave why)
 	stand_on_nothing(cur);
 }
 
+/* A stale entry is none but for who asks for it. The cursor knows where it is
+ * all the same: a put replaces it. */
+static bool
+is_stale(const struct cache_cursor *cur)
+{
+	return cur->ref != 0 && cur->value.ptr == NULL;
+}
+
+static void
+stand_on_stale(struct cache_cursor *cur)
+{
+	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_LOST);
+	cur->value = (struct slice){ NULL, 0 };
+	cur->expires_ms = CACHE_NEVER;
+}
+
 /* What is rare is a call at the end, for the same reason. */
 static NOINLINE enum cache_result
 open_expired(struct cache_cursor *cur)
 {
-	leave(cur, LEAVE_EXPIRED);
+	const struct entry *e = at(cur, cur->ref);
+
+	if (entry_ended(e, entry_word(e), cur->thread->now_ms))
+		leave(cur, LEAVE_EXPIRED);
+	else
+		stand_on_stale(cur);
 	return CACHE_MISS;
 }
 
@@ -178,12 +199,25 @@ cache_open(struct cache *c, struct cache_thread *t, struct slice key, uint64_t h
 	return look_locked(cur, c, sh, key, hash, flags);
 }
 
+bool
+cache_take_stale(struct cache_cursor *cur)
+{
+	const struct entry *e = at(cur, cur->ref);
+
+	assert(lock_held(&cur->shard->lock));
+	if (!is_stale(cur))
+		return false;
+	stand_on_found(cur, cur->cache, (struct found){ cur->ref, entry_word(e), e });
+	touch(cur);
+	return true;
+}
+
 void
 cache_remove(struct cache_cursor *cur)
 {
 	assert(lock_held(&cur->shard->lock));
 	if (cur->ref != 0)
-		leave(cur, LEAVE_REMOVED);
+		leave(cur, is_stale(cur) ? LEAVE_STALE : LEAVE_REMOVED);
 }
 
 static NOINLINE void
@@ -264,25 +298,25 @@ is_pinned(const struct cache_cursor *cur, const struct entry *e, uint32_t word)
 }
 
 static void
-store_expiry(struct cache_cursor *cur, struct entry *e, int64_t expires_ms)
+store_stamp(struct cache_cursor *cur, struct entry *e, uint64_t stamp)
 {
-	bool had = entry_expiry(e, entry_word(e)) != CACHE_NEVER;
+	bool had = entry_stamp(e, entry_word(e)) != 0;
 
-	shard_add(&cur->shard->expiring, (expires_ms != CACHE_NEVER) - had);
-	entry_set_expiry(e, expires_ms);
-	if (expires_ms != CACHE_NEVER)
-		pool_expiry(&cur->cache->pool, cur->ref, expires_ms);
+	shard_add(&cur->shard->expiring, (stamp != 0) - had);
+	entry_set_stamp(e, stamp);
+	if (stamp != 0)
+		pool_expiry(&cur->cache->pool, cur->ref, stamp_end(stamp));
 }
 
 /* A value of the same length takes the old one's place: no room, no moving. */
 static bool
 rewrite(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
-    uint64_t len, int64_t expires_ms)
+    uint64_t len, uint64_t stamp)
 {
 	struct entry *e = at(cur, cur->ref);
 	uint32_t word = entry_word(e);
 
-	if (len != cur->value.len || (expires_ms != CACHE_NEVER && !(word & WORD_TTL)) ||
+	if (len != cur->value.len || is_stale(cur) || (stamp != 0 && !(word & WORD_TTL)) ||
 	    pool_gen_of(&cur->cache->pool, cur->ref) != pool_gen(&cur->cache->pool) ||
 	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n) ||
 	    word_is_protected(word) != ((class & CACHE_PROTECTED) != 0))
@@ -291,10 +325,10 @@ rewrite(struct cache_cursor *cur, uint16_t class, const struct slice *parts, uns
 	shard_write_begin(cur->shard);
 	copy_parts((char *)(uintptr_t)cur->value.ptr, parts, n);
 	if (word & WORD_TTL)
-		store_expiry(cur, e, expires_ms);
+		store_stamp(cur, e, stamp);
 	shard_write_end(cur->shard);
 	touch(cur);
-	cur->expires_ms = expires_ms;
+	cur->expires_ms = stamp_expiry(stamp);
 	return true;
 }
 
@@ -312,7 +346,7 @@ follow_flush(struct cache_cursor *cur, uint32_t gen)
 
 /* Under the shard's lock, and the entry below the cursor stays. */
 static NOINLINE uint32_t
-alloc_in_need(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
+alloc_in_need(struct cache_cursor *cur, uint64_t len, uint64_t stamp)
 {
 	struct cache *c = cur->cache;
 	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref };
@@ -328,7 +362,7 @@ alloc_in_need(struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
 			hopeless++;
 			sched_yield();
 		}
-		ref = entry_alloc(c, cur->key, len, expires_ms);
+		ref = entry_alloc(c, cur->key, len, stamp);
 	}
 	return ref;
 }
@@ -368,14 +402,14 @@ publish(struct cache_cursor *cur, uint16_t class, uint32_t ref)
 
 static int
 put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
-    uint64_t len, int64_t expires_ms)
+    uint64_t len, uint64_t stamp)
 {
 	struct cache *c = cur->cache;
-	uint32_t ref = entry_alloc(c, cur->key, len, expires_ms), word;
+	uint32_t ref = entry_alloc(c, cur->key, len, stamp), word;
 	struct entry *e;
 
 	if (unlikely(ref == 0))
-		ref = alloc_in_need(cur, len, expires_ms);
+		ref = alloc_in_need(cur, len, stamp);
 	if (unlikely(ref == 0))
 		return -ENOMEM;
 	e = at(cur, ref);
@@ -395,7 +429,8 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 	struct cache *c = cur->cache;
 	uint64_t len = parts_len(parts, n_parts);
 	struct cache_tally *tally;
-	uint16_t class;
+	struct cache_class class;
+	uint64_t stamp;
 	int rc = 0;
 
 	assert(lock_held(&cur->shard->lock));
@@ -403,18 +438,18 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 		cache_remove(cur);
 		return 0;
 	}
-	expires_ms = MIN(expires_ms, EXPIRY_MAX);
 	if (unlikely(cur->key.len + len > cache_max_entry(c)))
 		return -E2BIG;
 	/* Of the same key, so of the same class, as what is there. */
 	class = class_of(c, cur->key);
-	tally = tally_of_class(cur->thread, class);
-	if (unlikely((class & CACHE_PROTECTED) && !protect_admits(cur, len, expires_ms))) {
+	tally = tally_of_class(cur->thread, class.tally);
+	if (unlikely((class.tally & CACHE_PROTECTED) && !protect_admits(cur, len, expires_ms))) {
 		counter_inc(&tally->refused);
 		return -EDQUOT;
 	}
-	if (cur->ref == 0 || !rewrite(cur, class, parts, n_parts, len, expires_ms))
-		rc = put(cur, class, parts, n_parts, len, expires_ms);
+	stamp = stamp_of(MIN(expires_ms, EXPIRY_MAX), class.grace_ms);
+	if (cur->ref == 0 || !rewrite(cur, class.tally, parts, n_parts, len, stamp))
+		rc = put(cur, class.tally, parts, n_parts, len, stamp);
 	if (likely(rc == 0))
 		counter_inc(&tally->stored);
 	return rc;
@@ -423,28 +458,30 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 int
 cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 {
+	struct cache_class class;
 	struct entry *e;
+	uint64_t stamp;
 
 	assert(lock_held(&cur->shard->lock));
-	if (cur->ref == 0)
+	if (cur->ref == 0 || is_stale(cur))
 		return 0;
 	if (expires_ms != CACHE_NEVER && expires_ms <= cur->thread->now_ms) {
 		cache_remove(cur);
 		return 0;
 	}
-	expires_ms = MIN(expires_ms, EXPIRY_MAX);
+	class = class_of(cur->cache, cur->key);
+	stamp = stamp_of(MIN(expires_ms, EXPIRY_MAX), class.grace_ms);
 	e = at(cur, cur->ref);
 	if (!(entry_word(e) & WORD_TTL)) {
 		/* No place for it: the entry moves to one that has it. */
-		return expires_ms == CACHE_NEVER ? 0 :
-		    put(cur, class_of(cur->cache, cur->key), &cur->value, 1,
-		    cur->value.len, expires_ms);
+		return stamp == 0 ? 0 :
+		    put(cur, class.tally, &cur->value, 1, cur->value.len, stamp);
 	}
 	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	shard_write_begin(cur->shard);
-	store_expiry(cur, e, expires_ms);
+	store_stamp(cur, e, stamp);
 	shard_write_end(cur->shard);
-	cur->expires_ms = expires_ms;
+	cur->expires_ms = stamp_expiry(stamp);
 	return 0;
 }
 

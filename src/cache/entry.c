@@ -17,14 +17,14 @@ entry_is_large(const struct cache *c, size_t key_len, uint64_t value_len)
 
 static uint32_t
 alloc_large(struct cache *c, struct slice key, uint64_t value_len, uint32_t word,
-    int64_t expires_ms)
+    int64_t end_ms)
 {
 	uint32_t extent = extent_alloc(&c->extents, key.len + value_len), ref;
 	struct entry *e;
 
 	if (extent == 0)
 		return 0;
-	ref = pool_alloc(&c->pool, SEG_NEW, word, expires_ms);
+	ref = pool_alloc(&c->pool, SEG_NEW, word, end_ms);
 	if (ref == 0) {
 		extent_free(&c->extents, extent);
 		return 0;
@@ -56,24 +56,24 @@ copy_key(char *to, struct slice key)
 }
 
 uint32_t
-entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expires_ms)
+entry_alloc(struct cache *c, struct slice key, uint64_t value_len, uint64_t stamp)
 {
-	uint32_t word = word_of_key_len(key.len) | (expires_ms != CACHE_NEVER ? WORD_TTL : 0);
+	uint32_t word = word_of_key_len(key.len) | (stamp != 0 ? WORD_TTL : 0);
 	struct entry *e;
 	uint32_t ref;
 
 	if (likely(!entry_is_large(c, key.len, value_len))) {
 		word |= (uint32_t)value_len;
-		ref = pool_alloc(&c->pool, SEG_NEW, word, expires_ms);
+		ref = pool_alloc(&c->pool, SEG_NEW, word, stamp_end(stamp));
 	} else {
 		word |= WORD_VALUE_MAX;
-		ref = alloc_large(c, key, value_len, word, expires_ms);
+		ref = alloc_large(c, key, value_len, word, stamp_end(stamp));
 	}
 	if (unlikely(ref == 0))
 		return 0;
 	e = arena_at(&c->arena, ref);
-	if (expires_ms != CACHE_NEVER)
-		entry_set_expiry(e, expires_ms);
+	if (stamp != 0)
+		entry_set_stamp(e, stamp);
 	copy_key((char *)(uintptr_t)entry_key(c, e, word).ptr, key);
 	return ref;
 }
@@ -96,7 +96,7 @@ entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 	struct cache_tally *tally = tally_of(c, t, key);
 
 	assert(lock_held(&sh->lock));
-	shard_changed(sh, t, key, hash, why == LEAVE_EXPIRED ? CACHE_LOST : CACHE_WRITTEN);
+	shard_changed(sh, t, key, hash, why == LEAVE_REMOVED ? CACHE_WRITTEN : CACHE_LOST);
 	entry_count_locked(tally, sh, e, word, -1);
 	if (why == LEAVE_EXPIRED) {
 		counter_inc(&tally->expired);

@@ -4,7 +4,8 @@
  *   4  newer   neighbours in the policy's queue       }
  *   8  older                                          }
  *  12  word    value length 16 | key length 10 | TTL 1 | state 2 | policy 3
- *  16  expiry  8 bytes, only where TTL is set: 48 bits of milliseconds
+ *  16  stamp   8 bytes, only where TTL is set: 48 bits of milliseconds, when
+ *              it expires, and 16 bits of how long it is kept after that
  *      key, value, padded to 8 bytes
  *
  * A value length at its maximum marks a large entry: instead of key and value
@@ -59,6 +60,46 @@ struct entry_large {
 
 #define EXPIRY_MAX (((int64_t)1 << 48) - 1)
 #define EXPIRY_BYTES 8
+
+/* A stamp is expiry and grace: until its expiry an entry is there, and then for
+ * its grace it is only for those who ask for stale ones. 0: never expires. The
+ * grace is a number of 12 bits and a power of four, so that 16 bits reach from
+ * 1 ms to centuries, exact to a thousandth. */
+#define GRACE_SHIFT 48
+#define GRACE_DIGITS 12
+#define GRACE_MAX ((((int64_t)1 << GRACE_DIGITS) - 1) << 30)
+
+/* Never less than what is asked for. */
+static inline uint64_t
+stamp_of(int64_t expires_ms, int64_t grace_ms)
+{
+	uint64_t digits = (uint64_t)MIN(grace_ms, GRACE_MAX), power = 0;
+
+	if (expires_ms == 0)
+		return 0;
+	while (digits >> GRACE_DIGITS != 0) {
+		digits = (digits + 3) >> 2;
+		power++;
+	}
+	return (uint64_t)expires_ms | digits << GRACE_SHIFT |
+	    power << (GRACE_SHIFT + GRACE_DIGITS);
+}
+
+static inline int64_t
+stamp_expiry(uint64_t stamp)
+{
+	return (int64_t)(stamp & EXPIRY_MAX);
+}
+
+/* When it goes for good; 0: never. */
+static inline int64_t
+stamp_end(uint64_t stamp)
+{
+	uint64_t grace = stamp >> GRACE_SHIFT;
+
+	return stamp_expiry(stamp) + (int64_t)((grace & ((1u << GRACE_DIGITS) - 1)) <<
+	    2 * (grace >> GRACE_DIGITS));
+}
 
 static inline uint32_t
 entry_word(const struct entry *e)
@@ -145,19 +186,24 @@ entry_large(const struct entry *e, uint32_t word)
 }
 
 /* CACHE_NEVER is 0 here too: a TTL that was taken away keeps its place. */
-static inline int64_t
-entry_expiry(const struct entry *e, uint32_t word)
+static inline uint64_t
+entry_stamp(const struct entry *e, uint32_t word)
 {
 	if (!(word & WORD_TTL))
 		return 0;
-	return (int64_t)(__atomic_load_n((const uint64_t *)(const void *)(e + 1),
-	    __ATOMIC_RELAXED) & EXPIRY_MAX);
+	return __atomic_load_n((const uint64_t *)(const void *)(e + 1), __ATOMIC_RELAXED);
+}
+
+static inline int64_t
+entry_expiry(const struct entry *e, uint32_t word)
+{
+	return stamp_expiry(entry_stamp(e, word));
 }
 
 static inline void
-entry_set_expiry(struct entry *e, int64_t expires_ms)
+entry_set_stamp(struct entry *e, uint64_t stamp)
 {
-	__atomic_store_n((uint64_t *)(void *)(e + 1), (uint64_t)expires_ms, __ATOMIC_RELAXED);
+	__atomic_store_n((uint64_t *)(void *)(e + 1), stamp, __ATOMIC_RELAXED);
 }
 
 static inline bool
@@ -166,6 +212,15 @@ entry_expired(const struct entry *e, uint32_t word, int64_t now_ms)
 	int64_t expires_ms = entry_expiry(e, word);
 
 	return expires_ms != 0 && expires_ms <= now_ms;
+}
+
+/* Its grace is over too. */
+static inline bool
+entry_ended(const struct entry *e, uint32_t word, int64_t now_ms)
+{
+	uint64_t stamp = entry_stamp(e, word);
+
+	return stamp != 0 && stamp_end(stamp) <= now_ms;
 }
 
 /* Links are also read without the lock, by who guesses at a shard's age. */

@@ -117,7 +117,7 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 	__builtin_prefetch(arena_at(&c->arena, e->newer)); /* the next, as a rule */
 	word = entry_word(e);
 	key = entry_key(c, e, word);
-	class = class_of(c, key);
+	class = class_of(c, key).tally;
 	if (unlikely((class & CACHE_PROTECTED) || word_is_protected(word)) &&
 	    protect_spares_locked(sh, ref, class)) {
 		b->spared++;

@@ -57,10 +57,10 @@ collect(const struct work *w, struct due *due, unsigned *seen)
 			cr->least = MIN(cr->least, now);
 		if (word_state(word) != ENTRY_LIVE)
 			continue;
-		if (entry_expired(e, word, w->t->now_ms))
+		if (entry_ended(e, word, w->t->now_ms))
 			fetch(c, &due[n++], ref, word);
 		else
-			cr->least = MIN(cr->least, tick_of(entry_expiry(e, word)));
+			cr->least = MIN(cr->least, tick_of(stamp_end(entry_stamp(e, word))));
 	}
 	return n;
 }
@@ -76,7 +76,7 @@ expire_entry(const struct work *w, const struct due *d)
 	if (!work_lock_shard(w, sh))
 		return false;
 	word = entry_word(e);
-	if (word_state(word) == ENTRY_LIVE && entry_expired(e, word, w->t->now_ms) &&
+	if (word_state(word) == ENTRY_LIVE && entry_ended(e, word, w->t->now_ms) &&
 	    pool_gen_of(&c->pool, d->ref) == atomic_load(&sh->gen)) {
 		entry_leave_locked(c, w->t, sh, d->ref, d->hash, LEAVE_EXPIRED);
 		table_adjust(sh);

@@ -78,7 +78,7 @@ struct cache {
 	void *shards_mem;
 	unsigned n_shards, shard_shift;
 	uint64_t seed;
-	uint16_t (*classify)(void *arg, struct slice key);
+	struct cache_class (*classify)(void *arg, struct slice key);
 	void *classify_arg;
 	cache_changed_fn *changed;
 	void *changed_arg;
@@ -240,7 +240,7 @@ entry_footprint(const struct entry *e, uint32_t word)
 /* Whether it goes to an extent. */
 bool entry_is_large(const struct cache *c, size_t key_len, uint64_t value_len);
 /* Memory for an entry, its key filled in; PENDING. 0: no room. */
-uint32_t entry_alloc(struct cache *c, struct slice key, uint64_t value_len, int64_t expires_ms);
+uint32_t entry_alloc(struct cache *c, struct slice key, uint64_t value_len, uint64_t stamp);
 /* Not linked any more, or never was: the first says so and gives the extent
  * back, and answers the bytes of its segment, for pool_free(); the second does
  * both. */
@@ -255,16 +255,18 @@ entry_kill(struct cache *c, struct entry *e, uint32_t word)
 
 void entry_free(struct cache *c, uint32_t ref, struct entry *e, uint32_t word);
 
-enum leave { LEAVE_REMOVED, LEAVE_EXPIRED };
+enum leave { LEAVE_REMOVED, LEAVE_EXPIRED, LEAVE_STALE };
 /* Out of the shard, for this reason, with its memory. Eviction has a way of
  * its own, in batches: evict.c. */
 void entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
     uint64_t hash, enum leave why);
 
-static inline uint16_t
+static inline struct cache_class
 class_of(const struct cache *c, struct slice key)
 {
-	return unlikely(c->classify != NULL) ? c->classify(c->classify_arg, key) : 0;
+	if (likely(c->classify != NULL))
+		return c->classify(c->classify_arg, key);
+	return (struct cache_class){ .tally = 0 };
 }
 
 static inline struct cache_tally *
@@ -276,7 +278,7 @@ tally_of_class(struct cache_thread *t, uint16_t class)
 static inline struct cache_tally *
 tally_of(const struct cache *c, struct cache_thread *t, struct slice key)
 {
-	return tally_of_class(t, class_of(c, key));
+	return tally_of_class(t, class_of(c, key).tally);
 }
 
 /* Counts it in or out. */

@@ -213,7 +213,7 @@ look_again_locked(struct shard *sh, uint64_t *left)
 		}
 		e = at(sh, ref);
 		protect_spares_locked(sh, ref,
-		    class_of(sh->cache, entry_key(sh->cache, e, entry_word(e))));
+		    class_of(sh->cache, entry_key(sh->cache, e, entry_word(e))).tally);
 	}
 	shard_write_end(sh);
 }

@@ -19,7 +19,8 @@ cache_watch(struct cache_cursor *cur, struct cache_watch *w)
 	struct cache_watch **bucket = bucket_of(sh, cur->hash);
 
 	assert(lock_held(&sh->lock));
-	*w = (struct cache_watch){ .next = *bucket, .hash = cur->hash, .present = cur->ref != 0 };
+	*w = (struct cache_watch){ .next = *bucket, .hash = cur->hash,
+		.present = cur->value.ptr != NULL };
 	*bucket = w;
 	sh->n_watches++;
 }
@@ -46,9 +47,10 @@ watch_changed_locked(struct shard *sh, struct cache_thread *t, struct slice key,
 
 	if (sh->n_notices != 0)
 		c->changed(c->changed_arg, t, key, hash, how);
+	/* Who began to watch a stale entry found nothing there, so nothing is lost. */
 	for (struct cache_watch *w = *bucket_of(sh, hash); w != NULL; w = w->next)
 		if (w->hash == hash)
-			w->touched = true;
+			w->touched |= how == CACHE_WRITTEN || w->present;
 }
 
 /* What was not there is not changed by a flush. */

@@ -52,6 +52,7 @@ struct config_namespace {
 	int class;              /* enum ns_class */
 	int coalesce;           /* enum coalesce */
 	int64_t lease_ms;
+	int64_t grace_ms;       /* 0: what has expired is gone */
 	const struct config_origin *origin_cfg; /* resolved */
 	int stats_id;           /* filled by the server */
 };

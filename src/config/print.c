@@ -137,8 +137,13 @@ print_mapping(const struct schema *s, const void *base, int indent, bool in_list
 static bool
 element_is_shown(const struct config *c, const void *element)
 {
-	return element != &c->namespaces[0] || c->namespaces[0].origin != NULL ||
-	    c->namespaces[0].ttl_ms != 0;
+	const struct config_namespace *ns = &c->namespaces[0];
+	struct config_namespace plain = { 0 };
+
+	if (element != ns || schema_defaults(&namespace_schema, &plain) != 0)
+		return true;
+	return ns->origin != NULL || ns->ttl_ms != plain.ttl_ms || ns->coalesce != plain.coalesce ||
+	    ns->lease_ms != plain.lease_ms || ns->grace_ms != plain.grace_ms;
 }
 
 static void

@@ -39,7 +39,7 @@ static const struct field namespace_fields[] = {
 #undef NAMESPACE_OPTION
 };
 
-static const struct schema namespace_schema = {
+const struct schema namespace_schema = {
 	.noun = "a namespace",
 	.fields = namespace_fields,
 	.n = ARRAY_LEN(namespace_fields),

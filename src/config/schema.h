@@ -66,6 +66,7 @@ extern const struct schema config_schema;
 extern const struct schema listen_schema;
 /* Whether a row of it is about Unix sockets alone. */
 bool listen_field_is_unix(const struct field *f);
+extern const struct schema namespace_schema; /* its defaults take no memory */
 
 const struct field *schema_find(const struct schema *s, struct slice key);
 /* All defaults; base is zeroed. 0 or -ENOMEM. */

@@ -171,6 +171,9 @@ check_ns_coalesce(const struct ns_check *k)
 	if (k->ns->coalesce == COALESCE_LEASE && k->ns->origin != NULL)
 		diag_error(k->d, ns_mark(k, "coalesce"), &k->at,
 		    "coalesce: lease is for code that loads by itself; with origin: leave it out");
+	if (k->ns->grace_ms != 0 && k->ns->origin != NULL)
+		diag_error(k->d, ns_mark(k, "grace"), &k->at,
+		    "grace: is for leases; with origin: leave it out");
 }
 
 /* "user:" is user, "a/b." is a_b; NULL: no memory. */
@@ -317,6 +320,8 @@ place_default(struct config *c)
 	while (i < c->n_namespaces && *all[i].prefix != '\0')
 		i++;
 	if (i == c->n_namespaces) {
+		if (schema_defaults(&namespace_schema, &all[0]) != 0)
+			return -ENOMEM;
 		all[0].name = mem_strdup("default");
 		all[0].prefix = mem_strdup("");
 		return all[0].name != NULL && all[0].prefix != NULL ? 0 : -ENOMEM;

@@ -10,15 +10,18 @@
 
 /* --- the process's part ---------------------------------------------------- */
 
-static uint16_t
+static struct cache_class
 classify(void *arg, struct slice key)
 {
 	struct store *s = arg;
 	const struct routes *r = atomic_load_explicit(&s->routes, memory_order_acquire);
-
 	const struct config_namespace *ns = routes_find(r, key);
 
-	return (uint16_t)(ns->stats_id | (ns->class == CLASS_PROTECTED ? CACHE_PROTECTED : 0));
+	return (struct cache_class){
+		.tally = (uint16_t)(ns->stats_id |
+		    (ns->class == CLASS_PROTECTED ? CACHE_PROTECTED : 0)),
+		.grace_ms = ns->grace_ms,
+	};
 }
 
 static int

@@ -316,11 +316,11 @@ END_TEST
 
 /* --- what is counted --------------------------------------------------------------- */
 
-static uint16_t
+static struct cache_class
 class_by_first_byte(void *arg, struct slice key)
 {
 	(void)arg;
-	return key.len == 0 ? 0 : (unsigned char)key.ptr[0];
+	return (struct cache_class){ .tally = key.len == 0 ? 0 : (unsigned char)key.ptr[0] };
 }
 
 START_TEST(tallies_are_kept_by_class_and_come_back_to_zero)

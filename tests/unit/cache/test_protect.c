@@ -8,11 +8,13 @@ static const enum cache_policy all[] = { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU 
 /* What begins with it is of class 1, protected; tests change it. */
 static char protected_mark = 'p';
 
-static uint16_t
+static struct cache_class
 classify(void *arg, struct slice key)
 {
 	(void)arg;
-	return key.len > 0 && key.ptr[0] == protected_mark ? 1 | CACHE_PROTECTED : 0;
+	return (struct cache_class){
+		.tally = key.len > 0 && key.ptr[0] == protected_mark ? 1 | CACHE_PROTECTED : 0
+	};
 }
 
 static struct cache *
