@@ -29,7 +29,7 @@ enum command_flag {
 	CMD_ACL_CONNECTION = 1 << 14,
 	CMD_ACL_DANGEROUS = 1 << 15,
 	/* May run before earlier requests of its connection are answered: it
-	 * only reads, so the order cannot be told (replies stay in order). */
+	 * changes no value, so the order cannot be told (replies stay in order). */
 	CMD_OVERTAKES = 1 << 16,
 	CMD_CONTAINER = 1 << 17, /* has subcommands; CONTAINER rows imply it */
 	CMD_NO_MULTI = 1 << 18,  /* not inside a transaction: it asks other loops */

@@ -73,10 +73,11 @@ struct entry_large {
 static inline uint64_t
 stamp_of(int64_t expires_ms, int64_t grace_ms)
 {
-	uint64_t digits = (uint64_t)MIN(grace_ms, GRACE_MAX), power = 0;
+	uint64_t digits, power = 0;
 
-	if (expires_ms == 0)
-		return 0;
+	if (expires_ms == 0 || likely(grace_ms == 0))
+		return (uint64_t)expires_ms;
+	digits = (uint64_t)MIN(grace_ms, GRACE_MAX);
 	while (digits >> GRACE_DIGITS != 0) {
 		digits = (digits + 3) >> 2;
 		power++;
@@ -97,6 +98,8 @@ stamp_end(uint64_t stamp)
 {
 	uint64_t grace = stamp >> GRACE_SHIFT;
 
+	if (likely(grace == 0))
+		return (int64_t)stamp;
 	return stamp_expiry(stamp) + (int64_t)((grace & ((1u << GRACE_DIGITS) - 1)) <<
 	    2 * (grace >> GRACE_DIGITS));
 }

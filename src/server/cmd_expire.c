@@ -80,7 +80,7 @@ expire(struct call *c, unsigned form)
 	struct store_cursor cur;
 	int64_t expires_ms;
 	unsigned flags;
-	bool done;
+	bool found, done;
 	int rc = 0;
 
 	if (!conditions_parse(c, &flags))
@@ -90,12 +90,12 @@ expire(struct call *c, unsigned form)
 		expiry_refuse(c, ok);
 		return;
 	}
-	done = call_open(c, STORE_WRITE | STORE_TOUCH, &cur) == CACHE_HIT &&
-	    conditions_hold(flags, cur.c.expires_ms, expires_ms);
+	found = call_open(c, STORE_WRITE | STORE_VOIDS | STORE_TOUCH, &cur) == CACHE_HIT;
+	done = found && conditions_hold(flags, cur.c.expires_ms, expires_ms);
 	if (done && expires_ms > c->now_ms)
 		rc = cache_set_expiry(&cur.c, expires_ms);
-	else if (done)
-		cache_remove(&cur.c);
+	else if (done || !found)
+		cache_remove(&cur.c); /* a stale one too: it was not to be used any more */
 	store_close(&cur);
 	if (rc != 0)
 		call_put_failed(c, rc);

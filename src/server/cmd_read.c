@@ -5,171 +5,36 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "server/internal.h"
-#include "server/session.h"
-
-/* The answer to a request that waited, in its own words. */
-static void
-reply_filled(struct reply *r, const struct store_waiter *w)
-{
-	switch (w->status) {
-	case FILL_VALUE:
-		reply_bulk(r, blob_slice(w->value));
-		break;
-	case FILL_NOT_FOUND:
-	case FILL_AGAIN:
-		reply_nil(r);
-		break;
-	case FILL_FAILED:
-	case FILL_TIMEOUT:
-		reply_error(r, "ORIGIN %s", w->error);
-		break;
-	}
-}
-
-static bool
-fill_failed(const struct store_waiter *w)
-{
-	return w->status == FILL_FAILED || w->status == FILL_TIMEOUT;
-}
+#include "server/read_wait.h"
+#include "server/server.h"
 
 /* --- GET ------------------------------------------------------------------------ */
 
-struct get_wait {
-	struct store_waiter waiter;
-	struct parked *parked;
-	char *key; /* a copy: the answer may be to ask again */
-	size_t key_len;
-};
-
 static void
-get_wait_free(struct get_wait *g)
+get_value(struct reply *r, struct store_cursor *cur, const struct store_waiter *w, bool stale)
 {
-	mem_free(g->key);
-	mem_free(g);
+	(void)w;
+	(void)stale;
+	reply_value(r, cur);
 }
 
 static void
-get_free(struct store_waiter *w)
+get_none(struct reply *r, const struct store_waiter *w)
 {
-	get_wait_free(container_of(w, struct get_wait, waiter));
-}
-
-/* Somebody set the key that this one waited for: it is a hit now, unless it
- * went again meanwhile. True: answered. */
-static bool
-get_again(struct get_wait *g)
-{
-	struct session *s = parked_session(g->parked);
-	struct reply *r = parked_reply(g->parked);
-	struct store_cursor cur;
-
-	switch (store_get(s->sl->store, slice_of(g->key, g->key_len), &cur, &g->waiter)) {
-	case STORE_HIT:
-		reply_value(r, &cur);
-		store_close(&cur);
-		return true;
-	case STORE_WAITING:
-		return false;
-	case STORE_MISS:
-		break;
-	case STORE_REFUSED:
-		reply_error(r, "OVERLOAD %s", g->waiter.error);
-		return true;
-	}
+	(void)w;
 	reply_nil(r);
-	return true;
 }
 
-static void
-get_filled(struct store_waiter *w)
-{
-	struct get_wait *g = container_of(w, struct get_wait, waiter);
-	struct parked *p = g->parked;
-
-	if (w->status == FILL_AGAIN) {
-		if (!get_again(g))
-			return;
-	} else {
-		reply_filled(parked_reply(p), w);
-	}
-	get_wait_free(g);
-	parked_done(p);
-}
-
-static void
-get_dropped(struct parked *p, void *arg)
-{
-	struct get_wait *g = arg;
-
-	(void)p;
-	store_leave(&g->waiter, get_free);
-}
-
-/* A GET must not allocate unless it waits, and only the store knows whether this
- * one will: so each loop keeps one waiter ready. */
-static struct get_wait *
-spare_waiter(struct server_loop *sl)
-{
-	if (unlikely(sl->spare_wait == NULL)) {
-		struct get_wait *g = mem_zalloc(sizeof *g);
-
-		if (g != NULL)
-			g->waiter.done = get_filled;
-		sl->spare_wait = g;
-	}
-	return sl->spare_wait;
-}
-
-static void
-get_park(struct call *c, struct get_wait *g)
-{
-	struct slice key = c->argv[1];
-
-	c->sl->spare_wait = NULL;
-	g->key = mem_slicedup(key);
-	g->key_len = key.len;
-	if (g->key == NULL)
-		call_put_failed(c, -ENOMEM);
-	else
-		g->parked = call_park(c, get_dropped, g);
-	if (g->parked == NULL)
-		store_leave(&g->waiter, get_free);
-}
-
-void
-read_spare_free(struct server_loop *sl)
-{
-	mem_free(sl->spare_wait);
-	sl->spare_wait = NULL;
-}
+static const struct read_form get_form = {
+	.value = get_value,
+	.fetched = reply_bulk,
+	.none = get_none,
+};
 
 static NOINLINE void
 get_missed(struct call *c, struct store_cursor *cur)
 {
-	struct get_wait *g = spare_waiter(c->sl);
-
-	if (g == NULL) {
-		call_put_failed(c, -ENOMEM);
-		return;
-	}
-	g->waiter.holder = &c->session->holder;
-	g->waiter.deadline_ms = 0;
-	switch (store_get_missed(cur, &g->waiter)) {
-	case STORE_HIT: /* somebody else was faster */
-		reply_value(c->reply, cur);
-		store_close(cur);
-		break;
-	case STORE_MISS:
-		reply_nil(c->reply);
-		break;
-	case STORE_WAITING:
-		get_park(c, g);
-		break;
-	case STORE_REFUSED:
-		reply_error(c->reply, "OVERLOAD %s", g->waiter.error);
-		break;
-	}
+	read_missed(c, cur, &(struct read_opts){ .form = &get_form });
 }
 
 void
@@ -243,10 +108,12 @@ mget_filled(struct store_waiter *w)
 	struct parked *p = m->parked;
 	struct reply r = { .out = &item->bytes, .wire = parked_reply(p)->wire };
 
-	if (fill_failed(w))
+	if (w->status == FILL_FAILED || w->status == FILL_TIMEOUT)
 		mget_note_error(m, "ORIGIN", w->error);
+	else if (w->status == FILL_VALUE)
+		reply_bulk(&r, blob_slice(w->value));
 	else
-		reply_filled(&r, w);
+		reply_nil(&r);
 	item->waiting = false;
 	if (--m->pending != 0)
 		return;
@@ -291,6 +158,7 @@ mget_ask(struct call *c, struct mget *m, uint32_t i)
 
 	switch (store_get(c->store, c->argv[i + 1], &cur, &item->waiter)) {
 	case STORE_HIT:
+	case STORE_STALE:
 		reply_value(&r, &cur);
 		store_close(&cur);
 		break;

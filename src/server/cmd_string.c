@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "server/expiry.h"
+#include "server/lease.h"
 #include "server/server.h"
 #include "server/value.h"
 
@@ -23,10 +24,13 @@ enum {
 	OPT_EXAT = 1 << 7,
 	OPT_PXAT = 1 << 8,
 	OPT_IFEQ = 1 << 9, /* of Valkey 8.1 */
+	OPT_LEASE = 1 << 10,
 
 	OPT_TIMES = OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT,
 	OPT_LIVES = OPT_TIMES | OPT_KEEPTTL | OPT_PERSIST, /* at most one of them */
-	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_IFEQ | OPT_TIMES,
+	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_IFEQ | OPT_LEASE |
+	    OPT_TIMES,
+	OPT_WITH_ARGUMENT = OPT_TIMES | OPT_IFEQ | OPT_LEASE,
 	OPT_OF_GETEX = OPT_PERSIST | OPT_TIMES,
 };
 
@@ -41,6 +45,7 @@ static const struct set_option {
 	{ { "nx", 2 }, OPT_NX, OPT_XX | OPT_IFEQ, 0 },
 	{ { "xx", 2 }, OPT_XX, OPT_NX | OPT_IFEQ, 0 },
 	{ { "ifeq", 4 }, OPT_IFEQ, OPT_NX | OPT_XX | OPT_IFEQ, 0 },
+	{ { "lease", 5 }, OPT_LEASE, OPT_LEASE, 0 },
 	{ { "get", 3 }, OPT_GET, 0, 0 },
 	{ { "keepttl", 7 }, OPT_KEEPTTL, OPT_LIVES & ~OPT_KEEPTTL, 0 },
 	{ { "persist", 7 }, OPT_PERSIST, OPT_LIVES & ~OPT_PERSIST, 0 },
@@ -53,6 +58,7 @@ struct set_args {
 	unsigned form;
 	struct slice time; /* as written; good with OPT_TIMES */
 	struct slice expected; /* of OPT_IFEQ */
+	uint64_t token;        /* of OPT_LEASE; 0: what was given can be none */
 };
 
 static const struct set_option *
@@ -62,6 +68,19 @@ set_option_find(struct slice word)
 		if (slice_caseeq(word, set_options[i].name))
 			return &set_options[i];
 	return NULL;
+}
+
+static void
+set_args_take(struct set_args *out, const struct set_option *o, struct slice argument)
+{
+	if (o->flag == OPT_IFEQ) {
+		out->expected = argument;
+	} else if (o->flag == OPT_LEASE) {
+		out->token = lease_token_parse(argument);
+	} else {
+		out->form = o->form;
+		out->time = argument;
+	}
 }
 
 /* False: the error reply is written. */
@@ -75,16 +94,11 @@ set_args_parse(struct call *c, uint32_t first, unsigned allowed, struct set_args
 		if (o == NULL || !(o->flag & allowed) || (out->flags & o->excludes))
 			goto refuse;
 		out->flags |= o->flag;
-		if (!(o->flag & (OPT_TIMES | OPT_IFEQ)))
+		if (!(o->flag & OPT_WITH_ARGUMENT))
 			continue;
 		if (++i == c->argc)
 			goto refuse;
-		if (o->flag == OPT_IFEQ) {
-			out->expected = c->argv[i];
-			continue;
-		}
-		out->form = o->form;
-		out->time = c->argv[i];
+		set_args_take(out, o, c->argv[i]);
 	}
 	return true;
 refuse:
@@ -92,7 +106,7 @@ refuse:
 	return false;
 }
 
-enum set_outcome { SET_DONE, SET_REFUSED, SET_FAILED };
+enum set_outcome { SET_DONE, SET_REFUSED, SET_FAILED, SET_VOID };
 
 static bool
 set_allowed(const struct store_cursor *cur, bool found, const struct set_args *args)
@@ -110,6 +124,8 @@ set_entry(struct store_cursor *cur, bool found, struct slice value, const struct
 	unsigned flags = args->flags;
 
 	*rc = 0;
+	if ((flags & OPT_LEASE) && !store_lease_stands(cur, args->token))
+		return SET_VOID;
 	if (found && (flags & OPT_GET))
 		*rc = value_keep(old, cur);
 	if (*rc != 0)
@@ -130,7 +146,7 @@ open_to_put(struct call *c, size_t len, unsigned flags, struct store_cursor *cur
 	return call_open(c, flags | STORE_WRITE, cur);
 }
 
-/* SET_FAILED: the error reply is written. */
+/* SET_FAILED, SET_VOID: the error reply is written. */
 static enum set_outcome
 set_key(struct call *c, struct slice value, const struct set_args *args, int64_t expires_ms,
     struct value *old)
@@ -146,12 +162,17 @@ set_key(struct call *c, struct slice value, const struct set_args *args, int64_t
 		how |= STORE_TOUCH;
 	if (flags & OPT_GET)
 		how |= STORE_COUNT;
+	if (!(flags & (OPT_XX | OPT_IFEQ | OPT_LEASE)))
+		how |= STORE_SETS;
 	found = open_to_put(c, value.len, how, &cur) == CACHE_HIT;
 	outcome = set_entry(&cur, found, value, args, expires_ms, old, &rc);
 	store_close(&cur);
 	if (outcome == SET_FAILED) {
 		value_drop(old);
 		call_put_failed(c, rc);
+	} else if (outcome == SET_VOID) {
+		reply_error(c->reply, "LEASE this token is void: the key was set, deleted or "
+		    "flushed, the lease time is over, or its client left");
 	}
 	return outcome;
 }
@@ -163,8 +184,15 @@ set_and_get(struct call *c, struct slice value, const struct set_args *args, int
 	struct value old;
 
 	value_init(&old);
-	if (set_key(c, value, args, expires_ms, &old) != SET_FAILED)
+	switch (set_key(c, value, args, expires_ms, &old)) {
+	case SET_DONE:
+	case SET_REFUSED:
 		value_reply(&old, c->reply);
+		break;
+	case SET_FAILED:
+	case SET_VOID:
+		break;
+	}
 }
 
 static void
@@ -173,7 +201,7 @@ set_plain(struct call *c, struct slice value, int64_t expires_ms)
 	struct store_cursor cur;
 	int rc;
 
-	open_to_put(c, value.len, 0, &cur);
+	open_to_put(c, value.len, STORE_SETS, &cur);
 	rc = cache_put(&cur.c, &value, 1, expires_ms);
 	store_close(&cur);
 	if (rc == 0)
@@ -196,6 +224,7 @@ set_if(struct call *c, struct slice value, const struct set_args *args, int64_t 
 		reply_nil(c->reply);
 		break;
 	case SET_FAILED:
+	case SET_VOID:
 		break;
 	}
 }
@@ -215,7 +244,7 @@ cmd_set(struct call *c)
 		expiry_refuse(c, ok);
 	else if (args.flags & OPT_GET)
 		set_and_get(c, c->argv[2], &args, expires_ms);
-	else if (args.flags & (OPT_NX | OPT_XX | OPT_IFEQ | OPT_KEEPTTL))
+	else if (args.flags & (OPT_NX | OPT_XX | OPT_IFEQ | OPT_KEEPTTL | OPT_LEASE))
 		set_if(c, c->argv[2], &args, expires_ms);
 	else
 		set_plain(c, c->argv[2], expires_ms);
@@ -274,11 +303,10 @@ cmd_getdel(struct call *c)
 	int rc = 0;
 
 	value_init(&old);
-	if (call_open(c, STORE_WRITE | STORE_COUNT, &cur) == CACHE_HIT) {
+	if (call_open(c, STORE_WRITE | STORE_VOIDS | STORE_COUNT, &cur) == CACHE_HIT)
 		rc = value_keep(&old, &cur);
-		if (rc == 0)
-			cache_remove(&cur.c);
-	}
+	if (rc == 0)
+		cache_remove(&cur.c); /* a stale one too */
 	store_close(&cur);
 	if (rc == 0)
 		value_reply(&old, c->reply);

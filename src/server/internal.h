@@ -38,8 +38,6 @@ int server_publish(struct server *s, struct config *cfg, char *err, size_t err_s
 /* On SIGHUP. */
 void server_reload(struct server *s);
 
-/* cmd_read.c */
-void read_spare_free(struct server_loop *sl);
 /* binary_read.c */
 void binary_spare_free(struct server_loop *sl);
 

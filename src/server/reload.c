@@ -15,7 +15,7 @@
 struct adopt {
 	struct loop_task task;
 	struct server_loop *sl;
-	struct routes *routes;
+	struct origin_set *origins;
 	struct doors *doors;
 	struct conn_limits conn;
 	struct resp_limits resp;
@@ -41,34 +41,37 @@ adopt_run(struct loop *l, struct loop_task *t)
 	struct adopt *a = container_of(t, struct adopt, task);
 
 	(void)l;
-	store_loop_set_routes(a->sl->store, a->routes);
+	store_loop_set_routes(a->sl->store, &a->origins);
 	conn_pool_set_limits(a->sl->pool, &a->conn);
 	a->sl->limits = a->resp;
 	a->sl->stranger_limits = server_stranger_limits(&a->resp);
 	change_doors(a->sl, a->doors);
-	timing_configure(a->sl, routes_config(a->routes));
-	routes_unref(a->routes);
+	timing_configure(a->sl, routes_config(store_loop_routes(a->sl->store)));
 	mem_free(a);
 }
 
 static void
 free_adopts(struct adopt **all, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n && all[i] != NULL; i++) {
+		origin_set_free(all[i]->origins);
 		mem_free(all[i]);
+	}
 	mem_free(all);
 }
 
 /* All or none, so that no loop is left behind for lack of memory. */
 static struct adopt **
-make_adopts(unsigned n)
+make_adopts(unsigned n, struct routes *r)
 {
 	struct adopt **all = mem_calloc(n, sizeof *all);
 
 	for (unsigned i = 0; all != NULL && i < n; i++) {
 		all[i] = mem_zalloc(sizeof *all[i]);
-		if (all[i] == NULL) {
-			free_adopts(all, i);
+		if (all[i] != NULL)
+			all[i]->origins = origin_set_new(r);
+		if (all[i] == NULL || all[i]->origins == NULL) {
+			free_adopts(all, n);
 			return NULL;
 		}
 	}
@@ -94,7 +97,7 @@ hand_out(struct server *s, struct routes *r, struct adopt **all)
 		*all[i] = (struct adopt){
 			.task.run = adopt_run,
 			.sl = &s->loops[i],
-			.routes = routes_ref(r),
+			.origins = all[i]->origins,
 			.doors = doors_ref(s->doors),
 			.conn = server_conn_limits(s, cfg),
 			.resp = server_resp_limits(s, cfg),
@@ -110,7 +113,7 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	struct memory_plan plan;
 	struct doors *doors = NULL;
 	struct routes *r;
-	struct adopt **all;
+	struct adopt **all = NULL;
 	int rc = server_plan_memory(cfg, s->memory.plan.base_bytes, &plan, err, err_size);
 
 	if (rc == 0)
@@ -123,11 +126,10 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 		config_free(cfg);
 		return rc;
 	}
-	all = make_adopts(s->n_loops);
 	r = routes_new(cfg);
-	if (all == NULL || r == NULL) {
-		if (all != NULL)
-			free_adopts(all, s->n_loops);
+	if (r != NULL)
+		all = make_adopts(s->n_loops, r);
+	if (all == NULL) {
 		routes_unref(r);
 		doors_unref(doors);
 		snprintf(err, err_size, "out of memory");

@@ -17,6 +17,7 @@
 #include "proto/command.h"
 #include "server/door.h"
 #include "server/internal.h"
+#include "server/read_wait.h"
 #include "server/scripts.h"
 #include "server/tracking.h"
 

@@ -52,7 +52,7 @@ struct server_loop {
 	struct resp_limits stranger_limits; /* before AUTH */
 	struct doors *doors;   /* a reference; of the same configuration as the routes */
 	pthread_t thread;
-	struct get_wait *spare_wait; /* see cmd_read.c */
+	struct read_wait *spare_wait; /* see read_wait.c */
 	struct binary_wait *spare_binary; /* see binary_read.c */
 	size_t queued_bytes;   /* of all its transactions */
 	struct timing timing;

@@ -11,23 +11,21 @@ store_atomic_init(struct store_atomic *a, struct store_loop *sl)
 {
 	a->sl = sl;
 	a->nested = sl->atomic != NULL;
-	a->stripes = 0;
+	a->wanted = a->stripes = 0;
 	if (a->nested)
 		return;
 	cache_hold_init(&a->hold);
-	news_init(&a->news);
+	news_init(&a->news, sl);
 }
 
 void
 store_atomic_add(struct store_atomic *a, struct slice key, uint64_t hash)
 {
-	struct store *s = a->sl->store;
-
 	if (a->nested)
 		return;
-	if (is_filled(namespace_of(a->sl, key)))
-		a->stripes |= (uint64_t)1 << (pending_stripe(s, hash) - s->stripes);
-	cache_hold_add(s->cache, &a->hold, hash);
+	(void)key; /* its stripe and its shard are the hash's */
+	a->wanted |= (uint64_t)1 << hash % STRIPES;
+	cache_hold_add(a->sl->store->cache, &a->hold, hash);
 }
 
 void
@@ -35,7 +33,7 @@ store_atomic_add_all(struct store_atomic *a)
 {
 	if (a->nested)
 		return;
-	a->stripes = UINT64_MAX;
+	a->wanted = a->stripes = UINT64_MAX;
 	cache_hold_add_all(a->sl->store->cache, &a->hold);
 }
 
@@ -48,15 +46,48 @@ stripes_each(const struct store_atomic *a, void (*fn)(struct lock *l))
 		fn(&a->sl->store->stripes[__builtin_ctzll(bits)].lock);
 }
 
+bool
+store_atomic_has(const struct store_atomic *a, const struct stripe *st)
+{
+	return (a->stripes >> (st - a->sl->store->stripes) & 1) != 0;
+}
+
+/* Those of its stripes where somebody may be filling a key. */
+static uint64_t
+busy_stripes(const struct store_atomic *a)
+{
+	uint64_t busy = 0;
+
+	for (uint64_t bits = a->wanted; bits != 0; bits &= bits - 1) {
+		int i = __builtin_ctzll(bits);
+
+		if (stripe_busy(&a->sl->store->stripes[i]))
+			busy |= (uint64_t)1 << i;
+	}
+	return busy;
+}
+
+/* A stripe that got busy before the shards were held is seen then, and all is
+ * taken again, with it. That adds one each time, so it ends. */
 void
 store_atomic_begin(struct store_atomic *a)
 {
+	struct store_loop *sl = a->sl;
+	uint64_t busy;
+
 	if (a->nested)
 		return;
-	assert(a->sl->atomic == NULL);
-	stripes_each(a, lock_acquire);
-	cache_hold_begin(a->sl->store->cache, &a->sl->thread, &a->hold);
-	a->sl->atomic = a;
+	assert(sl->atomic == NULL);
+	for (busy = busy_stripes(a);; busy = busy_stripes(a)) {
+		a->stripes |= busy;
+		stripes_each(a, lock_acquire);
+		cache_hold_begin(sl->store->cache, &sl->thread, &a->hold);
+		if ((busy_stripes(a) & ~a->stripes) == 0)
+			break;
+		cache_hold_end(sl->store->cache, &sl->thread);
+		stripes_each(a, lock_release);
+	}
+	sl->atomic = a;
 }
 
 /* The stripes go last: a write holds them until the shards are written. */

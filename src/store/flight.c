@@ -225,18 +225,22 @@ board_locked(struct store_loop *sl, const struct config_namespace *ns, struct sl
 	struct stats_ns *stats = store_ns_stats(sl, ns);
 
 	if (*link == NULL) {
+		pending_announce_locked(w->stripe);
 		/* Rule three: between the miss and the stripe a flight may have landed. */
 		if (cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) ==
 		    CACHE_HIT) {
+			pending_withdraw_locked(w->stripe);
 			counter_inc(&stats->hits);
 			return STORE_HIT;
 		}
 		cache_close(&cur->c);
 		counter_inc(&stats->misses);
 		*started = flight_new(sl, ns, key, hash);
-		if (*started == NULL)
+		if (*started == NULL) {
+			pending_withdraw_locked(w->stripe);
 			return waiter_refuse(w, sl, ns, no_memory);
-		*link = &(*started)->p;
+		}
+		pending_link_locked(link, &(*started)->p);
 	} else {
 		counter_inc(&stats->misses);
 		if ((*link)->n_waiters >= ns->origin_cfg->max_waiters)
@@ -256,14 +260,20 @@ flight_join(struct store_loop *sl, const struct config_namespace *ns, struct sli
 	const char *refused = waiter_admit(w, sl, ns, st);
 	struct flight *started = NULL;
 	enum store_answer answer;
+	struct store_news news;
 
 	if (refused != NULL) {
 		counter_inc(&store_ns_stats(sl, ns)->misses);
 		return waiter_refuse(w, sl, ns, refused);
 	}
+	news_init(&news, sl);
 	lock_acquire(&st->lock);
+	/* A lease is one of an earlier configuration. Who waits for it asks again,
+	 * and finds the flight. */
+	lease_settle_locked(st, hash, key, LEASE_SET, &news);
 	answer = board_locked(sl, ns, key, hash, cur, w, &started);
 	lock_release(&st->lock);
+	news_tell(&news);
 	if (answer != STORE_WAITING) {
 		waiter_dismiss(w);
 		return answer;

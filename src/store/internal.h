@@ -26,9 +26,16 @@ struct pending {
 };
 
 /* What is pending for the keys whose hash falls here. The lock is the outer
- * one: a shard's may be taken inside, never the other way round. */
+ * one: a shard's may be taken inside, never the other way round.
+ *
+ * n is how a write learns, under its shard's lock and without this one, that
+ * nobody is filling its key: who begins to fill one counts himself here before
+ * he looks into the shard. Either that look comes after the write, and finds
+ * it, or the write finds n above 0. So it does not matter by which
+ * configuration each of the two goes. */
 struct stripe {
 	struct lock lock;
+	_Atomic(uint32_t) n; /* written under the lock */
 	struct pending *buckets[STRIPE_BUCKETS];
 };
 
@@ -36,11 +43,11 @@ struct store {
 	struct cache *cache;
 	/* Read by classify() on loops' threads. An old one stays alive until each
 	 * loop has let go of its own reference, which it does on its own thread:
-	 * so none can still be reading it. */
+	 * so none can still be reading it. What a loop has not taken up yet is held
+	 * by the origin_set that is on its way there. */
 	_Atomic(struct routes *) routes;
 	_Atomic(uint64_t) waiting;
 	_Atomic(uint64_t) flights;
-	_Atomic(uint64_t) next_token;
 	store_changed_fn *changed;
 	void *changed_arg;
 	struct stripe stripes[STRIPES];
@@ -68,12 +75,30 @@ struct store_loop {
 
 /* --- pending.c: the table --------------------------------------------------- */
 
-struct stripe *pending_stripe(struct store *s, uint64_t hash);
+static inline struct stripe *
+pending_stripe(struct store *s, uint64_t hash)
+{
+	return &s->stripes[hash % STRIPES];
+}
+
 /* `key` must already lie behind the struct. */
 void pending_init(struct pending *p, struct store *s, struct slice key, uint64_t hash);
 /* The link that points to the key's, or the one at its bucket's end. */
 struct pending **pending_find_locked(struct stripe *st, uint64_t hash, struct slice key);
+/* Before the look into the shard: somebody may put a pending into this stripe.
+ * Then either pending_link_locked() or pending_withdraw_locked(). */
+void pending_announce_locked(struct stripe *st);
+void pending_withdraw_locked(struct stripe *st);
+void pending_link_locked(struct pending **link, struct pending *p);
 void pending_unlink_locked(struct pending **link);
+
+/* Whether a write of such a key has to take the stripe. Final where the caller
+ * holds the key's shard, else a hint. */
+static inline bool
+stripe_busy(const struct stripe *st)
+{
+	return atomic_load_explicit(&st->n, memory_order_relaxed) != 0;
+}
 
 /* --- waiter.c ---------------------------------------------------------------- */
 
@@ -113,18 +138,30 @@ enum store_answer lease_seek(struct store_loop *sl, const struct config_namespac
  * where the client left. */
 void lease_arrived(struct store_waiter *w);
 
-/* What writes did to keys' leases goes to store_news, told when no lock is held
- * any more. The key was written; present: it has a value now. */
-void lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, bool present,
+/* What a write did to the key's lease. */
+enum lease_end {
+	LEASE_STAYS,   /* nothing: the key was not changed */
+	LEASE_SET,     /* it has a value: who waits looks again */
+	LEASE_VOID,    /* it was removed: the lease goes on to the first who waits */
+	LEASE_USELESS, /* its value can't be stored: so all load it by themselves */
+};
+
+/* What it means for others goes to store_news, told when no lock is held any
+ * more. */
+void lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, enum lease_end how,
     struct store_news *news);
 /* Everything was flushed. */
 void lease_void_all_locked(struct stripe *st, struct store_news *news);
-void news_init(struct store_news *news);
+void news_init(struct store_news *news, struct store_loop *sl);
 void news_tell(struct store_news *news);
+
+/* --- atomic.c ------------------------------------------------------------------ */
+
+/* Whether the bracket holds it. */
+bool store_atomic_has(const struct store_atomic *a, const struct stripe *st);
 
 /* --- store.c ------------------------------------------------------------------- */
 
-int origin_set_new(struct routes *r, struct origin_set **out) MUST_CHECK;
 /* Frees those of earlier configurations whose last fetch is done. Not from
  * within a client's callback: it is still at work then. */
 void origin_sets_sweep(struct store_loop *sl);
@@ -137,13 +174,6 @@ static inline const struct config_namespace *
 namespace_of(const struct store_loop *sl, struct slice key)
 {
 	return sl->only != NULL ? sl->only : routes_find(sl->origins->routes, key);
-}
-
-/* Whether somebody may be filling the namespace's keys: those have stripes. */
-static inline bool
-is_filled(const struct config_namespace *ns)
-{
-	return ns->origin_cfg != NULL || ns->coalesce == COALESCE_LEASE;
 }
 
 static inline struct stats_ns *

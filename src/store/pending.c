@@ -4,12 +4,6 @@
 
 #include "store/internal.h"
 
-struct stripe *
-pending_stripe(struct store *s, uint64_t hash)
-{
-	return &s->stripes[hash % STRIPES];
-}
-
 void
 pending_init(struct pending *p, struct store *s, struct slice key, uint64_t hash)
 {
@@ -28,13 +22,42 @@ pending_find_locked(struct stripe *st, uint64_t hash, struct slice key)
 	return link;
 }
 
+/* Relaxed: the shard's lock, which both sides take, orders it. */
+static void
+count_locked(struct stripe *st, uint32_t by)
+{
+	assert(lock_held(&st->lock));
+	atomic_store_explicit(&st->n, atomic_load_explicit(&st->n, memory_order_relaxed) + by,
+	    memory_order_relaxed);
+}
+
+void
+pending_announce_locked(struct stripe *st)
+{
+	count_locked(st, 1);
+}
+
+void
+pending_withdraw_locked(struct stripe *st)
+{
+	count_locked(st, (uint32_t)-1);
+}
+
+void
+pending_link_locked(struct pending **link, struct pending *p)
+{
+	assert(lock_held(&p->stripe->lock));
+	p->next = *link;
+	*link = p;
+}
+
 void
 pending_unlink_locked(struct pending **link)
 {
 	struct pending *p = *link;
 
-	assert(lock_held(&p->stripe->lock));
 	*link = p->next;
 	p->next = NULL;
 	p->detached = true;
+	count_locked(p->stripe, (uint32_t)-1);
 }

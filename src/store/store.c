@@ -114,25 +114,26 @@ store_flights(const struct store *s)
 
 /* --- origins of a loop ------------------------------------------------------- */
 
-int
-origin_set_new(struct routes *r, struct origin_set **out)
+struct origin_set *
+origin_set_new(struct routes *r)
 {
 	unsigned n = routes_config(r)->n_origins;
 	struct origin_set *os = mem_zalloc(sizeof *os + n * sizeof os->clients[0]);
 
 	if (os == NULL)
-		return -ENOMEM;
+		return NULL;
 	list_init(&os->link);
 	os->routes = routes_ref(r);
-	*out = os;
-	return 0;
+	return os;
 }
 
 /* Fetches that are still under way fail now, and look at the set while they
  * do: it counts as one of them, so as not to vanish under itself. */
-static void
+void
 origin_set_free(struct origin_set *os)
 {
+	if (os == NULL)
+		return;
 	os->fetches++;
 	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++)
 		if (os->clients[i] != NULL)
@@ -178,7 +179,6 @@ int
 store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct store_loop **out)
 {
 	struct store_loop *sl = mem_zalloc(sizeof *sl);
-	int rc;
 
 	if (sl == NULL)
 		return -ENOMEM;
@@ -187,10 +187,10 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 	sl->stats = stats;
 	sl->thread.tally = stats->tally;
 	list_init(&sl->retired);
-	rc = origin_set_new(atomic_load(&s->routes), &sl->origins);
-	if (rc != 0) {
+	sl->origins = origin_set_new(atomic_load(&s->routes));
+	if (sl->origins == NULL) {
 		mem_free(sl);
-		return rc;
+		return -ENOMEM;
 	}
 	sl->only = only_namespace(sl->origins->routes);
 	*out = sl;
@@ -209,15 +209,12 @@ store_loop_free(struct store_loop *sl)
 }
 
 void
-store_loop_set_routes(struct store_loop *sl, struct routes *r)
+store_loop_set_routes(struct store_loop *sl, struct origin_set **os)
 {
-	struct origin_set *old = sl->origins, *os;
-
-	if (old->routes == r || origin_set_new(r, &os) != 0)
-		return; /* without memory the old one goes on, which is sound */
-	sl->origins = os;
-	sl->only = only_namespace(r);
-	list_push_tail(&sl->retired, &old->link);
+	list_push_tail(&sl->retired, &sl->origins->link);
+	sl->origins = *os;
+	sl->only = only_namespace(sl->origins->routes);
+	*os = NULL;
 	origin_sets_sweep(sl);
 }
 
@@ -256,19 +253,23 @@ store_hash(const struct store_loop *sl, struct slice key)
 }
 
 /* Rule two: a write first detaches the key's flight, and keeps the stripe until
- * the shard is written. */
-static void
-hold_stripe(struct store_cursor *cur, uint64_t hash, struct slice key)
+ * the shard is written. A bracket has taken the stripes that were busy when it
+ * got its shards; who came later has yet to look into these. */
+static NOINLINE void
+hold_stripe(struct store_cursor *cur, struct stripe *st, uint64_t hash, struct slice key,
+    unsigned flags)
 {
-	struct stripe *st = pending_stripe(cur->sl->store, hash);
 	struct pending **link;
 
 	if (cur->sl->atomic == NULL)
 		lock_acquire(&st->lock);
+	else if (!store_atomic_has(cur->sl->atomic, st))
+		return;
 	link = pending_find_locked(st, hash, key);
 	if (*link != NULL && !(*link)->is_lease)
 		pending_unlink_locked(link);
 	cur->stripe = st;
+	cur->flags = flags;
 }
 
 enum cache_result
@@ -277,42 +278,67 @@ store_open(struct store_loop *sl, struct slice key, unsigned flags, struct store
 	return store_open_hashed(sl, key, store_hash(sl, key), flags, cur);
 }
 
+/* Somebody began to fill such a key, before he could see the shard taken. */
+static NOINLINE enum cache_result
+open_again(struct store_cursor *cur, struct stripe *st, unsigned flags, enum cache_result res)
+{
+	struct store_loop *sl = cur->sl;
+	struct slice key = cur->c.key;
+	uint64_t hash = cur->c.hash;
+
+	if (sl->atomic != NULL)
+		return res; /* he has yet to look into the bracket's shards */
+	cache_close(&cur->c);
+	hold_stripe(cur, st, hash, key, flags);
+	return cache_open(sl->store->cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
+}
+
 enum cache_result
 store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash, unsigned flags,
     struct store_cursor *cur)
 {
 	struct cache *cache = sl->store->cache;
-	const struct config_namespace *ns = NULL;
+	struct stripe *st = pending_stripe(sl->store, hash);
 	enum cache_result res;
 
-	if (flags & (STORE_COUNT | STORE_WRITE))
-		ns = namespace_of(sl, key);
 	cur->sl = sl;
 	cur->stripe = NULL;
-	if ((flags & STORE_WRITE) && is_filled(ns))
-		hold_stripe(cur, hash, key);
+	if ((flags & STORE_WRITE) && unlikely(stripe_busy(st)))
+		hold_stripe(cur, st, hash, key, flags);
 	res = cache_open(cache, &sl->thread, key, hash, flags & CACHE_TOUCH, &cur->c);
+	if ((flags & STORE_WRITE) && unlikely(stripe_busy(st)) && cur->stripe == NULL)
+		res = open_again(cur, st, flags, res);
 	if (flags & STORE_COUNT)
-		count_read(sl, ns, res);
+		count_read(sl, namespace_of(sl, key), res);
 	return res;
 }
 
-/* A write that was to a key which somebody fills: leases end with it. */
+static enum lease_end
+lease_end_of(const struct store_cursor *cur)
+{
+	if (cur->c.value.ptr != NULL)
+		return LEASE_SET;
+	if (cur->flags & STORE_VOIDS)
+		return LEASE_VOID;
+	return cur->flags & STORE_SETS ? LEASE_USELESS : LEASE_STAYS;
+}
+
+/* A write where somebody may be filling the key: leases end with it. */
 void
 store_close_written(struct store_cursor *cur)
 {
 	struct store_atomic *a = cur->sl->atomic;
 	struct store_news news;
 	struct slice key = cur->c.key;
-	bool present = cur->c.value.ptr != NULL;
+	enum lease_end how = lease_end_of(cur);
 
 	cache_close(&cur->c);
 	if (a != NULL) {
-		lease_settle_locked(cur->stripe, cur->c.hash, key, present, &a->news);
+		lease_settle_locked(cur->stripe, cur->c.hash, key, how, &a->news);
 		return;
 	}
-	news_init(&news);
-	lease_settle_locked(cur->stripe, cur->c.hash, key, present, &news);
+	news_init(&news, cur->sl);
+	lease_settle_locked(cur->stripe, cur->c.hash, key, how, &news);
 	lock_release(&cur->stripe->lock);
 	news_tell(&news);
 }
@@ -331,7 +357,7 @@ store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t e
 
 	if (!store_is_atomic(sl))
 		store_make_room(sl, key.len + value.len);
-	store_open(sl, key, STORE_WRITE, &cur);
+	store_open(sl, key, STORE_WRITE | STORE_SETS, &cur);
 	rc = cache_put(&cur.c, &value, 1, expires_ms);
 	store_close(&cur);
 	return rc;
@@ -341,7 +367,7 @@ bool
 store_delete(struct store_loop *sl, struct slice key)
 {
 	struct store_cursor cur;
-	bool there = store_open(sl, key, STORE_WRITE, &cur) == CACHE_HIT;
+	bool there = store_open(sl, key, STORE_WRITE | STORE_VOIDS, &cur) == CACHE_HIT;
 
 	cache_remove(&cur.c);
 	store_close(&cur);
@@ -436,13 +462,14 @@ store_get_missed(struct store_cursor *cur, struct store_waiter *w)
 	uint64_t hash = cur->c.hash;
 	const struct config_namespace *ns = namespace_of(sl, key);
 
+	w->granted = false;
 	if (unlikely(sl->atomic != NULL)) {
 		counter_inc(&store_ns_stats(sl, ns)->misses);
 		return STORE_MISS;
 	}
 	if (ns->origin_cfg != NULL)
 		return flight_join(sl, ns, key, hash, cur, w);
-	if (ns->coalesce == COALESCE_LEASE && w->holder != NULL)
+	if ((ns->coalesce == COALESCE_LEASE || w->wants_token) && w->holder != NULL)
 		return lease_seek(sl, ns, key, hash, cur, w);
 	counter_inc(&store_ns_stats(sl, ns)->misses);
 	return STORE_MISS;

@@ -43,9 +43,16 @@ int store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats,
     struct store_loop **out) MUST_CHECK;
 /* Fetches of this loop fail, their waiters on any loop are told. */
 void store_loop_free(struct store_loop *sl);
-/* Another configuration from now on: flights under way end by the old one. */
-void store_loop_set_routes(struct store_loop *sl, struct routes *r);
+/* A reload: first, for each loop, what it needs for these routes is made; then
+ * the store gets them, and then each loop, on its own thread, what was made for
+ * it. That takes it over, cannot fail, and is done for every loop: a
+ * loop that did not follow would read routes that nobody holds for it. Flights
+ * under way end by the old ones. */
+struct origin_set;
+struct origin_set *origin_set_new(struct routes *r); /* NULL: no memory */
+void origin_set_free(struct origin_set *os);         /* NULL is fine */
 void store_set_routes(struct store *s, struct routes *r);
+void store_loop_set_routes(struct store_loop *sl, struct origin_set **os);
 const struct routes *store_loop_routes(const struct store_loop *sl);
 /* cache_tick() with this loop's thread. */
 bool store_tick(struct store_loop *sl, int64_t budget_us);
@@ -57,8 +64,9 @@ void store_loop_set_now(struct store_loop *sl, int64_t now_ms);
 struct store_cursor {
 	struct cache_cursor c; /* value, expires_ms: see cache.h */
 	struct store_loop *sl;
-	struct stripe *stripe; /* held by a writer of a key that somebody may be
-	                        * filling, else NULL */
+	struct stripe *stripe; /* held by a writer where somebody may be filling the
+	                        * key, else NULL */
+	unsigned flags;        /* of store_open(), where there is a stripe */
 };
 
 enum {
@@ -66,6 +74,10 @@ enum {
 	STORE_COUNT = 1 << 8, /* count a hit or a miss for the namespace */
 	STORE_WRITE = 1 << 9, /* a put, remove or expiry is to follow: detaches
 	                       * the key's flight first */
+	/* What it means for the key's lease where there is no value in the end: */
+	STORE_VOIDS = 1 << 10, /* it is void (DEL, EXPIRE) */
+	STORE_SETS = 1 << 11,  /* the value could not be stored, nor could another's */
+	/* Neither: nothing, as of a condition that did not hold. */
 };
 
 /* Between open and close the cursor holds locks: the rules of cache_open().
@@ -105,6 +117,7 @@ store_make_room(struct store_loop *sl, size_t bytes)
 
 /* Who waits for what was written, to be told when no lock is held any more. */
 struct store_news {
+	struct store_loop *sl; /* who writes */
 	struct list waiters;
 	struct pending *ended; /* leases */
 };
@@ -116,7 +129,8 @@ struct store_news {
 struct store_atomic {
 	struct store_loop *sl;
 	bool nested;
-	uint64_t stripes; /* a bit for each */
+	uint64_t wanted;  /* the stripes of its keys, a bit for each */
+	uint64_t stripes; /* of those, what it holds: the ones that were busy */
 	struct cache_hold hold;
 	struct store_news news;
 };
@@ -157,6 +171,8 @@ void store_with_shard(struct store_loop *sl, unsigned shard,
 
 enum store_answer {
 	STORE_HIT,      /* the cursor is open: copy, then store_close() */
+	STORE_STALE,    /* likewise, but the value's time is over: another client is
+	                 * about to load it, or, where w->granted, this one */
 	STORE_MISS,     /* not there, and no origin for this key; the lease, where
 	                 * there is one, is the caller's */
 	STORE_WAITING,  /* done() of the waiter will be called */
@@ -187,6 +203,10 @@ struct store_waiter {
 	void (*done)(struct store_waiter *w);
 	int64_t deadline_ms; /* 0: the origin's, or the lease's time */
 	struct store_holder *holder; /* of leases; NULL: takes none, waits for none */
+	bool wants_token; /* the explicit form: a lease in any namespace, with a token */
+	/* For the caller, and for done(): */
+	bool granted;        /* the key's lease is the caller's; its holder has it */
+	uint64_t token;      /* of that lease, with wants_token */
 	/* For done(): */
 	bool joined;         /* what it waited for had begun for another */
 	enum fill_status status;
@@ -216,6 +236,14 @@ enum store_answer store_get_missed(struct store_cursor *cur, struct store_waiter
 /* Both. */
 enum store_answer store_get(struct store_loop *sl, struct slice key, struct store_cursor *cur,
     struct store_waiter *w);
+/* The explicit form of leases is store_get() with wants_token: the lease of a key
+ * without an origin, in any namespace. Whoever has its token may write while it
+ * stands, over whatever connection. */
+/* Within a cursor that was opened to write: whether the lease still stands. If
+ * not, nothing may be written. */
+bool store_lease_stands(const struct store_cursor *cur, uint64_t token) MUST_CHECK;
+/* Gives it up: the next one who waits gets it. False: it stood no more. */
+bool store_lease_release(struct store_loop *sl, struct slice key, uint64_t hash, uint64_t token);
 /* The caller no longer waits (its client left). `free_fn(w)` is called when
  * nothing refers to the waiter any more: at once, or after the answer that was
  * already on its way. done() is not called. */

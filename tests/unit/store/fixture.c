@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char config_text[] =
@@ -16,6 +17,10 @@ static const char config_text[] =
     "  - prefix: \"page:\"\n"
     "    coalesce: lease\n"
     "    lease_time: 20ms\n"
+    "  - prefix: \"news:\"\n"
+    "    coalesce: lease\n"
+    "    lease_time: 1h\n"
+    "    grace: 1h\n"
     "origins:\n"
     "  users:\n"
     "    http:\n"
@@ -31,13 +36,19 @@ struct store_loop *sl[LOOPS];
 struct routes *
 make_routes(void)
 {
+	return make_routes_of(config_text);
+}
+
+struct routes *
+make_routes_of(const char *text)
+{
 	char path[] = "/tmp/pannier-test-XXXXXX";
 	int fd = mkstemp(path);
 	struct config_error err;
 	struct config *cfg;
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, config_text, sizeof config_text - 1), sizeof config_text - 1);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	close(fd);
 	ck_assert_msg(config_load(path, NULL, 0, NULL, &cfg, &err) == 0, "%s", err.text);
 	unlink(path);

@@ -16,6 +16,8 @@ extern struct store_loop *sl[LOOPS];
 void setup(void);
 void teardown(void);
 struct routes *make_routes(void);
+/* Of another configuration; namespaces are numbered as in the file, from 1. */
+struct routes *make_routes_of(const char *text);
 /* The sum over loops of a counter of struct stats_ns, of the routed one. */
 int64_t ns_stat(size_t offset);
 #define NS(name) ns_stat(offsetof(struct stats_ns, name))

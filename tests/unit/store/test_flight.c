@@ -149,20 +149,28 @@ START_TEST(old_fetch_that_ends_last_does_not_replace_a_written_value)
 }
 END_TEST
 
-START_TEST(writer_holds_the_stripe_so_that_no_flight_begins_before_it_is_done)
+START_TEST(writer_holds_the_stripe_where_somebody_fills_the_key_and_else_pays_nothing)
 {
 	struct store_cursor cur;
 	struct slice key = SLICE("user:1");
+	struct stripe *st = pending_stripe(store, cache_hash(store_cache(store), key));
+	struct client a;
 
 	store_open(sl[0], key, STORE_WRITE, &cur);
-	ck_assert_ptr_eq(cur.stripe, pending_stripe(store, cache_hash(store_cache(store), key)));
-	ck_assert(lock_held(&cur.stripe->lock));
+	ck_assert_ptr_null(cur.stripe);
+	store_close(&cur);
+	get(&a, 0, "user:1");
+	store_open(sl[1], key, STORE_WRITE, &cur);
+	ck_assert_ptr_eq(cur.stripe, st);
+	ck_assert(lock_held(&st->lock));
 	ck_assert_int_eq(cache_put(&cur.c, &SLICE("v"), 1, CACHE_NEVER), 0);
 	store_close(&cur);
-	ck_assert(!lock_held(&pending_stripe(store, cache_hash(store_cache(store), key))->lock));
-	store_open(sl[0], SLICE("plain"), STORE_WRITE, &cur);
-	ck_assert_ptr_null(cur.stripe); /* no origin, no flights: nothing to pay */
-	store_close(&cur);
+	ck_assert(!lock_held(&st->lock));
+	ck_assert(!stripe_busy(st)); /* the flight is detached */
+	fake_answer("old", ORIGIN_TTL_UNSAID);
+	ck_assert_int_eq(get(&a, 0, "user:1"), STORE_HIT);
+	ck_assert_str_eq(a.text, "v");
+	ck_assert(!stripe_busy(st));
 }
 END_TEST
 
@@ -366,8 +374,11 @@ START_TEST(reload_lets_a_fetch_end_by_the_old_configuration)
 
 	get(&a, 0, "user:1");
 	store_set_routes(store, r);
-	for (unsigned i = 0; i < LOOPS; i++)
-		store_loop_set_routes(sl[i], r);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		struct origin_set *os = origin_set_new(r);
+
+		store_loop_set_routes(sl[i], &os);
+	}
 	routes_unref(r);
 	fake_answer("ann", ORIGIN_TTL_UNSAID);
 	ck_told(&a, FILL_VALUE, "ann");
@@ -413,7 +424,7 @@ main(void)
 		keys_without_an_origin_just_miss,
 		fetch_that_began_before_a_delete_is_answered_but_not_stored,
 		old_fetch_that_ends_last_does_not_replace_a_written_value,
-		writer_holds_the_stripe_so_that_no_flight_begins_before_it_is_done,
+		writer_holds_the_stripe_where_somebody_fills_the_key_and_else_pays_nothing,
 		flush_detaches_what_is_under_way,
 		new_leader_looks_into_the_cache_once_more,
 		error_reaches_all_waiters_and_is_not_kept,

@@ -28,7 +28,16 @@ struct driver {
 	unsigned loop;
 	unsigned turns, waiting;
 	unsigned short seed[3];
-	uint64_t hits, filled;
+	uint64_t hits, filled, missed;
+	bool reloads; /* it exchanges the configuration now and then */
+};
+
+/* A reload on its way to a loop, as src/server/reload.c sends it. */
+struct adoption {
+	struct loop_task task;
+	unsigned loop;
+	unsigned late; /* turns that this loop lags behind */
+	struct origin_set *origins;
 };
 
 struct asked {
@@ -93,6 +102,10 @@ ask(struct driver *d, unsigned key)
 	case STORE_WAITING:
 		d->waiting++;
 		break;
+	case STORE_MISS: /* by a configuration that knows no origin */
+		d->missed++;
+		free(a);
+		break;
 	default:
 		ck_abort_msg("GET refused: %s", a->w.error);
 	}
@@ -118,17 +131,68 @@ invalidate(struct driver *d, unsigned key)
 	raise_floor(key, now);
 }
 
+/* The version is read where no other writer can come in between. */
+static void
+overwrite(struct driver *d, unsigned key)
+{
+	uint64_t now = atomic_fetch_add(&version[key], 1) + 1;
+	struct store_cursor cur;
+	struct slice value;
+	char name[32], text[64];
+
+	key_name(key, name);
+	store_open(sl[d->loop], slice_str(name), STORE_WRITE, &cur);
+	current_version(slice_str(name), text);
+	value = slice_str(text);
+	ck_assert_int_eq(cache_put(&cur.c, &value, 1, CACHE_NEVER), 0);
+	store_close(&cur);
+	raise_floor(key, now);
+}
+
+static void
+adopt(struct loop *l, struct loop_task *t)
+{
+	struct adoption *a = container_of(t, struct adoption, task);
+
+	if (a->late-- != 0) {
+		loop_post(l, t);
+		return;
+	}
+	store_loop_set_routes(sl[a->loop], &a->origins);
+	free(a);
+}
+
+static void
+reload(bool with_origin)
+{
+	struct routes *r = with_origin ? make_routes() : make_routes_of("wait_limit: 8\n");
+
+	store_set_routes(store, r);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		struct adoption *a = calloc(1, sizeof *a);
+
+		a->task.run = adopt;
+		a->loop = i;
+		a->late = 24 * i;
+		a->origins = origin_set_new(r);
+		loop_post(loops[i], &a->task);
+	}
+	routes_unref(r);
+}
+
 static void
 drive(struct loop *l, struct loop_task *t)
 {
 	struct driver *d = container_of(t, struct driver, task);
 
+	if (d->reloads && d->turns % 32 == 0)
+		reload(d->turns % 64 != 0);
 	store_loop_set_now(sl[d->loop], loop_now_ms(l));
 	for (unsigned i = 0; i < OPS_A_TURN; i++) {
 		unsigned key = (unsigned)nrand48(d->seed) % KEYS;
 
 		if (nrand48(d->seed) % 8 == 0)
-			invalidate(d, key);
+			(nrand48(d->seed) % 2 == 0 ? invalidate : overwrite)(d, key);
 		else if (d->waiting < WAITING_MAX)
 			ask(d, key);
 	}
@@ -145,14 +209,15 @@ run(void *arg)
 	return NULL;
 }
 
-START_TEST(no_reader_sees_what_was_invalidated_before_it_asked)
+static void
+race(struct driver d[LOOPS], bool reloads)
 {
-	struct driver d[LOOPS];
 	pthread_t threads[LOOPS];
 
 	fake_auto(current_version);
 	for (unsigned i = 0; i < LOOPS; i++) {
-		d[i] = (struct driver){ .task.run = drive, .loop = i, .seed = { 1, 2, (unsigned short)i } };
+		d[i] = (struct driver){ .task.run = drive, .loop = i,
+			.seed = { 1, 2, (unsigned short)i }, .reloads = reloads && i == 0 };
 		loop_post(loops[i], &d[i].task);
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, run, loops[i]), 0);
 	}
@@ -162,6 +227,23 @@ START_TEST(no_reader_sees_what_was_invalidated_before_it_asked)
 	ck_assert_uint_gt(d[0].hits + d[1].hits, 0);
 	ck_assert_uint_gt(d[0].filled + d[1].filled, 0);
 	ck_assert_uint_eq(fake_open(), 0);
+}
+
+START_TEST(no_reader_sees_what_was_written_or_invalidated_before_it_asked)
+{
+	struct driver d[LOOPS];
+
+	race(d, false);
+	ck_assert_uint_eq(d[0].missed + d[1].missed, 0);
+}
+END_TEST
+
+START_TEST(nor_while_loops_go_by_different_configurations)
+{
+	struct driver d[LOOPS];
+
+	race(d, true);
+	ck_assert_uint_gt(d[0].missed + d[1].missed, 0);
 }
 END_TEST
 
@@ -173,7 +255,8 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 120);
-	tcase_add_test(tc, no_reader_sees_what_was_invalidated_before_it_asked);
+	tcase_add_test(tc, no_reader_sees_what_was_written_or_invalidated_before_it_asked);
+	tcase_add_test(tc, nor_while_loops_go_by_different_configurations);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }
