@@ -193,6 +193,10 @@ ask(struct binary_call *b, struct many_item *item)
 		tell_entry(&t, BINARY_hit, &cur, b->c.now_ms);
 		store_close(&cur);
 		break;
+	case STORE_STALE:
+		tell_entry(&t, BINARY_stale, &cur, b->c.now_ms);
+		store_close(&cur);
+		break;
 	case STORE_MISS:
 		tell_status(&t, BINARY_miss);
 		break;

@@ -54,6 +54,10 @@ wait_again(struct binary_wait *g)
 		tell_entry(&t, BINARY_coalesced, &cur, loop_now_ms(t.sl->loop));
 		store_close(&cur);
 		return true;
+	case STORE_STALE:
+		tell_entry(&t, BINARY_stale, &cur, loop_now_ms(t.sl->loop));
+		store_close(&cur);
+		return true;
 	case STORE_WAITING:
 		return false;
 	case STORE_MISS:
@@ -159,11 +163,15 @@ binary_get_missed(struct binary_call *b, struct store_cursor *cur)
 		binary_put_failed(b, -ENOMEM);
 		return;
 	}
-	g->waiter.holder = &b->c.session->holder;
+	g->waiter.holder = session_lease_holder(b->c.session);
 	g->waiter.deadline_ms = binary_deadline(b);
 	switch (store_get_missed(cur, &g->waiter)) {
 	case STORE_HIT: /* somebody else was faster */
 		tell_entry(&t, BINARY_hit, cur, b->c.now_ms);
+		store_close(cur);
+		break;
+	case STORE_STALE:
+		tell_entry(&t, BINARY_stale, cur, b->c.now_ms);
 		store_close(cur);
 		break;
 	case STORE_MISS:

@@ -43,7 +43,8 @@ put(struct binary_call *b, struct slice key, uint64_t hash, struct slice value, 
 	bool found;
 
 	store_make_room(b->c.store, key.len + value.len);
-	found = store_open_hashed(b->c.store, key, hash, STORE_WRITE, &cur) == CACHE_HIT;
+	found = store_open_hashed(b->c.store, key, hash,
+	    b->o.given == 0 ? STORE_WRITE | STORE_SETS : STORE_WRITE, &cur) == CACHE_HIT;
 	if (likely(holds(b, &cur, found)))
 		rc = cache_put(&cur.c, &value, 1, expires_ms);
 	store_close(&cur);
@@ -132,12 +133,11 @@ binary_op_delete(struct binary_call *b)
 	enum binary_status status = BINARY_miss;
 	struct store_cursor cur;
 
-	if (store_open_hashed(b->c.store, binary_key(b), b->c.hash, STORE_WRITE, &cur) ==
-	    CACHE_HIT) {
+	if (store_open_hashed(b->c.store, binary_key(b), b->c.hash, STORE_WRITE | STORE_VOIDS,
+	    &cur) == CACHE_HIT)
 		status = holds(b, &cur, true) ? BINARY_done : BINARY_refused;
-		if (status == BINARY_done)
-			cache_remove(&cur.c);
-	}
+	if (status != BINARY_refused)
+		cache_remove(&cur.c); /* a stale one too */
 	store_close(&cur);
 	binary_answer(b, status);
 }

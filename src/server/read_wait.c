@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "server/door.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -157,8 +156,7 @@ read_missed(struct call *c, struct store_cursor *cur, const struct read_opts *o)
 		return;
 	}
 	g->form = o->form;
-	/* Who may not write cannot load a key, and must not keep others from it. */
-	g->waiter.holder = c->session->policy->read_only ? NULL : &c->session->holder;
+	g->waiter.holder = session_lease_holder(c->session);
 	g->waiter.wants_token = o->wants_token;
 	g->waiter.deadline_ms = o->deadline_ms;
 	if (!reply_look(c->reply, g->form, store_get_missed(cur, &g->waiter), cur, &g->waiter))

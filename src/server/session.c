@@ -668,6 +668,12 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	counter_inc(&sl->stats.connections_received);
 }
 
+struct store_holder *
+session_lease_holder(struct session *s)
+{
+	return s->policy->read_only ? NULL : &s->holder;
+}
+
 int64_t
 session_active_ms(const struct session *s)
 {

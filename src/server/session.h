@@ -51,6 +51,8 @@ struct session {
 
 /* For the listener: a new descriptor, handed to this loop. Owns fd. */
 void session_new(struct server_loop *sl, int fd, const char *listener_name);
+/* Who may not write cannot load a key, and must not keep others from it: NULL. */
+struct store_holder *session_lease_holder(struct session *s);
 /* When the client last sent, read or was answered; monotonic. */
 int64_t session_active_ms(const struct session *s);
 /* Runs the handler, and counts. For EXEC, which has calls of its own. */
