@@ -195,8 +195,9 @@ function tells(Redis $r): void
 }
 
 // A session is kept where php.ini says: in the cache.
-function session(string $savePath): void
+function session(string $savePath, bool $locked): void
 {
+    ini_set('redis.session.locking_enabled', $locked ? '1' : '0');
     ini_set('session.save_handler', 'redis');
     ini_set('session.save_path', $savePath);
     ini_set('session.use_cookies', '0');
@@ -205,7 +206,9 @@ function session(string $savePath): void
         session_start();
         $_SESSION['visits'] = ($_SESSION['visits'] ?? 0) + 1;
         equal($_SESSION['visits'], $visit);
+        equal(connect()->exists('PHPREDIS_SESSION:visitor_LOCK'), (int)$locked);
         session_write_close();
+        equal(connect()->exists('PHPREDIS_SESSION:visitor_LOCK'), 0);
         $_SESSION = [];
     }
     $r = connect();
@@ -239,7 +242,8 @@ function comesBack(): void
 }
 
 ob_start(); // a session starts before anything is printed
-claim('sessions are kept', fn() => session("unix://$path"));
+claim('sessions are kept', fn() => session("unix://$path", false));
+claim('sessions are locked', fn() => session("unix://$path", true));
 ob_end_flush();
 ob_implicit_flush();
 $r = connect();

@@ -138,6 +138,20 @@ def listens_in_a_thread(r):
     thread.join()
 
 
+def scripts(r):
+    r.script_flush()
+    release = r.register_script("if redis.call('get', KEYS[1]) == ARGV[1] then\n"
+                                "  return redis.call('del', KEYS[1])\nelse\n  return 0\nend")
+    r.set("k", "token")
+    equal((release(keys=["k"], args=["other"]), release(keys=["k"], args=["token"])), (0, 1))
+    p = r.pipeline()
+    p.set("k", "token")
+    release(keys=["k"], args=["token"], client=p)
+    equal(p.execute(), [True, 1])
+    raises(redis.exceptions.ResponseError, "unknown script",
+           lambda: r.eval("return redis.call('get', KEYS[1]) .. '!'", 1, "k"))
+
+
 def refusals(r):
     r.set("text", "x")
     raises(redis.ResponseError, "value is not an integer or out of range", lambda: r.incr("text"))
@@ -229,6 +243,7 @@ def main():
         claim(name + "decode_responses", lambda m=more: decodes(m))
         claim(name + "publish and subscribe", lambda r=r: published(r))
         claim(name + "a thread that listens", lambda r=r: listens_in_a_thread(r))
+        claim(name + "scripts that are known run, others are refused", lambda r=r: scripts(r))
         claim(name + "errors are its exceptions", lambda r=r: refusals(r))
         claim(name + "a password is asked for", lambda m=more: password(m))
         r.close()
