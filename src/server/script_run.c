@@ -455,7 +455,7 @@ static void
 run_redislock_obtain(struct run *r)
 {
 	struct answer a;
-	bool own;
+	bool own = false;
 
 	if (!REDIS_CALL(r, 0, set, &a, key(r, 0), arg(r, 0), SLICE("nx"), SLICE("px"), arg(r, 2)))
 		return;
