@@ -300,6 +300,19 @@ reply_verbatim(struct reply *r, struct slice text)
 	put_text(r, "\r\n");
 }
 
+void
+reply_verbatim_ref(struct reply *r, const struct out_ref *ref)
+{
+	if (r->wire != WIRE_RESP3) {
+		reply_bulk_ref(r, ref);
+		return;
+	}
+	put_head(r, '=', ref->len + 4);
+	put_text(r, "txt:");
+	out_append_ref(r->out, ref);
+	put_text(r, "\r\n");
+}
+
 /* --- aggregates ----------------------------------------------------------------- */
 
 void

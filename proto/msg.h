@@ -85,6 +85,7 @@ void reply_bool(struct reply *r, bool yes);                   /* :1, or #t */
 void reply_double(struct reply *r, double d);                 /* bulk, or , */
 /* txt: a bulk string, or =txt: in RESP3. */
 void reply_verbatim(struct reply *r, struct slice text);
+void reply_verbatim_ref(struct reply *r, const struct out_ref *ref); /* takes the ref */
 /* Headers of aggregates; the caller then writes their elements. */
 void reply_array(struct reply *r, size_t n);
 void reply_map(struct reply *r, size_t pairs);                /* *2n, or % */

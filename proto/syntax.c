@@ -45,6 +45,7 @@ static const struct {
 	{ "pattern", SYNTAX_PATTERN },
 	{ "bit", SYNTAX_INTEGER },
 	{ "client-id", SYNTAX_INTEGER },
+	{ "timeout", SYNTAX_INTEGER },
 	{ "count", SYNTAX_INTEGER },
 	{ "cursor", SYNTAX_INTEGER },
 	{ "decrement", SYNTAX_INTEGER },

@@ -41,6 +41,7 @@ struct cache_hold {
 struct cache_thread {
 	int64_t now_ms;            /* the caller keeps it current */
 	struct cache_tally *tally; /* [CACHE_CLASSES], the caller's */
+	bool no_touch;             /* CACHE_TOUCH is no use meanwhile; the caller sets it */
 	struct cache_hold *hold;   /* the cache's own */
 };
 

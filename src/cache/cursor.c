@@ -163,7 +163,7 @@ look_locked(struct cache_cursor *cur, struct cache *c, struct shard *sh, struct 
 	stand_on_found(cur, c, f);
 	if (cur->expires_ms != CACHE_NEVER && unlikely(cur->expires_ms <= cur->thread->now_ms))
 		return open_expired(cur);
-	if (flags & CACHE_TOUCH) {
+	if ((flags & CACHE_TOUCH) && likely(!cur->thread->no_touch)) {
 		if (unlikely(sh->policy->touch != NULL))
 			return open_touched(cur);
 		queue_touch(&c->arena, sh, f.ref);

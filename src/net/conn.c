@@ -288,6 +288,28 @@ conn_kick(struct conn *c)
 }
 
 void
+conn_charge(struct conn *c, int64_t bytes)
+{
+	c->charged += (size_t)bytes;
+	c->pool->charged += (size_t)bytes;
+	pool_account(c);
+}
+
+bool
+conn_may_charge(const struct conn *c, size_t bytes)
+{
+	size_t total = c->pool->limits.total_bytes;
+
+	return total == 0 || c->pool->charged + bytes <= total / 2;
+}
+
+void
+conn_shelter(struct conn *c, bool on)
+{
+	c->sheltered = on;
+}
+
+void
 conn_hold(struct conn *c)
 {
 	c->holds++;

@@ -119,6 +119,14 @@ void conn_release(struct conn *c);
  * over TCP behind input that it sent before). Resuming hands on what is kept. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
+/* Heap bytes that somebody holds for the connection elsewhere, as its buffers: they
+ * count in conn_pool_bytes(). Negative: no more. Also after its end. */
+void conn_charge(struct conn *c, int64_t bytes);
+/* Whether so many more may be: all connections of the pool may be charged for half of
+ * total_bytes, so that requests still find room to come in. */
+bool conn_may_charge(const struct conn *c, size_t bytes);
+/* It is not the one that is closed where all connections together hold too much. */
+void conn_shelter(struct conn *c, bool on);
 /* Hands input that is kept to on_input() again, when this turn ends. */
 void conn_kick(struct conn *c);
 

@@ -44,6 +44,7 @@ struct conn_pool {
 	struct timer soft_timer;
 	struct hangup hangup;
 	struct out scratch;    /* output of the connection that is in on_input() */
+	size_t charged;        /* see conn_charge(); part of bytes */
 	struct counter bytes, count, bytes_in, bytes_out;
 	unsigned n_ahead;
 	struct ahead ahead[CONN_AHEAD];
@@ -60,6 +61,7 @@ struct conn {
 	struct buf in;    /* what the handler did not use; empty: holds no memory */
 	size_t need;      /* bytes that must be in `in` before the handler is asked */
 	size_t held;      /* heap bytes, as counted in pool.bytes */
+	size_t charged;   /* of those: conn_charge() */
 	struct list link; /* in pool.conns, then in pool.dead */
 	struct list work; /* in pool.marked */
 	struct list soft; /* in pool.over_soft */
@@ -67,6 +69,7 @@ struct conn {
 	int64_t active_ms; /* see conn_active_ms() */
 	unsigned holds;   /* replies owed: conn_hold() */
 	bool in_input;    /* on_input() is on the stack */
+	bool sheltered;   /* conn_shelter() */
 	bool bulky;       /* its last read was more than is read ahead */
 	/* None of them in the usual case, which is one comparison. */
 	union {

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 
 /* The connection that holds most goes first: it is the likely cause, and one
- * end frees most. */
-static void
+ * end frees most. False: there is none that may go. */
+static bool
 shed_largest(struct conn_pool *p)
 {
 	struct conn *most = NULL;
@@ -16,12 +16,13 @@ shed_largest(struct conn_pool *p)
 	list_foreach(it, &p->conns) {
 		struct conn *c = list_entry(it, struct conn, link);
 
-		if (most == NULL || c->held > most->held)
+		if (!c->sheltered && c->held > (most != NULL ? most->held : 0))
 			most = c;
 	}
 	if (most != NULL)
 		conn_end(most, most->in.cap > out_mem_bytes(&most->out) ? CONN_INPUT_LIMIT
 		    : CONN_OUTPUT_LIMIT);
+	return most != NULL;
 }
 
 static uint64_t
@@ -41,8 +42,8 @@ over_total(const struct conn_pool *p)
 void
 pool_shed(struct conn_pool *p)
 {
-	while (unlikely(over_total(p)) && !list_empty(&p->conns))
-		shed_largest(p);
+	while (unlikely(over_total(p)) && shed_largest(p))
+		;
 }
 
 static void
@@ -104,7 +105,7 @@ pool_turn_end_set(struct conn_pool *p)
 void
 pool_account(struct conn *c)
 {
-	size_t held = c->in.cap + out_mem_bytes(&c->out);
+	size_t held = c->in.cap + out_mem_bytes(&c->out) + c->charged;
 
 	if (likely(held == c->held))
 		return;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "server/help.h"
 #include "server/internal.h"
+#include "server/parked.h"
 #include "server/session.h"
 
 cmd_handler *const command_handlers[CMD_COUNT] = {
@@ -187,5 +188,6 @@ call_gather(struct call *c, void (*fn)(struct server_loop *sl, struct buf *to, v
 		mem_free(g);
 		return;
 	}
+	g->parked->gathers = true;
 	loop_post(g->server->loops[0].loop, &g->task);
 }

@@ -12,8 +12,10 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "server/address.h"
+#include "server/client_filter.h"
 #include "server/client_name.h"
 #include "server/help.h"
+#include "server/large.h"
 #include "server/parked.h"
 #include "server/server.h"
 #include "server/tracking.h"
@@ -84,11 +86,13 @@ current_command(const struct session *s)
 	return s->last_cmd;
 }
 
-/* Who asks for the list is parked while it is gathered, and is not blocked. */
+/* By an origin, a lease or a pause. Who asks all loops for something is parked
+ * meanwhile, and is not blocked. */
 static bool
 is_blocked(const struct session *s)
 {
-	return s->n_parked > 0 && current_command(s)->id != CMD_ID_client_list;
+	return s->held ||
+	    (s->n_parked > 0 && !list_entry(s->parked.next, struct parked, link)->gathers);
 }
 
 /* As Redis writes them: N stands alone. */
@@ -114,6 +118,10 @@ flags_of(const struct session *s, char *out)
 		out[n++] = 'c';
 	if (session_is_unix(s))
 		out[n++] = 'U';
+	if (s->no_evict)
+		out[n++] = 'e';
+	if (s->no_touch)
+		out[n++] = 'T';
 	if (n == 0)
 		out[n++] = 'N';
 	out[n] = '\0';
@@ -160,11 +168,11 @@ cmd_client_info(struct call *c)
 
 /* --- LIST -------------------------------------------------------------------- */
 
-enum client_type { CLIENT_ANY, CLIENT_NORMAL, CLIENT_PUBSUB };
-
 /* What was asked for. Passed from loop to loop, so that one at a time has it. */
 struct listing {
+	struct server *server;
 	size_t max_bytes;
+	bool large;     /* large_take() was called */
 	bool too_long;
 	enum client_type type;
 	bool some;      /* CLIENT LIST ID: those below, and not everybody */
@@ -189,10 +197,21 @@ id_cmp(const void *a, const void *b)
 static bool
 is_listed(const struct listing *l, const struct session *s)
 {
-	if (l->type != CLIENT_ANY &&
-	    l->type != (pubsub_listens(&s->pubsub) ? CLIENT_PUBSUB : CLIENT_NORMAL))
+	if (!client_is_of(s, l->type))
 		return false;
 	return !l->some || bsearch(&s->id, l->sorted, l->n, sizeof s->id, id_cmp) != NULL;
+}
+
+/* Whether it may grow on. */
+static bool
+may_be_longer(struct listing *l, size_t bytes)
+{
+	if (bytes > l->max_bytes && !l->large && large_max(l->server) > l->max_bytes &&
+	    large_take(l->server)) {
+		l->large = true;
+		l->max_bytes = large_max(l->server);
+	}
+	return bytes <= l->max_bytes;
 }
 
 /* Runs on each loop. A line for which there is no memory is left out. */
@@ -209,7 +228,7 @@ print_loop(struct server_loop *sl, struct buf *to, void *arg)
 			return;
 		if (is_listed(l, s) && print_session(to, s, now_ms) != 0)
 			return;
-		l->too_long = buf_len(to) > l->max_bytes;
+		l->too_long = !may_be_longer(l, buf_len(to));
 	}
 }
 
@@ -290,34 +309,49 @@ append_all(struct buf *to, const struct line *lines, size_t n)
 	return rc;
 }
 
-static void
-reply_lines(struct reply *r, struct slice joined, const struct listing *l)
+/* Sorted, and of one client once. -ENOMEM. */
+static int
+arrange(struct buf *text, struct slice joined, const struct listing *l)
 {
 	size_t n = count_lines(joined);
 	struct line *lines = lines_of(joined, n);
-	struct buf text;
 	int rc = -ENOMEM;
 
-	buf_init(&text);
 	if (lines != NULL)
-		rc = l->some ? append_wanted(&text, lines, n, l) : append_all(&text, lines, n);
-	if (rc == 0)
-		reply_verbatim(r, buf_slice(&text));
-	else
-		reply_error(r, OUT_OF_MEMORY);
-	buf_fini(&text);
+		rc = l->some ? append_wanted(text, lines, n, l) : append_all(text, lines, n);
 	mem_free(lines);
+	return rc;
+}
+
+static void
+reply_lines(struct reply *r, struct slice joined, struct listing *l)
+{
+	struct buf text;
+
+	buf_init(&text);
+	if (arrange(&text, joined, l) != 0) {
+		reply_error(r, OUT_OF_MEMORY);
+	} else if (!l->large) {
+		reply_verbatim(r, buf_slice(&text));
+	} else {
+		l->large = false;
+		if (!large_send_verbatim(l->server, r, &text))
+			reply_error(r, OUT_OF_MEMORY);
+	}
+	buf_fini(&text);
 }
 
 static void
 finish_list(struct reply *r, struct slice joined, void *arg)
 {
-	const struct listing *l = arg;
+	struct listing *l = arg;
 
 	if (r != NULL && l->too_long)
 		reply_error(r, "ERR too many clients for one reply, use CLIENT LIST ID");
 	else if (r != NULL)
 		reply_lines(r, joined, l);
+	if (l->large)
+		large_give(l->server);
 	mem_free(arg);
 }
 
@@ -331,6 +365,7 @@ listing_new(struct call *c, size_t n)
 		call_put_failed(c, -ENOMEM);
 		return NULL;
 	}
+	l->server = c->sl->server;
 	l->max_bytes = call_reply_max(c);
 	l->some = n > 0;
 	l->n = n;
@@ -370,23 +405,17 @@ list_by_id(struct call *c)
 	call_gather(c, print_loop, finish_list, l);
 }
 
-/* Every client is a normal one or listens; the other types that Redis knows are
- * empty. */
 static void
-list_by_type(struct call *c, struct slice type)
+list_by_type(struct call *c, struct slice word)
 {
-	static const char *const none[] = { "slave", "replica", "master" };
+	enum client_type type;
 
-	if (slice_caseeq(type, SLICE("normal")) || slice_caseeq(type, SLICE("pubsub"))) {
-		list_all(c, slice_caseeq(type, SLICE("normal")) ? CLIENT_NORMAL : CLIENT_PUBSUB);
+	if (!client_type_parse(c, word, &type))
 		return;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(none); i++)
-		if (slice_caseeq(type, slice_str(none[i]))) {
-			reply_verbatim(c->reply, SLICE(""));
-			return;
-		}
-	reply_error(c->reply, "ERR Unknown client type '%.*s'", (int)MIN(type.len, 512), type.ptr);
+	if (type == CLIENT_NOBODY)
+		reply_verbatim(c->reply, SLICE(""));
+	else
+		list_all(c, type);
 }
 
 void
@@ -416,12 +445,32 @@ cmd_client_help(struct call *c)
 		"    Return the ID of the current connection.",
 		"INFO",
 		"    Return information about the current client connection.",
+		"KILL <ip:port>",
+		"    Kill connection made from <ip:port>.",
+		"KILL <option> <value> [<option> <value> [...]]",
+		"    Kill connections. Options are:",
+		"    * ADDR (<ip:port>|<unixsocket>:0)",
+		"      Kill connections made from the specified address",
+		"    * LADDR (<ip:port>|<unixsocket>:0)",
+		"      Kill connections made to specified local address",
+		"    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+		"      Kill connections by type.",
+		"    * USER <username>",
+		"      Kill connections authenticated by <username>.",
+		"    * SKIPME (YES|NO)",
+		"      Skip killing current connection (default: yes).",
 		"LIST [options ...]",
 		"    Return information about client connections. Options:",
 		"    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
 		"      Return clients of specified type.",
 		"    * ID <client-id> [<client-id> [...]]",
 		"      Return clients of these ids.",
+		"UNPAUSE",
+		"    Stop the current client pause, resuming traffic.",
+		"PAUSE <timeout> [WRITE|ALL]",
+		"    Suspend all, or just write, clients for <timeout> milliseconds.",
+		"REPLY (ON|OFF|SKIP)",
+		"    Control the replies sent to the current connection.",
 		"SETNAME <name>",
 		"    Assign the name <name> to the current connection.",
 		"SETINFO (LIB-NAME|LIB-VER) <value>",
@@ -431,6 +480,12 @@ cmd_client_help(struct call *c)
 		"    Control server assisted client side caching.",
 		"TRACKINGINFO",
 		"    Report tracking status for the current connection.",
+		"UNBLOCK <clientid> [TIMEOUT|ERROR]",
+		"    Unblock the specified blocked client.",
+		"NO-EVICT (ON|OFF)",
+		"    Protect current client connection from eviction.",
+		"NO-TOUCH (ON|OFF)",
+		"    Will not touch LRU/LFU stats when this mode is on.",
 	};
 
 	help_reply(c, lines, ARRAY_LEN(lines));

@@ -67,6 +67,8 @@ cmd_reset(struct call *c)
 	pubsub_client_gone(c->session);
 	transaction_drop(c->session);
 	tracking_reset(c->session);
+	c->session->replies = REPLY_ON;
+	c->session->no_touch = false;
 	set_wire(c, WIRE_RESP2);
 	door_forget(c->session);
 	reply_status(c->reply, "RESET");

@@ -2,7 +2,7 @@
  *
  * Both collect what matches and then answer. What a request may cost is
  * bounded: a pattern by its steps (base/glob.h), SCAN by the bytes of keys it
- * looks at and KEYS by the bytes it would answer. A client that needs more than
+ * looks at and KEYS by the bytes it would answer (large.h). A client that needs more than
  * one SCAN gives gets a cursor, as ever. */
 #include "config.h"
 
@@ -13,9 +13,12 @@
 #include "base/glob.h"
 #include "base/parse.h"
 #include "server/door.h"
+#include "server/large.h"
+#include "server/server.h"
 #include "server/session.h"
 #include "server/walk.h"
 
+#define TOO_MANY_KEYS "ERR too many keys match for one reply, use SCAN"
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_BYTES_MAX (4u << 20)  /* of keys looked at in one SCAN */
 #define WALK_STEP_FIRST 16         /* keys asked of the cache at a time */
@@ -134,22 +137,76 @@ reply_found(struct reply *r, const struct walk *w)
 
 /* --- KEYS ------------------------------------------------------------------ */
 
+/* Until it is through, fails, or has found more than may be answered. */
+static enum walk_end
+walk_all(struct walk *w, struct store_loop *store, uint64_t *cursor, size_t max)
+{
+	enum walk_end end;
+
+	do {
+		end = walk_step(w, store, cursor, SIZE_MAX);
+	} while (end == WALK_DONE && *cursor != 0 && buf_len(&w->found) <= max);
+	return end;
+}
+
+/* As a large reply, which the caller has taken. False: no memory. */
+static bool
+reply_many(struct call *c, const struct walk *w)
+{
+	struct out text;
+	struct reply r = { .out = &text, .wire = c->reply->wire };
+	bool sent = false;
+
+	out_init(&text);
+	reply_found(&r, w);
+	if (out_failed(&text))
+		large_give(c->sl->server);
+	else
+		sent = large_send(c->sl->server, c->reply, &text.bytes);
+	out_fini(&text);
+	return sent;
+}
+
+/* More than a connection's output may be: where the one large reply that may be under way
+ * is not taken, and suffices. */
+static void
+keys_many(struct call *c, struct walk *w, uint64_t cursor)
+{
+	size_t most = large_max(c->sl->server);
+	enum walk_end end = WALK_DONE;
+
+	if (most < buf_len(&w->found) || !large_take(c->sl->server)) {
+		reply_error(c->reply, TOO_MANY_KEYS);
+		return;
+	}
+	if (cursor != 0)
+		end = walk_all(w, c->store, &cursor, most);
+	if (end == WALK_DONE && buf_len(&w->found) <= most) {
+		if (!reply_many(c, w))
+			call_put_failed(c, -ENOMEM);
+		return;
+	}
+	large_give(c->sl->server);
+	if (end != WALK_DONE)
+		walk_failed(c, end);
+	else
+		reply_error(c->reply, TOO_MANY_KEYS);
+}
+
 void
 cmd_keys(struct call *c)
 {
 	size_t max = call_reply_max(c);
-	enum walk_end end;
 	uint64_t cursor = 0;
+	enum walk_end end;
 	struct walk w;
 
 	walk_init(&w, c, c->argv[1]);
-	do {
-		end = walk_step(&w, c->store, &cursor, SIZE_MAX);
-	} while (end == WALK_DONE && cursor != 0 && buf_len(&w.found) <= max);
+	end = walk_all(&w, c->store, &cursor, max);
 	if (end != WALK_DONE)
 		walk_failed(c, end);
 	else if (buf_len(&w.found) > max)
-		reply_error(c->reply, "ERR too many keys match for one reply, use SCAN");
+		keys_many(c, &w, cursor);
 	else
 		reply_found(c->reply, &w);
 	walk_fini(&w);

@@ -63,7 +63,7 @@ queue_clear(struct session *s)
 		struct queued *q = tx->first;
 
 		tx->first = q->next;
-		s->sl->queued_bytes -= q->bytes;
+		conn_charge(s->conn, -(int64_t)q->bytes);
 		mem_free(q);
 	}
 	tx->last = &tx->first;
@@ -110,23 +110,41 @@ transaction_queued(const struct session *s)
 	return s->tx != NULL && s->tx->open ? (int)s->tx->n : -1;
 }
 
+bool
+transaction_writes(const struct session *s)
+{
+	const struct queued *q = s->tx != NULL ? s->tx->first : NULL;
+
+	while (q != NULL && !(q->cmd->flags & CMD_WRITE) && q->cmd->id != CMD_ID_publish &&
+	    q->cmd->id != CMD_ID_spublish)
+		q = q->next;
+	return q != NULL;
+}
+
 /* --- queueing ------------------------------------------------------------------ */
 
-/* All that the sessions of a loop have queued takes no more than one request
- * may, so that transactions cannot eat up the memory limit. */
+/* It counts among the clients' buffers, so that transactions cannot eat up the memory
+ * limit. NULL: the error reply is written. */
 static struct queued *
 queued_new(struct call *c)
 {
 	size_t bytes = sizeof(struct queued) + c->argc * sizeof(struct slice);
-	struct queued *q = NULL;
+	struct queued *q;
 	char *at;
 
 	for (uint32_t i = 0; i < c->argc; i++)
 		bytes += c->argv[i].len;
-	if (c->sl->queued_bytes + bytes <= c->sl->limits.max_bulk)
-		q = mem_alloc(bytes);
-	if (q == NULL)
+	if (!conn_may_charge(c->session->conn, bytes)) {
+		counter_inc(&c->sl->stats.oom_errors);
+		reply_error(c->reply, "OOM command not allowed: transactions have queued all that "
+		    "buffers_limit gives them");
 		return NULL;
+	}
+	q = mem_alloc(bytes);
+	if (q == NULL) {
+		call_put_failed(c, -ENOMEM);
+		return NULL;
+	}
 	*q = (struct queued){ .cmd = c->cmd, .bytes = bytes, .argc = c->argc };
 	at = (char *)&q->argv[c->argc];
 	for (uint32_t i = 0; i < c->argc; i++) {
@@ -135,7 +153,7 @@ queued_new(struct call *c)
 			memcpy(at, c->argv[i].ptr, c->argv[i].len);
 		at += c->argv[i].len;
 	}
-	c->sl->queued_bytes += bytes;
+	conn_charge(c->session->conn, (int64_t)bytes);
 	return q;
 }
 
@@ -155,6 +173,23 @@ runs_at_once(const struct command *cmd)
 	}
 }
 
+/* EXEC holds locks meanwhile: what asks other loops, changes the configuration or waits
+ * cannot be part of it. */
+static bool
+may_be_queued(const struct command *cmd)
+{
+	switch (cmd->parent) {
+	case CMD_ID_publish:
+	case CMD_ID_spublish:
+	case CMD_ID_pubsub:
+	case CMD_ID_slowlog:
+	case CMD_ID_latency:
+		return true;
+	default:
+		return !(cmd->flags & (CMD_ADMIN | CMD_PUBSUB | CMD_BLOCKING | CMD_NO_MULTI));
+	}
+}
+
 bool
 transaction_take(struct call *c)
 {
@@ -163,7 +198,7 @@ transaction_take(struct call *c)
 
 	if (!tx->open || runs_at_once(c->cmd))
 		return false;
-	if (c->cmd->flags & (CMD_ADMIN | CMD_PUBSUB | CMD_BLOCKING | CMD_NO_MULTI)) {
+	if (!may_be_queued(c->cmd)) {
 		tx->spoiled = true;
 		reply_error(c->reply, "ERR Command not allowed inside a transaction");
 		return true;
@@ -171,7 +206,6 @@ transaction_take(struct call *c)
 	q = queued_new(c);
 	if (q == NULL) {
 		tx->spoiled = true;
-		call_put_failed(c, -ENOMEM);
 		return true;
 	}
 	*tx->last = q;

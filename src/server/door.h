@@ -44,7 +44,8 @@ bool door_lets_in(const struct door_policy *policy, int fd, struct peer *who) MU
 /* Whether the session's next command runs; if not, the error is written. Asked
  * only where session.guarded is set. */
 bool door_admits(struct call *c) MUST_CHECK;
-/* After what the door looks at has changed: sets session.guarded and .stranger. */
+/* After what the door looks at has changed, or something else that is looked at for
+ * each request (a pause, CLIENT REPLY, NO-TOUCH): sets session.guarded and .stranger. */
 void door_update(struct session *s);
 /* The session is this one's from now on; whether the password is the right one. */
 bool door_authenticate(struct session *s, struct slice user, struct slice password) MUST_CHECK;

@@ -10,6 +10,8 @@ struct parked {
 	struct session *session;
 	const struct command *cmd;
 	bool done;
+	bool gathers;      /* asks other loops, and waits for nobody else */
+	bool unheard;      /* CLIENT REPLY: it goes nowhere */
 	struct out own;    /* the late reply itself */
 	struct out behind; /* replies of requests that overtook it */
 	struct reply reply;

@@ -62,6 +62,7 @@ struct message {
 	struct delivery {
 		struct loop_task task;
 		struct message *message;
+		struct server_loop *from; /* the publisher's loop, where it is this one */
 		bool wanted;
 	} to[];                 /* a loop each */
 };
@@ -389,6 +390,8 @@ delivery_run(struct loop *l, struct loop_task *t)
 {
 	struct message *m = container_of(t, struct delivery, task)->message;
 
+	if (m->to[loop_index(l)].from != NULL)
+		m->to[loop_index(l)].from->publishing--;
 	deliver(m, loop_index(l));
 	message_unref(m);
 }
@@ -475,19 +478,34 @@ address_locked(struct message *m, struct matches *f)
 }
 
 static void
+post_to(struct server_loop *to, struct message *m)
+{
+	struct delivery *d = &m->to[loop_index(to->loop)];
+
+	atomic_fetch_add(&m->refs, 1);
+	d->message = m;
+	d->task.run = delivery_run;
+	loop_post(to->loop, &d->task);
+}
+
+/* Listeners of this loop get it at once, but not while EXEC holds locks, since one
+ * that does not read is closed then; nor before what came before it. */
+static void
 post(struct server_loop *sl, struct message *m)
 {
 	struct server *s = sl->server;
+	bool later = store_is_atomic(sl->store) || sl->publishing > 0;
 
-	for (unsigned i = 0; i < s->n_loops; i++) {
-		if (!m->to[i].wanted || &s->loops[i] == sl)
-			continue;
-		atomic_fetch_add(&m->refs, 1);
-		m->to[i].message = m;
-		m->to[i].task.run = delivery_run;
-		loop_post(s->loops[i].loop, &m->to[i].task);
+	for (unsigned i = 0; i < s->n_loops; i++)
+		if (m->to[i].wanted && &s->loops[i] != sl)
+			post_to(&s->loops[i], m);
+	if (!later) {
+		deliver(m, loop_index(sl->loop));
+	} else if (m->to[loop_index(sl->loop)].wanted) {
+		m->to[loop_index(sl->loop)].from = sl;
+		sl->publishing++;
+		post_to(sl, m);
 	}
-	deliver(m, loop_index(sl->loop));
 	message_unref(m);
 }
 

@@ -166,7 +166,7 @@ close_idle(struct loop *l, struct loop_task *t)
 	list_foreach_safe(it, &sl->sessions) {
 		struct session *s = list_entry(it, struct session, link);
 
-		if (s->n_parked == 0 && !pubsub_listens(&s->pubsub) &&
+		if (s->n_parked == 0 && !s->held && !pubsub_listens(&s->pubsub) &&
 		    session_active_ms(s) < since_ms)
 			conn_close(s->conn);
 	}

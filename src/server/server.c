@@ -192,6 +192,8 @@ server_loop_init(struct server *s, unsigned i)
 	s->stats[i] = &sl->stats;
 	timing_init(&sl->timing, clock_mono_us());
 	timing_configure(sl, cfg);
+	pause_init(sl);
+	out_init(&sl->unheard);
 	loop_set_idle(sl->loop, tick_when_idle, sl);
 	return 0;
 }
@@ -211,6 +213,7 @@ server_free_loops(struct server *s)
 		if (sl->loop != NULL)
 			loop_run_tasks(sl->loop);
 	for (struct server_loop *sl = s->loops; sl < end; sl++) {
+		out_fini(&sl->unheard);
 		store_loop_free(sl->store);
 		read_spare_free(sl);
 		binary_spare_free(sl);

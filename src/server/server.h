@@ -16,6 +16,7 @@
 #include "server/info.h"
 #include "server/latency.h"
 #include "server/memory.h"
+#include "server/pause.h"
 #include "server/pubsub.h"
 #include "server/slowlog.h"
 #include "server/timing.h"
@@ -54,10 +55,12 @@ struct server_loop {
 	pthread_t thread;
 	struct read_wait *spare_wait; /* see read_wait.c */
 	struct binary_wait *spare_binary; /* see binary_read.c */
-	size_t queued_bytes;   /* of all its transactions */
+	unsigned publishing;   /* messages posted to itself, see pubsub.c */
 	struct timing timing;
 	struct tracking_loop *tracking;
 	bool tracking_due;     /* for tracking_settle() */
+	struct pause pause;
+	struct out unheard;    /* of CLIENT REPLY OFF and SKIP; empty between requests */
 	bool draining, drained;
 	struct loop_task drain;
 	struct loop_task sweep; /* closes what is idle for too long */
@@ -76,6 +79,7 @@ struct server {
 	struct store *store;
 	struct pubsub *pubsub;
 	struct slowlog slowlog;
+	atomic_bool large_taken;   /* see large.h */
 	struct latency latency;
 	struct scripts *scripts;
 	struct tracking *tracking;

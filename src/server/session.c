@@ -20,6 +20,7 @@
 #include "proto/binary.h"
 #include "server/door.h"
 #include "server/help.h"
+#include "server/pause.h"
 #include "server/server.h"
 #include "server/session_impl.h"
 #include "server/tracking.h"
@@ -168,16 +169,71 @@ count_refused(struct call *c)
 		tracking_refused(c->session, c->cmd);
 }
 
-/* Not everything that is found may just run. */
-static NOINLINE void
-run_guarded(struct session *s, struct call *c)
+/* --- requests that something is to be looked at for -------------------------------- */
+
+static void
+hold(struct session *s, const struct command *cmd)
 {
-	if (!door_admits(c))
+	s->last_cmd = cmd;
+	if (s->held)
+		return;
+	s->held = true;
+	counter_inc(&s->sl->parked);
+}
+
+/* False: it must wait. */
+static bool
+serve_watched(struct session *s, struct call *c, enum command_lookup found)
+{
+	if (found != COMMAND_FOUND) {
+		refuse_call(c, found);
+	} else if (!door_admits(c)) {
 		count_refused(c);
-	else if (s->tx != NULL)
-		run_in_transaction(s, c);
-	else
-		run_any(s, c);
+	} else if (pause_holds(c)) {
+		hold(s, c->cmd);
+		return false;
+	} else {
+		store_loop_set_no_touch(s->sl->store,
+		    s->no_touch && c->cmd->id != CMD_ID_touch);
+		if (s->tx != NULL)
+			run_in_transaction(s, c);
+		else
+			run_any(s, c);
+		store_loop_set_no_touch(s->sl->store, false);
+	}
+	return true;
+}
+
+/* Its reply goes nowhere, unless it is one by which they are heard again. */
+static bool
+serve_unheard(struct session *s, struct call *c, enum command_lookup found)
+{
+	struct out *heard = c->reply->out, *unheard = &s->sl->unheard;
+	enum reply_mode before = s->replies;
+	bool served;
+
+	c->reply->out = unheard;
+	if (before == REPLY_SKIP_NEXT)
+		s->replies = REPLY_SKIP;
+	served = serve_watched(s, c, found);
+	c->reply->out = heard;
+	if (!served)
+		s->replies = before;
+	else if (s->replies == REPLY_ON)
+		out_move(heard, unheard);
+	else if (s->replies == REPLY_SKIP)
+		s->replies = REPLY_ON;
+	out_fini(unheard);
+	door_update(s);
+	return served;
+}
+
+static NOINLINE bool
+serve_guarded(struct session *s, struct call *c, enum command_lookup found)
+{
+	if (s->replies != REPLY_ON)
+		return serve_unheard(s, c, found);
+	return serve_watched(s, c, found);
 }
 
 struct out *
@@ -214,10 +270,10 @@ session_serve(struct session *s, struct call *c, const struct request *req, uint
 	c->hash = hash;
 	reply->wire = s->wire;
 	reply->failed = false;
+	if (unlikely(s->guarded))
+		return serve_guarded(s, c, found);
 	if (unlikely(found != COMMAND_FOUND))
 		refuse_call(c, found);
-	else if (unlikely(s->guarded))
-		run_guarded(s, c);
 	else if (likely(s->tx == NULL))
 		run_found(s, c, c->cmd);
 	else
@@ -467,9 +523,29 @@ parked_leave(struct parked *p)
 	s->n_parked--;
 	conn_release(s->conn);
 	counter_add(&s->sl->parked, -1);
-	out_move(conn_out(s->conn), &p->own);
+	if (!p->unheard)
+		out_move(conn_out(s->conn), &p->own);
 	out_move(conn_out(s->conn), &p->behind);
 	parked_free(p);
+}
+
+static void
+go_on(struct session *s)
+{
+	s->stalled = false;
+	conn_resume(s->conn);
+	conn_kick(s->conn);
+}
+
+void
+session_unhold(struct session *s)
+{
+	if (!s->held)
+		return;
+	s->held = false;
+	counter_add(&s->sl->parked, -1);
+	if (s->n_parked == 0)
+		go_on(s);
 }
 
 /* Sends what is answered at the head of the queue. */
@@ -484,11 +560,8 @@ session_release(struct session *s)
 		parked_leave(p);
 	}
 	conn_flush(s->conn);
-	if (s->stalled && s->n_parked == 0) {
-		s->stalled = false;
-		conn_resume(s->conn);
-		conn_kick(s->conn);
-	}
+	if (s->stalled && s->n_parked == 0)
+		go_on(s);
 	session_finish_if_due(s);
 }
 
@@ -514,6 +587,7 @@ call_park(struct call *c, void (*on_drop)(struct parked *p, void *arg), void *ar
 	p->arg = arg;
 	out_init(&p->own);
 	out_init(&p->behind);
+	p->unheard = c->reply->out == &s->sl->unheard;
 	p->reply = (struct reply){ .out = &p->own, .wire = c->reply->wire, .id = c->reply->id };
 	list_push_tail(&s->parked, &p->link);
 	s->n_parked++;
@@ -581,6 +655,8 @@ session_may_push(struct session *s)
 static void
 session_free(struct session *s)
 {
+	if (s->held)
+		counter_add(&s->sl->parked, -1);
 	transaction_drop(s);
 	tracking_part(s);
 	resp_parser_fini(&s->parser);

@@ -15,6 +15,9 @@ struct door_policy;
 struct near_request;
 struct tracker;
 
+/* CLIENT REPLY. SKIP_NEXT: of the next request there will be none. */
+enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
+
 struct session {
 	struct conn *conn;
 	struct server_loop *sl;
@@ -30,6 +33,10 @@ struct session {
 	bool guarded;            /* by door_update(): door.h looks at each command */
 	bool stranger;           /* likewise: a password is asked for first */
 	bool authenticated;      /* by the door: it said a right one */
+	bool no_touch;           /* set by CLIENT NO-TOUCH: reads are no uses */
+	bool no_evict;           /* set by CLIENT NO-EVICT */
+	bool held;               /* by a pause: counted as one that waits */
+	enum reply_mode replies; /* set by CLIENT REPLY, RESET; then door_update() */
 	bool closing;            /* set by QUIT: close when all is answered */
 	struct resp_parser parser;
 	struct store_holder holder; /* of leases */
@@ -63,6 +70,8 @@ struct out *session_out(struct session *s);
  * more. Who does not read is closed here already (when the turn ends), lest a run of
  * messages in one turn pile up: what is sent by reference counts here too. */
 bool session_may_push(struct session *s) MUST_CHECK;
+/* The pause is over: goes on where it was held. */
+void session_unhold(struct session *s);
 /* Answers what is owed, then closes. */
 void session_drain(struct session *s);
 

@@ -231,6 +231,12 @@ store_tick(struct store_loop *sl, int64_t budget_us)
 }
 
 void
+store_loop_set_no_touch(struct store_loop *sl, bool no_touch)
+{
+	sl->thread.no_touch = no_touch;
+}
+
+void
 store_loop_set_now(struct store_loop *sl, int64_t now_ms)
 {
 	sl->thread.now_ms = now_ms;

@@ -56,6 +56,8 @@ void store_loop_set_routes(struct store_loop *sl, struct origin_set **os);
 const struct routes *store_loop_routes(const struct store_loop *sl);
 /* cache_tick() with this loop's thread. */
 bool store_tick(struct store_loop *sl, int64_t budget_us);
+/* Whether reads are no uses for the eviction policy; CLIENT NO-TOUCH. */
+void store_loop_set_no_touch(struct store_loop *sl, bool no_touch);
 /* The time by which entries expire; the caller sets it at each turn. */
 void store_loop_set_now(struct store_loop *sl, int64_t now_ms);
 

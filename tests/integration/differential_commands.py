@@ -224,6 +224,35 @@ def gen_config(s):
     return out[:-1] if s.r.random() < 0.1 else out
 
 
+KILL_OPTIONS = [[b"ID", b"999999999"], [b"ID", b"0"], [b"ID", b"x"], [b"ID"], [b"TYPE", b"replica"],
+                [b"TYPE", b"master"], [b"TYPE", b"slave"], [b"TYPE", b"nosuch"], [b"USER", b"default"],
+                [b"USER", b"nosuch"], [b"USER", b""], [b"ADDR", b"1.2.3.4:5"], [b"ADDR", b""],
+                [b"LADDR", b"nowhere:0"], [b"SKIPME", b"yes"], [b"SKIPME", b"YES"], [b"SKIPME", b"maybe"],
+                [b"foo", b"bar"], [b"foo"], [b""]]
+
+
+def gen_kill(s):
+    """Of nobody: some filter always excludes all."""
+    words = [w for _ in range(s.r.choice([0, 1, 1, 2, 3])) for w in s.r.choice(KILL_OPTIONS)]
+    return [b"CLIENT", s.case(b"KILL")] + s.r.choice([[b"nowhere:0"], [b"ADDR", b"nowhere:0"] + words,
+                                                      [b"ID", b"999999999"] + words, [b"a", b"b"] + words])
+
+
+def gen_client(s):
+    return s.r.choice([gen_kill, gen_kill, lambda s: list(s.r.choice([
+        [b"CLIENT", b"KILL"], [b"CLIENT", b"PAUSE"], [b"CLIENT", b"PAUSE", b"0"],
+        [b"CLIENT", b"PAUSE", b"0", s.case(s.r.choice([b"write", b"all", b"foo"]))],
+        [b"CLIENT", b"PAUSE", s.r.choice([b"-1", b"x", b"1.5", b"", num(LONG_MAX + 1), num(LONG_MIN)])],
+        [b"CLIENT", b"PAUSE", b"x", b"foo"], [b"CLIENT", b"PAUSE", b"1", b"all", b"x"],
+        [b"CLIENT", b"UNPAUSE"], [b"CLIENT", b"UNPAUSE", b"x"], [b"CLIENT", b"REPLY"],
+        [b"CLIENT", b"REPLY", s.case(b"on")], [b"CLIENT", b"REPLY", b"foo"], [b"CLIENT", b"REPLY", b"on", b"x"],
+        [b"CLIENT", b"NO-EVICT", s.case(s.r.choice([b"on", b"off", b"foo"]))], [b"CLIENT", b"NO-EVICT"],
+        [b"CLIENT", b"UNBLOCK", s.number()], [b"CLIENT", b"UNBLOCK"],
+        [b"CLIENT", b"UNBLOCK", s.number(), s.case(s.r.choice([b"timeout", b"error", b"foo"]))],
+        [b"CLIENT", b"UNBLOCK", b"1", b"error", b"x"], [b"CLIENT", b"INFO"], [b"RESET"],
+        [b"SET", b"k", b"v"], [b"GET", b"k"]]))])(s)
+
+
 def gen_slowlog(s):
     """Nothing is slow: the log is empty, and so are the events."""
     return list(s.r.choice([
@@ -633,6 +662,7 @@ FAMILIES = {
     "transaction": TRANSACTIONS,
     "error": ERRORS,
     "slowlog": [gen_slowlog],
+    "client": [gen_client],
     "mixed": STRINGS + PARTS + BITS + TWO_KEYS + COUNTERS + EXPIRES + KEYWORK + WALKS + CONNECTION + ERRORS,
     "script": [gen_eval] * 6 + [gen_token] * 4 + [gen_script, of_key(b"GET", b"PTTL")],
     "pubsub": [gen_pubsub],

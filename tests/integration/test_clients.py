@@ -146,6 +146,9 @@ class Number(Case):
         c = d.client()
         crowd = [d.client() for _ in range(CROWD)]
         self.assertEqual(crowd[-1]("PING"), "PONG")
+        lines = c("CLIENT", "LIST").decode().splitlines()
+        self.assertEqual(len(lines), CROWD + 1)
+        self.assertEqual(c("CONFIG", "SET", "maxmemory-clients", "1MiB"), "OK")
         self.assertEqual(c.error("CLIENT", "LIST"),
                          "ERR too many clients for one reply, use CLIENT LIST ID")
         last = crowd[-1]("CLIENT", "ID")

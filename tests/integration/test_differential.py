@@ -444,7 +444,33 @@ def errors_are_counted_by_their_first_word(pair):
     return None
 
 
-FIXED = [quit_answers_and_closes, raw_input_is_answered_alike, info_has_what_programs_read,
+QUIET = [
+    [[b"CLIENT", b"REPLY", b"OFF"], [b"GET", b"k"], [b"NOSUCH"], [b"CLIENT", b"REPLY", b"ON"], [b"GET", b"k"]],
+    [[b"CLIENT", b"REPLY", b"SKIP"], [b"NOSUCH"], [b"GET", b"k"]],
+    [[b"CLIENT", b"REPLY", b"SKIP"], [b"CLIENT", b"REPLY", b"SKIP"], [b"GET", b"k"], [b"GET", b"k"]],
+    [[b"CLIENT", b"REPLY", b"OFF"], [b"CLIENT", b"REPLY", b"SKIP"], [b"GET", b"k"], [b"RESET"], [b"GET", b"k"]],
+    [[b"CLIENT", b"REPLY", b"OFF"], [b"MULTI"], [b"GET", b"k"], [b"EXEC"], [b"CLIENT", b"REPLY", b"ON"]],
+    [[b"CLIENT", b"REPLY", b"SKIP"], [b"CLIENT", b"REPLY", b"ON"], [b"GET", b"k"]],
+    [[b"CLIENT", b"REPLY", b"SKIP"], [b"CLIENT", b"REPLY", b"OFF"], [b"GET", b"k"], [b"CLIENT", b"REPLY", b"ON"]],
+    [[b"CLIENT", b"REPLY", b"OFF"], [b"CLIENT", b"REPLY", b"foo"], [b"CLIENT", b"REPLY", b"ON"]],
+    [[b"CLIENT", b"REPLY", b"SKIP"], [b"CLIENT", b"LIST"], [b"GET", b"k"]],
+]
+
+
+def client_reply_is_silent_alike(pair):
+    for requests in QUIET:
+        ends = []
+        for server in pair.servers:
+            client = Client(server.path)
+            client.send_raw(b"".join(map(encode, requests)) + encode([b"ECHO", b"the end"]) + encode([b"QUIT"]))
+            ends.append(client.read_to_end())
+            client.close()
+        if ends[0] != ends[1]:
+            return "%s: redis %r, pannier %r" % ("; ".join(map(show, requests)), *ends)
+    return None
+
+
+FIXED = [client_reply_is_silent_alike, quit_answers_and_closes, raw_input_is_answered_alike, info_has_what_programs_read,
          info_sections_come_in_the_same_order, errors_are_counted_by_their_first_word]
 
 

@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
-"""What operators ask of a running daemon: slow commands and long waits."""
+"""What operators ask of a running daemon: slow commands and long waits, and who is
+connected; what they do to clients: kill, pause, unblock."""
+
+import re
+import select
 
 import harness
+from harness import Closed, encode
 
 # Some milliseconds: 3.6 million comparisons.
 HARD = ("LCS", "l1", "l2", "LEN")
@@ -66,6 +71,358 @@ class Slowlog(harness.Case):
             return c("LATENCY", "HISTORY", "loop-stall")
 
         self.assertGreaterEqual(harness.wait_until(stalled, "a stall")[0][1], 3)
+
+
+LEASES = """
+threads: 2
+namespaces:
+  - prefix: "page:"
+    coalesce: lease
+    lease_time: 60s
+"""
+
+THROUGH = """
+threads: 2
+namespaces:
+  - prefix: "user:"
+    origin: users
+    path: /users/{{rest}}
+origins:
+  users:
+    http:
+      endpoints: ["{url}"]
+    deadline: 60s
+"""
+
+
+def is_silent(c):
+    """Nothing is there now, and whatever else the daemon has done is done."""
+    return c.at == len(c.buffer) and not select.select([c.sock], [], [], 0)[0]
+
+
+def is_closed(c):
+    try:
+        return c.until_closed() == b""
+    except Closed:
+        return True
+
+
+def blocked(c):
+    text = c("INFO", "clients").decode()
+    return int(re.search(r"blocked_clients:(\d+)", text)[1])
+
+
+def line_of(asker, ident):
+    text = asker("CLIENT", "LIST", "ID", ident).decode()
+    return dict(f.split("=", 1) for f in text.split())
+
+
+class Kill(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon("threads: 2\n")
+        self.all = [self.d.client() for _ in range(4)] # two on each loop
+        self.ids = [c("CLIENT", "ID") for c in self.all]
+
+    def test_by_id_on_whatever_loop(self):
+        asker = self.all[0]
+        for c, ident in zip(self.all[1:], self.ids[1:]):
+            self.assertEqual(asker("CLIENT", "KILL", "ID", ident), 1)
+            self.assertTrue(is_closed(c))
+            self.assertEqual(asker("CLIENT", "KILL", "ID", ident), 0)
+
+    def test_who_asks_is_spared_unless_it_wants_to_go_and_then_gets_its_answer(self):
+        asker = self.all[0]
+        self.assertEqual(asker("CLIENT", "KILL", "ID", self.ids[0]), 0)
+        self.assertEqual(asker("CLIENT", "KILL", "SKIPME", "no", "TYPE", "normal"), 4)
+        for c in self.all:
+            self.assertTrue(is_closed(c))
+
+    def test_the_old_form_kills_by_address_and_who_asks_too(self):
+        asker = self.all[0]
+        self.assertEqual(asker.error("CLIENT", "KILL", "/nowhere:0"), "ERR No such client")
+        self.assertEqual(asker("CLIENT", "KILL", self.d.path + ":0"), "OK")
+        for c in self.all:
+            self.assertTrue(is_closed(c))
+
+    def test_all_filters_must_fit(self):
+        asker, listener = self.all[0], self.all[1]
+        listener("SUBSCRIBE", "news")
+        kill = ("CLIENT", "KILL", "TYPE", "pubsub", "ADDR", self.d.path + ":0", "LADDR", self.d.path + ":0")
+        self.assertEqual(asker(*kill, "ID", self.ids[2]), 0)
+        self.assertEqual(asker("CLIENT", "KILL", "TYPE", "replica"), 0)
+        self.assertEqual(asker(*kill, "USER", "default"), 1)
+        self.assertTrue(is_closed(listener))
+        self.assertEqual(self.all[2]("PING"), "PONG")
+
+    def test_whoever_waits_for_a_killed_lease_holder_goes_on(self):
+        d = self.daemon(LEASES)
+        holder, waiter, asker = (d.client() for _ in range(3))
+        self.assertIsNone(holder("GET", "page:1"))
+        ident = holder("CLIENT", "ID")
+        waiter.send("GET", "page:1")
+        harness.wait_until(lambda: blocked(asker) == 1, "it to wait")
+        self.assertEqual(asker("CLIENT", "KILL", "ID", ident), 1)
+        self.assertIsNone(waiter.reply())
+
+    def test_one_that_waits_can_be_killed(self):
+        o = self.origin()
+        gate = o.hold("/users/1", b"ann")
+        d = self.daemon(THROUGH.format(url=o.url))
+        waiter, asker = d.client(), d.client()
+        ident = waiter("CLIENT", "ID")
+        waiter.send("GET", "user:1")
+        o.wait_requests(1)
+        self.assertEqual(asker("CLIENT", "KILL", "ID", ident), 1)
+        self.assertTrue(is_closed(waiter))
+        gate.open()
+        self.assertEqual(asker("GET", "user:1"), b"ann")
+
+
+class Pause(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon("threads: 2\n")
+        self.asker, self.one, self.two = (self.d.client() for _ in range(3))
+        self.ident = self.two("CLIENT", "ID")
+
+    def test_all_wait_until_it_is_over(self):
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 300), "OK")
+        late = self.d.client() # came while it lasts
+        for c in (self.one, self.two, late, self.asker):
+            c.raw(encode("INCR", "n") + encode("PING"))
+        self.assertTrue(all(map(is_silent, (self.one, self.two, late, self.asker))))
+        counts = [c.reply() for c in (self.one, self.two, late, self.asker)]
+        self.assertEqual(sorted(counts), [1, 2, 3, 4])
+        self.assertEqual([c.reply() for c in (self.one, self.two, late)], ["PONG"] * 3)
+
+    def test_of_writes_reads_go_on_and_writes_keep_their_order(self):
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 60000, "WRITE"), "OK")
+        self.one.raw(encode("GET", "k") + encode("SET", "k", "v") + encode("GET", "k"))
+        self.assertIsNone(self.one.reply())
+        self.two.raw(encode("MULTI"))
+        self.two.reply()
+        self.two.raw(encode("PUBLISH", "a", "b"))
+        harness.wait_until(lambda: blocked(self.asker) == 2, "two to be held")
+        self.assertTrue(is_silent(self.one) and is_silent(self.two))
+        self.assertEqual(line_of(self.asker, self.ident)["flags"], "xbU")
+        self.assertEqual(self.asker("CLIENT", "UNPAUSE"), "OK")
+        self.assertEqual([self.one.reply(), self.one.reply()], ["OK", b"v"])
+        self.assertEqual(self.two.reply(), "QUEUED")
+        self.assertEqual(blocked(self.asker), 0)
+
+    def test_a_transaction_that_writes_waits_and_one_that_reads_does_not(self):
+        self.one.pipeline(["MULTI"], ["INCR", "n"])
+        self.two.pipeline(["MULTI"], ["GET", "n"])
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 60000, "WRITE"), "OK")
+        self.assertEqual(self.two("EXEC"), [None])
+        self.one.send("EXEC")
+        harness.wait_until(lambda: blocked(self.asker) == 1, "it to be held")
+        self.assertEqual(self.asker("CLIENT", "UNPAUSE"), "OK")
+        self.assertEqual(self.one.reply(), [1])
+
+    def test_it_can_become_longer_and_wider_but_not_less(self):
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 60000, "WRITE"), "OK")
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 1, "WRITE"), "OK")
+        self.one.send("SET", "k", "v")
+        harness.wait_until(lambda: blocked(self.asker) == 1, "it to be held")
+        for _ in range(50):
+            self.assertEqual(self.asker("PING"), "PONG")
+        self.assertTrue(is_silent(self.one))
+        self.assertEqual(self.asker("CLIENT", "UNPAUSE"), "OK")
+        self.assertEqual(self.one.reply(), "OK")
+
+    def test_one_that_is_held_may_leave(self):
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 60000, "WRITE"), "OK")
+        self.one.send("SET", "k", "v")
+        harness.wait_until(lambda: blocked(self.asker) == 1, "it to be held")
+        self.one.close()
+        harness.wait_until(lambda: blocked(self.asker) == 0, "it to be gone")
+        self.assertEqual(self.asker("CLIENT", "UNPAUSE"), "OK")
+        self.assertIsNone(self.asker("GET", "k"))
+
+    def test_a_stop_does_not_wait_for_those_that_are_held(self):
+        self.assertEqual(self.asker("CLIENT", "PAUSE", 600000), "OK")
+        self.one.send("GET", "k")
+        self.assertEqual(self.d.stop(), 0)
+
+
+class Reply(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.c = self.daemon("threads: 1\n").client()
+
+    def replies(self, *requests):
+        """All that come for these and a PING."""
+        self.c.raw(b"".join(map(lambda r: encode(*r), requests + (("PING", "end"),))))
+        got = []
+        while got[-1:] != [b"end"]:
+            got.append(self.c.value())
+        return got[:-1]
+
+    def test_off_is_silent_about_errors_too_until_on(self):
+        got = self.replies(("CLIENT", "REPLY", "OFF"), ("SET", "k", "v"), ("NOSUCH",), ("GET",), ("INCR", "k"),
+                           ("MULTI",), ("GET", "k"), ("EXEC",), ("CLIENT", "LIST"),
+                           ("CLIENT", "REPLY", "SKIP"), ("CLIENT", "REPLY", "ON"), ("GET", "k"))
+        self.assertEqual(got, ["OK", b"v"])
+
+    def test_skip_is_silent_about_one(self):
+        got = self.replies(("CLIENT", "REPLY", "SKIP"), ("SET", "k", "v"), ("GET", "k"))
+        self.assertEqual(got, [b"v"])
+        got = self.replies(("CLIENT", "REPLY", "SKIP"), ("CLIENT", "REPLY", "SKIP"), ("NOSUCH",), ("GET", "k"))
+        self.assertEqual(got, [b"v"])
+        got = self.replies(("CLIENT", "REPLY", "SKIP"), ("CLIENT", "LIST"), ("GET", "k"))
+        self.assertEqual(got, [b"v"])
+
+    def test_reset_is_heard(self):
+        self.assertEqual(self.replies(("CLIENT", "REPLY", "OFF"), ("RESET",), ("PING",)), ["RESET", "PONG"])
+
+    def test_messages_are_heard(self):
+        d = self.daemon("threads: 1\n")
+        c, other = d.client(), d.client()
+        c("HELLO", 3)
+        c.send("SUBSCRIBE", "news")
+        self.assertEqual(c.value()[0], b"subscribe")
+        c.send("CLIENT", "REPLY", "OFF")
+        harness.wait_until(lambda: other("PUBLISH", "news", "x") == 1, "a listener")
+        self.assertEqual(c.value()[-1], b"x")
+
+
+class Unblock(harness.Case):
+    def test_one_that_waits_for_a_lease_gets_nil_or_an_error(self):
+        d = self.daemon(LEASES)
+        holder, waiter, asker = (d.client() for _ in range(3))
+        ident = waiter("CLIENT", "ID")
+        self.assertIsNone(holder("GET", "page:1"))
+        for words in ((), ("timeout",)):
+            waiter.send("GET", "page:1")
+            harness.wait_until(lambda: blocked(asker) == 1, "it to wait")
+            self.assertEqual(asker("CLIENT", "UNBLOCK", ident, *words), 1)
+            self.assertIsNone(waiter.reply())
+        waiter.send("GET", "page:1")
+        harness.wait_until(lambda: blocked(asker) == 1, "it to wait")
+        self.assertEqual(asker("CLIENT", "UNBLOCK", ident, "ERROR"), 1)
+        with self.assertRaisesRegex(harness.ReplyError, "^UNBLOCKED client unblocked via CLIENT UNBLOCK$"):
+            waiter.reply()
+        self.assertEqual(asker("CLIENT", "UNBLOCK", ident), 0)
+        # The lease is still the holder's.
+        waiter.send("GET", "page:1")
+        harness.wait_until(lambda: blocked(asker) == 1, "it to wait")
+        holder("SET", "page:1", "made")
+        self.assertEqual(waiter.reply(), b"made")
+
+    def test_one_that_waits_for_an_origin_too_with_all_of_its_pipeline(self):
+        o = self.origin()
+        gates = [o.hold("/users/%d" % n, b"ann") for n in (1, 2)]
+        d = self.daemon(THROUGH.format(url=o.url))
+        waiter, asker = d.client(), d.client()
+        ident = waiter("CLIENT", "ID")
+        waiter.raw(encode("GET", "user:1") + encode("GET", "k") + encode("MGET", "user:2", "k"))
+        o.wait_requests(2)
+        self.assertEqual(asker("CLIENT", "UNBLOCK", ident), 1)
+        self.assertEqual([waiter.reply() for _ in range(3)], [None, None, None])
+        for gate in gates:
+            gate.open()
+        self.assertEqual(waiter("GET", "user:1"), b"ann")
+
+    def test_who_asks_other_loops_is_not_waiting(self):
+        d = self.daemon("threads: 2\n")
+        c, asker = d.client(), d.client()
+        ident = c("CLIENT", "ID")
+        for _ in range(50):
+            c.send("CLIENT", "LIST")
+            self.assertEqual(asker("CLIENT", "UNBLOCK", ident), 0)
+            self.assertIn(b"id=", c.reply())
+
+
+class Shelter(harness.Case):
+    def test_no_evict_keeps_a_client_that_holds_most(self):
+        d = self.daemon("threads: 1\nmemory: 64MiB\nbuffers_limit: 1MiB\n")
+        asker, large, second = (d.client() for _ in range(3))
+        self.assertEqual(large("CLIENT", "NO-EVICT", "ON"), "OK")
+        self.assertEqual(line_of(asker, large("CLIENT", "ID"))["flags"], "Ue")
+        large.raw(encode("SET", "large", b"l" * 480000)[:400000])
+        large.all_taken()
+        second.raw(encode("SET", "second", b"s" * 400000)[:300000])
+        second.all_taken()
+        small = []
+        while len(small) < 20 and not select.select([second.sock], [], [], 0)[0]:
+            small.append(d.client())
+            small[-1].raw(encode("SET", "k", b"s" * 120000)[:100000])
+            small[-1].all_taken()
+            self.assertEqual(asker("PING"), "PONG")
+        self.assertTrue(is_closed(second))
+        large.raw(encode("SET", "large", b"l" * 480000)[400000:])
+        self.assertEqual(large.reply(), "OK")
+
+    def test_what_transactions_queue_counts_and_is_refused_in_time(self):
+        d = self.daemon("threads: 1\nmemory: 64MiB\nbuffers_limit: 1MiB\n")
+        c, other = d.client(), d.client()
+        self.assertEqual(c("MULTI"), "OK")
+        for _ in range(5):
+            self.assertEqual(c("SET", "k", b"x" * 100000), "QUEUED")
+        held = int(re.search(r"mem_clients_normal:(\d+)", other("INFO", "memory").decode())[1])
+        self.assertGreater(held, 500000)
+        self.assertEqual(c.error("MSET", *[b"x" * 100000] * 4),
+                         "OOM command not allowed: transactions have queued all that buffers_limit gives them")
+        self.assertIn("EXECABORT", c.error("EXEC"))
+        self.assertEqual(other("PING"), "PONG")
+        held = int(re.search(r"mem_clients_normal:(\d+)", other("INFO", "memory").decode())[1])
+        self.assertLess(held, 100000)
+        c.pipeline(["MULTI"], ["SET", "k", b"x" * 100000])
+        c.close()
+
+        def given_back():
+            text = other("INFO", "memory").decode()
+            return int(re.search(r"mem_clients_normal:(\d+)", text)[1]) < 100000
+
+        harness.wait_until(given_back, "its memory")
+
+    def test_keys_of_many_come_in_one_reply_at_a_time(self):
+        d = self.daemon("threads: 2\nmemory: 64MiB\n") # half a connection's output is 192 KiB
+        c, lazy = d.client(), d.client()
+        names = {b"key:%06d" % n for n in range(20000)}
+        for i in range(0, 20000, 1000):
+            c("MSET", *[x for n in range(i, i + 1000) for x in (b"key:%06d" % n, "v")])
+        self.assertEqual(set(c("KEYS", "*")), names)
+        self.assertEqual(set(c("KEYS", "key:*")), names)
+        # One that does not read has it until it does.
+        lazy.sock.setsockopt(1, 8, 4096)
+        lazy.send("KEYS", "*")
+        lazy.take(1)
+        self.assertEqual(c.error("KEYS", "*"), "ERR too many keys match for one reply, use SCAN")
+        lazy.close()
+
+        def again():
+            try:
+                return len(c("KEYS", "*")) == 20000
+            except harness.ReplyError:
+                return False
+
+        harness.wait_until(again, "the other to be gone")
+
+
+class Publish(harness.Case):
+    def test_in_a_transaction_messages_come_in_order_and_once(self):
+        d = self.daemon("threads: 2\n")
+        c, ears = d.client(), [d.client() for _ in range(3)]
+        for e in ears:
+            e("SUBSCRIBE", "news")
+        got = c.pipeline(["MULTI"], ["PUBLISH", "news", "1"], ["SET", "k", "v"], ["SPUBLISH", "news", "x"],
+                         ["PUBLISH", "news", "2"], ["PUBSUB", "NUMSUB", "news"], ["EXEC"],
+                         ["PUBLISH", "news", "3"])
+        self.assertEqual(got[-2:], [[3, "OK", 0, 3, [b"news", 3]], 3])
+        for e in ears:
+            self.assertEqual([e.value()[2] for _ in range(3)], [b"1", b"2", b"3"])
+
+    def test_a_listener_that_does_not_read_is_closed_after_it(self):
+        d = self.daemon("threads: 1\nmemory: 64MiB\noutput_limit: 64KiB\n")
+        c, deaf = d.client(), d.client()
+        deaf("SUBSCRIBE", "news")
+        big = [["PUBLISH", "news", b"x" * 15000]] * 30
+        got = c.pipeline(["MULTI"], ["SET", "k", "v"], *big, ["EXEC"], ["PING"])
+        self.assertEqual(got[-2:], [["OK"] + [1] * 30, "PONG"])
+        self.assertEqual(c("PUBLISH", "news", "x"), 0)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,24 @@ START_TEST(with_many_shards_nearly_all_of_the_newest_stay)
 }
 END_TEST
 
+START_TEST(reads_of_a_thread_that_does_not_touch_are_no_uses)
+{
+	static uint32_t last[IDS];
+	struct cache *c = one_shard();
+
+	for (unsigned i = 0; i < IDS; i++) {
+		put_id(c, i, 100);
+		last[i] = i + 1;
+		fix_thread.no_touch = true;
+		use(c, i / 2);
+		use(c, i - i % 100);
+		fix_thread.no_touch = false;
+	}
+	check_order(c, last, IDS);
+	cache_free(c);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -167,7 +185,8 @@ main(void)
 
 	SUITE_ADD(s, "one shard", what_was_not_used_longest_goes_first,
 	    uses_are_counted_and_cleaning_keeps_the_order, the_order_holds_for_all_sizes,
-	    a_look_without_touch_is_no_use_and_a_put_is_one);
+	    a_look_without_touch_is_no_use_and_a_put_is_one,
+	    reads_of_a_thread_that_does_not_touch_are_no_uses);
 	SUITE_ADD(s, "shards", with_many_shards_nearly_all_of_the_newest_stay);
 	return suite_main(s);
 }
