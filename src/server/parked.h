@@ -1,5 +1,5 @@
 /* parked.h - a reply that is owed; see call.h. Private to sessions, call.c and, to
- * look at, cmd_client.c. */
+ * look at, to CLIENT. */
 #ifndef PANNIER_SERVER_PARKED_H
 #define PANNIER_SERVER_PARKED_H
 
@@ -18,5 +18,8 @@ struct parked {
 	void (*on_drop)(struct parked *p, void *arg);
 	void *arg;
 };
+
+/* The client is gone, and nobody is answered. */
+void parked_drop_all(struct session *s);
 
 #endif
