@@ -265,7 +265,7 @@ take_frame(const struct binary_parser *p, struct binary_cursor *c, struct binary
 	const char *wrong = take(c, &array);
 
 	f->argc = 0;
-	f->has_options = f->nil_a = false;
+	f->is_get = f->has_options = f->nil_a = false;
 	f->end = c->end;
 	if (wrong != NULL)
 		return wrong;
@@ -329,10 +329,22 @@ take_short(const unsigned char *p, size_t len, struct binary_frame *f)
 		return false;
 	f->a = BINARY_OP_get;
 	f->argc = 1;
+	f->is_get = true;
 	f->has_options = f->nil_a = false;
 	f->argv[0] = (struct binary_value){ (const char *)p + 1, key_len, BINARY_BYTES };
 	f->end = end;
 	return true;
+}
+
+bool
+binary_take_get(const char *data, size_t len, struct binary_frame *f)
+{
+	const unsigned char *p = (const unsigned char *)data;
+
+	if (len < 2 || *p > SHORT_MAX || *p != len - 1)
+		return false;
+	f->wire_len = len;
+	return take_short(p + 1, len - 1, f);
 }
 
 /* The bytes of a length, 0 where they are not all here, -1 where it is none. */

@@ -96,6 +96,7 @@ void binary_next(struct binary_cursor *c, struct binary_value *out);
 struct binary_frame {
 	uint32_t a, b;
 	uint32_t argc;       /* options not counted; argv has the first ones */
+	bool is_get;         /* of requests: [GET, id, key], the one that most are */
 	bool has_options;
 	bool nil_a;          /* of replies that answer nobody */
 	struct binary_value argv[BINARY_ARGS];
@@ -131,13 +132,8 @@ enum parse_status binary_parse(struct binary_parser *p, const char *data, size_t
 
 /* --- requests ------------------------------------------------------------------- */
 
-/* [GET, id, key] and no more, the one that most are. */
-static inline bool
-binary_is_plain_get(const struct binary_frame *f)
-{
-	return f->a == BINARY_OP_get && f->argc == 1 && !f->has_options &&
-	    f->argv[0].kind == BINARY_BYTES;
-}
+/* Whether the input is exactly one [GET, id, key]. */
+bool binary_take_get(const char *data, size_t len, struct binary_frame *f) MUST_CHECK;
 
 struct binary_options {
 	uint32_t given; /* a bit for each number; flags that are false are not given */
@@ -234,8 +230,7 @@ binary_reply_value(struct out *o, uint32_t id, enum binary_status status, struct
 {
 	char *p;
 
-	if (unlikely((id | (uint32_t)value.len) > 120 ||
-	        o->bytes.cap - o->bytes.tail < 128 || value.len > 120)) {
+	if (unlikely(id >= 128 || value.len > 120 || o->bytes.cap - o->bytes.tail < 128)) {
 		binary_reply_long(o, id, status, value);
 		return;
 	}

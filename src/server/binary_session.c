@@ -139,12 +139,13 @@ run(struct binary_call *b, binary_handler *handler)
 		session_count_error(sl, b->c.cmd, b->c.reply);
 }
 
-/* Anything but a GET that only looks. */
+/* Anything but a plain GET. */
 static NOINLINE void
 serve_any(struct binary_call *b)
 {
 	struct binary_refusal why;
 
+	b->c.reply->failed = false;
 	b->c.cmd = b->f->a < BINARY_OPS && operations[b->f->a].run != NULL ?
 	    &command_table[operations[b->f->a].cmd] : NULL;
 	if (unlikely(!binary_check(b->f, b->c.sl->limits.max_bulk, &b->o, &why))) {
@@ -159,23 +160,44 @@ serve_any(struct binary_call *b)
 	run(b, operations[b->f->a].run);
 }
 
-/* The shortest way for a hit, which most requests are. */
-static void
-get_plain(struct binary_call *b)
+/* A plain GET whose value is not just there to be copied. The cursor is open after a
+ * hit. */
+static NOINLINE void
+get_rest(struct binary_call *b, enum cache_result found, struct store_cursor *cur)
 {
-	struct store_cursor cur;
+	b->c.cmd = &command_table[CMD_ID_get];
+	b->c.reply->failed = false;
+	b->o.given = 0;
+	if (found == CACHE_MISS) {
+		binary_get_missed(b, cur);
+	} else {
+		binary_get_large(b, cur);
+		store_close(cur);
+	}
+	if (b->c.reply->failed)
+		session_count_error(b->c.sl, b->c.cmd, b->c.reply);
+}
 
-	if (unlikely(store_get_cached(b->c.store, binary_key(b), b->c.hash, &cur) != CACHE_HIT)) {
-		b->o.given = 0;
-		binary_get_missed(b, &cur);
+/* The shortest way to a hit: no table is looked into. */
+static ALWAYS_INLINE void
+serve_get(struct binary_call *b)
+{
+	struct server_loop *sl = b->c.sl;
+	struct store_cursor cur;
+	enum cache_result found;
+
+	if (unlikely(++sl->timing.untimed >= sl->timing.share)) {
+		serve_any(b);
 		return;
 	}
-	if (unlikely(cur.c.value.len >= REF_MIN_BYTES)) {
-		b->o.given = 0;
-		binary_get_large(b, &cur);
-	} else {
-		binary_reply_value(binary_out(b), binary_id(b), BINARY_hit, cur.c.value);
+	b->c.session->last_cmd = &command_table[CMD_ID_get];
+	counter_inc(&sl->stats.commands[CMD_ID_get].calls);
+	found = store_get_cached(b->c.store, binary_key(b), b->c.hash, &cur);
+	if (unlikely(found == CACHE_MISS || cur.c.value.len >= REF_MIN_BYTES)) {
+		get_rest(b, found, &cur);
+		return;
 	}
+	binary_reply_value(binary_out(b), binary_id(b), BINARY_hit, cur.c.value);
 	store_close(&cur);
 }
 
@@ -185,13 +207,10 @@ serve(struct binary_call *b, const struct binary_frame *f, uint64_t hash)
 	b->f = f;
 	b->c.hash = hash;
 	b->c.reply->id = f->b;
-	b->c.reply->failed = false;
-	if (likely(binary_is_plain_get(f)) && likely(!b->c.session->guarded)) {
-		b->c.cmd = &command_table[CMD_ID_get];
-		run(b, get_plain);
-	} else {
+	if (likely(f->is_get) && likely(!b->c.session->guarded))
+		serve_get(b);
+	else
 		serve_any(b);
-	}
 }
 
 /* --- batches --------------------------------------------------------------------------- */
@@ -209,7 +228,7 @@ hash_keys(const struct cache *cache, const struct binary_batch *b, uint64_t hash
 		return;
 	}
 	for (unsigned i = 0; i < b->n; i++)
-		hashes[i] = likely(has_key(&b->req[i])) ?
+		hashes[i] = likely(b->req[i].is_get) || has_key(&b->req[i]) ?
 		    cache_hash_near(cache, binary_bytes(&b->req[i].argv[0]), &buckets[near++]) :
 		    0;
 	cache_prefetch_entries(cache, buckets, near);
@@ -247,16 +266,21 @@ serve_batch(struct session *s, const struct binary_batch *batch)
 	uint64_t hashes[BATCH_MAX], begun = clock_ticks();
 	struct reply reply = { .out = conn_out(s->conn), .wire = WIRE_BINARY };
 	struct binary_call b;
+	size_t look = OUT_LOOK_BYTES;
 	unsigned i;
 
 	session_call_init(&b.c, s, &reply);
 	hash_keys(store_cache(s->sl->server->store), batch, hashes);
 	for (i = 0; i < batch->n && !s->closing; i++) {
-		if (unlikely(out_len(reply.out) > OUT_LOOK_BYTES) && conn_out_full(s->conn))
-			break;
+		if (unlikely(out_len(reply.out) > look)) {
+			if (conn_out_full(s->conn))
+				break;
+			look = out_len(reply.out) + OUT_LOOK_BYTES;
+		}
 		serve(&b, &batch->req[i], hashes[i]);
 	}
 	s->cut = i < batch->n || s->closing;
+	s->pipelines = batch->n > 1;
 	if (timing_is_suspect(t, begun))
 		suspect(&b.c, batch, i, clock_ticks() - begun, t->timed_us - timed_us);
 	counter_add(&s->sl->stats.commands_processed, i);
@@ -294,19 +318,25 @@ take_one(struct binary_batch *b, enum parse_status status, size_t *used)
 	return PARSE_DONE;
 }
 
-static size_t
-on_input(struct conn *conn, const char *data, size_t n, size_t *need)
+/* What ends each input. */
+static inline size_t
+end_of_input(struct session *s, size_t done, size_t n)
 {
-	struct session *s = conn_data(conn);
-	struct server_loop *sl = s->sl;
-	struct binary_batch *b = &sl->binary_batch;
+	if (unlikely(s->sl->tracking_due))
+		tracking_settle(s->sl);
+	if (unlikely(s->closing))
+		session_finish_if_due(s);
+	return s->closing ? n : done;
+}
+
+static NOINLINE size_t
+serve_input(struct session *s, const char *data, size_t n, size_t *need)
+{
+	struct binary_batch *b = &s->sl->binary_batch;
 	struct binary_parser ps = { .max_frame = max_frame(s) };
 	size_t done = 0, used, served;
 	enum parse_status status = PARSE_DONE;
 
-	s->last_ms = loop_now_ms(sl->loop);
-	store_loop_set_now(sl->store, s->last_ms);
-	*need = 0;
 	s->cut = false;
 	while (status == PARSE_DONE && done < n && !s->closing) {
 		status = binary_parse(&ps, data + done, n - done, b, &used);
@@ -327,15 +357,80 @@ on_input(struct conn *conn, const char *data, size_t n, size_t *need)
 		session_break(s, ps.error);
 	else if (status == PARSE_MORE && !s->cut)
 		*need = ps.need;
-	if (unlikely(sl->tracking_due))
-		tracking_settle(sl);
-	if (unlikely(s->closing))
-		session_finish_if_due(s);
-	return s->closing ? n : done;
+	return end_of_input(s, done, n);
+}
+
+/* Whether it is worth a look if the input is one GET. */
+static inline bool
+takes_single(const struct session *s)
+{
+	return !s->pipelines && !s->guarded && !s->closing;
+}
+
+/* One GET, without the batch. */
+static size_t
+serve_single(struct session *s, const struct binary_frame *f, uint64_t hash)
+{
+	struct reply reply = { .out = conn_out(s->conn), .wire = WIRE_BINARY };
+	struct binary_call b;
+
+	session_call_init(&b.c, s, &reply);
+	serve(&b, f, hash);
+	counter_inc(&s->sl->stats.commands_processed);
+	return end_of_input(s, f->wire_len, f->wire_len);
+}
+
+/* Many connections are readable, each with a request: what their keys need comes
+ * near while others are read. */
+static void
+on_ahead(struct conn *conn, unsigned slot, const char *data, size_t n)
+{
+	struct session *s = conn_data(conn);
+	struct near_request *near = &s->sl->near[slot];
+	struct binary_frame f;
+
+	s->near = NULL;
+	if (!takes_single(s) || !binary_take_get(data, n, &f))
+		return;
+	near->data = data;
+	near->n = n;
+	near->hash = cache_hash_near(store_cache(s->sl->server->store), binary_bytes(&f.argv[0]),
+	    &near->bucket);
+	s->near = near;
+}
+
+static void
+on_near(struct conn *conn, unsigned slot UNUSED)
+{
+	struct session *s = conn_data(conn);
+
+	if (s->near != NULL)
+		cache_prefetch_entry(store_cache(s->sl->server->store), s->near->bucket);
+}
+
+static size_t
+on_input(struct conn *conn, const char *data, size_t n, size_t *need)
+{
+	struct session *s = conn_data(conn);
+	const struct near_request *near = s->near;
+	struct binary_frame f;
+	uint64_t hash;
+
+	s->last_ms = loop_now_ms(s->sl->loop);
+	store_loop_set_now(s->sl->store, s->last_ms);
+	*need = 0;
+	s->near = NULL;
+	if (!takes_single(s) || !binary_take_get(data, n, &f))
+		return serve_input(s, data, n, need);
+	hash = near != NULL && near->data == data && near->n == n ? near->hash :
+	    cache_hash(store_cache(s->sl->server->store), binary_bytes(&f.argv[0]));
+	return serve_single(s, &f, hash);
 }
 
 static const struct conn_handler binary_handlers = {
 	.on_input = on_input,
+	.on_ahead = on_ahead,
+	.on_near = on_near,
 	.on_end = session_gone,
 };
 
