@@ -60,6 +60,8 @@ void binary_items_reply(struct call *c, struct reply *r, uint64_t n, struct out 
 /* The token of a value: the same for the same bytes, until a restart. */
 uint64_t binary_token(const struct server_loop *sl, struct slice value);
 bool binary_token_is(const struct server_loop *sl, struct slice value, struct slice token);
+/* 0: it is none that was ever given. */
+uint64_t binary_token_number(struct slice token);
 void binary_put_token(struct out *o, uint64_t token);
 
 /* A plain GET of binary_session.c, and its waiters. */

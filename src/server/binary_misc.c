@@ -1,4 +1,4 @@
-/* STATS, PING, CANCEL, AUTH, and what of leases there is, in the binary protocol. */
+/* STATS, PING, CANCEL and AUTH of the binary protocol. */
 #include "config.h"
 
 #include <errno.h>
@@ -107,18 +107,4 @@ binary_op_auth(struct binary_call *b)
 	else
 		reply_error(b->c.reply,
 		    "WRONGPASS invalid username-password pair or user is disabled.");
-}
-
-/* --- leases ------------------------------------------------------------------------------ */
-
-void
-binary_op_lease(struct binary_call *b)
-{
-	binary_unsupported(b, "leases");
-}
-
-void
-binary_op_release(struct binary_call *b)
-{
-	binary_unsupported(b, "leases");
 }

@@ -1,4 +1,4 @@
-/* GET and PEEK of the binary protocol. */
+/* GET, LEASE and PEEK of the binary protocol. */
 #include "config.h"
 
 #include <errno.h>
@@ -18,6 +18,48 @@ struct binary_wait {
 	bool meta;
 	bool routed; /* what is not found the origin does not have */
 };
+
+/* [id, lease, token], and behind it a stale value where a cursor stands on one. */
+static void
+tell_lease(const struct told *t, const struct store_waiter *w, const struct store_cursor *cur)
+{
+	struct binary_mark m = binary_begin(t->out);
+
+	binary_put_array(t->out, cur != NULL ? 4 : 3);
+	binary_put_uint(t->out, t->id);
+	binary_put_uint(t->out, BINARY_lease);
+	binary_put_token(t->out, w->token);
+	if (cur != NULL)
+		binary_put_bytes(t->out, cur->c.value);
+	binary_end(t->out, m);
+}
+
+static bool
+has_lease(const struct store_waiter *w)
+{
+	return w->wants_token && w->granted;
+}
+
+/* There is no value; negative: so says the origin. */
+static void
+tell_none(const struct told *t, const struct store_waiter *w, bool negative)
+{
+	if (has_lease(w))
+		tell_lease(t, w, NULL);
+	else
+		tell_status(t, negative ? BINARY_negative : BINARY_miss);
+}
+
+/* A value whose time is over. The cursor is open. */
+static void
+tell_stale(const struct told *t, const struct store_waiter *w, struct store_cursor *cur,
+    int64_t now_ms)
+{
+	if (has_lease(w))
+		tell_lease(t, w, cur);
+	else
+		tell_entry(t, BINARY_stale, cur, now_ms);
+}
 
 static void
 wait_free(struct binary_wait *g)
@@ -55,7 +97,7 @@ wait_again(struct binary_wait *g)
 		store_close(&cur);
 		return true;
 	case STORE_STALE:
-		tell_entry(&t, BINARY_stale, &cur, loop_now_ms(t.sl->loop));
+		tell_stale(&t, &g->waiter, &cur, loop_now_ms(t.sl->loop));
 		store_close(&cur);
 		return true;
 	case STORE_WAITING:
@@ -66,7 +108,7 @@ wait_again(struct binary_wait *g)
 		reply_error(parked_reply(g->parked), "OVERLOAD %s", g->waiter.error);
 		return true;
 	}
-	tell_status(&t, BINARY_miss);
+	tell_none(&t, &g->waiter, false);
 	return true;
 }
 
@@ -85,7 +127,7 @@ wait_done(struct store_waiter *w)
 	} else if (binary_wait_error(w) != NULL) {
 		reply_error(parked_reply(p), "%s %s", binary_wait_error(w), w->error);
 	} else {
-		tell_status(&t, g->routed ? BINARY_negative : BINARY_miss);
+		tell_none(&t, w, g->routed);
 	}
 	wait_free(g);
 	parked_done(p);
@@ -153,8 +195,9 @@ told_of(const struct binary_call *b)
 	};
 }
 
-void
-binary_get_missed(struct binary_call *b, struct store_cursor *cur)
+/* wants_token: LEASE. */
+static void
+missed(struct binary_call *b, struct store_cursor *cur, bool wants_token)
 {
 	struct binary_wait *g = spare_wait(b->c.sl);
 	struct told t = told_of(b);
@@ -165,17 +208,18 @@ binary_get_missed(struct binary_call *b, struct store_cursor *cur)
 	}
 	g->waiter.holder = session_lease_holder(b->c.session);
 	g->waiter.deadline_ms = binary_deadline(b);
+	g->waiter.wants_token = g->waiter.follows_own = wants_token;
 	switch (store_get_missed(cur, &g->waiter)) {
 	case STORE_HIT: /* somebody else was faster */
 		tell_entry(&t, BINARY_hit, cur, b->c.now_ms);
 		store_close(cur);
 		break;
 	case STORE_STALE:
-		tell_entry(&t, BINARY_stale, cur, b->c.now_ms);
+		tell_stale(&t, &g->waiter, cur, b->c.now_ms);
 		store_close(cur);
 		break;
 	case STORE_MISS:
-		tell_status(&t, BINARY_miss);
+		tell_none(&t, &g->waiter, false);
 		break;
 	case STORE_WAITING:
 		wait_begin(b, g);
@@ -184,6 +228,12 @@ binary_get_missed(struct binary_call *b, struct store_cursor *cur)
 		reply_error(b->c.reply, "OVERLOAD %s", g->waiter.error);
 		break;
 	}
+}
+
+void
+binary_get_missed(struct binary_call *b, struct store_cursor *cur)
+{
+	missed(b, cur, false);
 }
 
 void
@@ -196,32 +246,64 @@ binary_get_large(struct binary_call *b, struct store_cursor *cur)
 
 /* Only what the cache has. */
 static void
-look(struct binary_call *b, const struct told *t, struct slice key, uint64_t hash)
+look(struct binary_call *b)
 {
+	struct told t = told_of(b);
 	struct store_cursor cur;
 
-	if (store_open_hashed(b->c.store, key, hash, STORE_TOUCH | STORE_COUNT, &cur) == CACHE_HIT)
-		tell_entry(t, BINARY_hit, &cur, b->c.now_ms);
+	if (store_open_hashed(b->c.store, binary_key(b), b->c.hash, STORE_TOUCH | STORE_COUNT,
+	        &cur) == CACHE_HIT)
+		tell_entry(&t, BINARY_hit, &cur, b->c.now_ms);
 	else
-		tell_status(t, BINARY_miss);
+		tell_status(&t, BINARY_miss);
 	store_close(&cur);
+}
+
+static void
+get(struct binary_call *b, bool wants_token)
+{
+	struct told t = told_of(b);
+	struct store_cursor cur;
+
+	if (store_get_cached(b->c.store, binary_key(b), b->c.hash, &cur) == CACHE_HIT) {
+		tell_entry(&t, BINARY_hit, &cur, b->c.now_ms);
+		store_close(&cur);
+	} else {
+		missed(b, &cur, wants_token);
+	}
 }
 
 void
 binary_op_get(struct binary_call *b)
 {
-	struct told t = told_of(b);
-	struct store_cursor cur;
-
-	if (binary_waits_not(b)) {
-		look(b, &t, binary_key(b), b->c.hash);
-	} else if (store_get_cached(b->c.store, binary_key(b), b->c.hash, &cur) == CACHE_HIT) {
-		tell_entry(&t, BINARY_hit, &cur, b->c.now_ms);
-		store_close(&cur);
-	} else {
-		binary_get_missed(b, &cur);
-	}
+	if (binary_waits_not(b))
+		look(b);
+	else
+		get(b, false);
 }
+
+/* --- LEASE ---------------------------------------------------------------------------- */
+
+/* Without waiting a lease that is free is still taken, but nothing is fetched. */
+void
+binary_op_lease(struct binary_call *b)
+{
+	if (binary_waits_not(b) && binary_is_routed(b, binary_key(b)))
+		look(b);
+	else
+		get(b, true);
+}
+
+void
+binary_op_release(struct binary_call *b)
+{
+	uint64_t token = binary_token_number(binary_bytes(&b->f->argv[1]));
+	bool stood = store_lease_release(b->c.store, binary_key(b), b->c.hash, token);
+
+	binary_answer(b, stood ? BINARY_done : BINARY_miss);
+}
+
+/* --- PEEK ----------------------------------------------------------------------------- */
 
 /* Not a use, and not counted as a read. */
 void

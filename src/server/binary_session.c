@@ -24,7 +24,7 @@
 #define FRAME_SLACK (INPUT_SLACK - 1024)
 #define STRANGER_FRAME (16 * 1024)
 
-static const char *const features[] = { "auth" };
+static const char *const features[] = { "auth", "lease" };
 
 /* --- the table ------------------------------------------------------------------------- */
 
@@ -579,6 +579,16 @@ uint64_t
 binary_token(const struct server_loop *sl, struct slice value)
 {
 	return cache_hash(store_cache(sl->server->store), value);
+}
+
+uint64_t
+binary_token_number(struct slice token)
+{
+	uint64_t n = 0;
+
+	if (token.len == sizeof n)
+		memcpy(&n, token.ptr, sizeof n);
+	return n;
 }
 
 bool

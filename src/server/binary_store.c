@@ -28,6 +28,8 @@ holds(const struct binary_call *b, const struct store_cursor *cur, bool found)
 		return found && binary_token_is(b->c.sl, cur->c.value, o->if_token);
 	if (binary_given(o, BINARY_OPTION_if_value))
 		return found && slice_eq(cur->c.value, o->if_value);
+	if (binary_given(o, BINARY_OPTION_lease))
+		return store_lease_stands(cur, binary_token_number(o->lease));
 	return true;
 }
 
@@ -55,17 +57,10 @@ put(struct binary_call *b, struct slice key, uint64_t hash, struct slice value, 
 static bool
 lacks_feature(struct binary_call *b)
 {
-	if (likely(b->o.given == 0))
+	if (likely(!binary_given(&b->o, BINARY_OPTION_grace_ms)))
 		return false;
-	if (binary_given(&b->o, BINARY_OPTION_grace_ms)) {
-		binary_unsupported(b, "grace for a single value; its namespace has one");
-		return true;
-	}
-	if (binary_given(&b->o, BINARY_OPTION_lease)) {
-		binary_unsupported(b, "leases");
-		return true;
-	}
-	return false;
+	binary_unsupported(b, "grace of a single value; its namespace has one");
+	return true;
 }
 
 void

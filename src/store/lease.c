@@ -317,7 +317,7 @@ follow_locked(struct seek *k, struct pending *p, bool stale)
 	if (stale)
 		return answer_stale(k);
 	cache_close(&k->cur->c);
-	if (le != NULL && !own)
+	if (le != NULL && (!own || k->w->follows_own))
 		return wait_locked(k, le);
 	counter_inc(&k->stats->misses);
 	return STORE_MISS;

@@ -206,6 +206,8 @@ struct store_waiter {
 	int64_t deadline_ms; /* 0: the origin's, or the lease's time */
 	struct store_holder *holder; /* of leases; NULL: takes none, waits for none */
 	bool wants_token; /* the explicit form: a lease in any namespace, with a token */
+	bool follows_own; /* waits also for a lease of its holder: who answers out of
+	                   * order does not wait for himself by that */
 	/* For the caller, and for done(): */
 	bool granted;        /* the key's lease is the caller's; its holder has it */
 	uint64_t token;      /* of that lease, with wants_token */
