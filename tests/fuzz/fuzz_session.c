@@ -1,7 +1,8 @@
 /* fuzz_session.c - any bytes, in pieces of any size, from two clients at once: the
  * whole way from the socket through parser, door, handlers and store and back.
  * Whatever comes, the daemon goes on, every byte that it answers belongs to a reply
- * of Redis's protocol, and nothing of a client is left when it has gone.
+ * of its protocol, Redis's or the binary one, and nothing of a client is left when
+ * it has gone.
  *
  * Input: a byte of options (see struct options), one that says how to cut or
  * which allocation fails, and then what is sent; 0xfe passes to the other client. */
@@ -16,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/binary.h"
 #include "proto/resp.h"
 #include "server/internal.h"
 #include "server/session.h"
@@ -203,6 +205,44 @@ client_send(struct client *c, const uint8_t *data, size_t n, const struct option
 	}
 }
 
+/* Behind the answer to the preface, c1 and a frame; ptr NULL: it is not whole. */
+static struct slice
+behind_preface(struct slice all)
+{
+	const unsigned char *p = (const unsigned char *)all.ptr + 1;
+	size_t len = 0, bytes;
+
+	if (all.len < 2)
+		return (struct slice){ NULL, 0 };
+	bytes = *p < 0x80 ? 0 : 1u << (*p - 0xcc);
+	CHECK(*p < 0x80 || (*p >= 0xcc && *p <= 0xce));
+	if (all.len < 2 + bytes)
+		return (struct slice){ NULL, 0 };
+	if (bytes == 0)
+		len = *p;
+	for (size_t i = 1; i <= bytes; i++)
+		len = len << 8 | p[i];
+	return all.len < 2 + bytes + len ? (struct slice){ NULL, 0 } :
+	    slice_skip(all, 2 + bytes + len);
+}
+
+static void
+check_frames(struct slice replies, bool all)
+{
+	struct binary_parser p = { .max_frame = 64u << 20, .replies = true };
+	struct slice left = behind_preface(replies);
+	static struct binary_batch b;
+	enum parse_status status = PARSE_DONE;
+	size_t used;
+
+	CHECK(left.ptr != NULL || !all);
+	while (left.len > 0 && status == PARSE_DONE) {
+		status = binary_parse(&p, left.ptr, left.len, &b, &used);
+		CHECK(status != PARSE_ERROR && (status == PARSE_DONE || !all));
+		left = slice_skip(left, used);
+	}
+}
+
 /* Replies, one behind the other, and at the end perhaps a part of one. */
 static void
 check_replies(const struct client *c, bool all)
@@ -210,6 +250,10 @@ check_replies(const struct client *c, bool all)
 	struct slice left = slice_of(c->replies, c->n_replies);
 	struct resp_value v;
 
+	if (left.len > 0 && (unsigned char)left.ptr[0] == 0xc1) {
+		check_frames(left, all);
+		return;
+	}
 	while (left.len > 0) {
 		int64_t len = resp_reply_len(left.ptr, left.len, 64u << 20);
 		size_t pos = 0;
