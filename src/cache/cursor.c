@@ -352,10 +352,14 @@ alloc_in_need(struct cache_cursor *cur, uint64_t len, uint64_t stamp)
 	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref };
 	bool large = entry_is_large(c, cur->key.len, len);
 	unsigned hopeless = 0;
-	uint32_t ref = 0;
+	uint32_t ref = 0, held = 0;
 
 	for (unsigned i = 0; ref == 0 && i < ROUNDS_MAX && hopeless < HOPELESS_MAX; i++) {
 		follow_flush(cur, pool_gen(&c->pool));
+		/* What stays in it keeps the segment from being emptied: or the cleaner
+		 * would choose it again and again. */
+		if (held == 0 && cur->ref != 0 && pool_pin(&c->pool, cur->ref, INT64_MAX))
+			held = pool_seg_of(&c->pool, cur->ref);
 		if (work_make_room(&w, cur->key.len + len, large)) {
 			hopeless = 0;
 		} else {
@@ -364,6 +368,8 @@ alloc_in_need(struct cache_cursor *cur, uint64_t len, uint64_t stamp)
 		}
 		ref = entry_alloc(c, cur->key, len, stamp);
 	}
+	if (held != 0)
+		pool_unpin(&c->pool, held);
 	return ref;
 }
 

@@ -208,6 +208,28 @@ START_TEST(cache_goes_on_working_beside_as_many_as_may_be)
 }
 END_TEST
 
+/* The header of a value that is replaced may be all that lives in its segment, which can
+ * then not be emptied; there is room to be made elsewhere. */
+START_TEST(large_values_are_replaced_however_little_is_free)
+{
+	for (unsigned round = 0; round < 24; round++) {
+		struct cache *c = cache_of(all[round % ARRAY_LEN(all)], 100 * MIB);
+		unsigned short seed[3] = { 1, 2, (unsigned short)round };
+		unsigned n = fill_protected(c, 70000);
+
+		for (unsigned i = 0; i < 12000; i++) {
+			size_t len = (size_t)nrand48(seed) % (i % 100 == 0 ? 60000 : 1000);
+
+			ck_assert_int_eq(put_sized(c, "c", i, len), 0);
+			if (i % 8 == 0)
+				ck_assert_int_eq(put_sized(c, "p", (unsigned)nrand48(seed) % n,
+				    70000 - (size_t)nrand48(seed) % 40), 0);
+		}
+		cache_free(c);
+	}
+}
+END_TEST
+
 START_TEST(books_are_right_after_any_mix_of_operations)
 {
 	for (size_t p = 0; p < ARRAY_LEN(all); p++) {
@@ -373,6 +395,7 @@ main(void)
 	    beyond_their_limit_new_ones_are_refused_and_none_is_lost,
 	    an_expiry_is_not_refused_at_the_limit,
 	    cache_goes_on_working_beside_as_many_as_may_be,
+	    large_values_are_replaced_however_little_is_free,
 	    books_are_right_after_any_mix_of_operations,
 	    expired_protected_entry_gives_its_bytes_back_unread, large_value_is_protected_too,
 	    class_that_becomes_protected_loses_nothing_from_then_on,
