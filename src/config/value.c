@@ -33,6 +33,7 @@ static const struct choice eviction_choices[] = {
 	{ "lru", "allkeys-lru" }, { "s3fifo", "s3fifo" }, { "tinylfu", "allkeys-lfu" },
 };
 
+static const struct choice version_choices[] = { { "7.0.15", "7.0.15" }, { "7.4.0", "7.4.0" } };
 static const struct choice bool_choices[] = { { "false", "no" }, { "true", "yes" } };
 static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
 static const struct choice class_choices[] = { { "cache", "cache" }, { "protected", "protected" } };
@@ -45,6 +46,8 @@ static const struct option_enum {
 } option_enums[] = {
 	{ "log_level", "log level", "info", level_choices, ARRAY_LEN(level_choices) },
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
+	{ "redis_version", "version that is known", "7.0.15", version_choices,
+	    ARRAY_LEN(version_choices) },
 	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },

@@ -11,10 +11,10 @@
 #include "server/client_name.h"
 #include "server/door.h"
 #include "server/help.h"
+#include "server/server.h"
 #include "server/session.h"
 #include "server/tracking.h"
 #include "server/transaction.h"
-#include "server/version.h"
 
 /* What reads messages can read it too. */
 static void
@@ -205,12 +205,14 @@ static void
 hello_reply(struct call *c)
 {
 	struct reply *r = c->reply;
+	char version[REDIS_VERSION_MAX];
 
+	server_redis_version(c->session->sl, version);
 	reply_map(r, 7);
 	reply_bulk_str(r, "server");
 	reply_bulk_str(r, "redis");
 	reply_bulk_str(r, "version");
-	reply_bulk_str(r, REDIS_VERSION);
+	reply_bulk_str(r, version);
 	reply_bulk_str(r, "proto");
 	reply_int(r, r->wire == WIRE_RESP3 ? 3 : 2);
 	reply_bulk_str(r, "id");

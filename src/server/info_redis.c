@@ -50,8 +50,10 @@ info_server(struct info *i)
 {
 	const struct server *s = i->sl->server;
 	int64_t up = (i->now_ms - s->started_ms) / 1000;
+	char version[REDIS_VERSION_MAX];
 
-	info_printf(i, "redis_version:%s\r\n", REDIS_VERSION);
+	server_redis_version(i->sl, version);
+	info_printf(i, "redis_version:%s\r\n", version);
 	info_printf(i, "redis_git_sha1:00000000\r\nredis_git_dirty:0\r\n");
 	info_printf(i, "redis_mode:standalone\r\n");
 	info_printf(i, "pannier_version:%s\r\n", PANNIER_VERSION);

@@ -44,6 +44,16 @@ server_config(const struct server_loop *sl)
 	return routes_config(store_loop_routes(sl->store));
 }
 
+void
+server_redis_version(const struct server_loop *sl, char out[REDIS_VERSION_MAX])
+{
+	int row = config_option_find(SLICE("redis_version"));
+
+	out[0] = '\0';
+	if (row >= 0)
+		config_option_get(server_config(sl), (unsigned)row, false, out, REDIS_VERSION_MAX);
+}
+
 /* --- configuration ---------------------------------------------------------------- */
 
 int

@@ -127,6 +127,9 @@ int server_config_set(struct server *s, unsigned row, struct slice value, struct
 /* For sessions: one is gone. On its loop. */
 void server_client_gone(struct server_loop *sl);
 const struct config *server_config(const struct server_loop *sl);
+/* The Redis that clients are told of; they choose their ways by it. */
+#define REDIS_VERSION_MAX 16
+void server_redis_version(const struct server_loop *sl, char out[REDIS_VERSION_MAX]);
 /* The number of a listener by its listener_name(), the very same; n_listeners where it
  * is none of them. */
 unsigned server_listener(const struct server *s, const char *name);

@@ -46,6 +46,9 @@ START_TEST(each_wrong_scalar_says_where_what_and_what_would_be_right)
 		    "There is debug, info, warn, error" },
 		{ "eviction: random\n",
 		    "pannier.yaml:1:11: eviction: \"random\" is no eviction policy; there is lru, s3fifo, tinylfu" },
+		{ "redis_version: 7.4\n",
+		    "pannier.yaml:1:16: redis_version: \"7.4\" is no version that is known; "
+		    "did you mean \"7.4.0\"? There is 7.0.15, 7.4.0" },
 		{ "memory:\n",
 		    "pannier.yaml:1:8: memory: nothing stands here, a size is wanted; "
 		    "write for example 256MiB" },

@@ -217,6 +217,18 @@ START_TEST(info_prints_the_sections_that_are_asked_for)
 }
 END_TEST
 
+START_TEST(the_version_of_redis_can_be_another)
+{
+	ck_reply_has("HELLO", "$7\r\nversion\r\n$6\r\n7.0.15\r\n");
+	ck_reply("CONFIG SET redis_version 7.4.0", "+OK\r\n");
+	run_tasks();
+	ck_reply_has("HELLO", "$7\r\nversion\r\n$5\r\n7.4.0\r\n");
+	ck_reply_has("INFO server", "redis_version:7.4.0\r\n");
+	ck_reply_has("CONFIG SET redis_version 9.9.9", "\"9.9.9\" is no version that is known");
+	ck_reply("CONFIG GET redis_version", "*2\r\n$13\r\nredis_version\r\n$5\r\n7.4.0\r\n");
+}
+END_TEST
+
 START_TEST(info_counts_by_namespace_whatever_its_name)
 {
 	ask("SET odd:1 v");
@@ -372,6 +384,7 @@ main(void)
 	tcase_add_test(t, config_set_takes_seconds_and_durations_by_either_name);
 	tcase_add_test(t, resetstat_zeroes_counts);
 	tcase_add_test(t, info_prints_the_sections_that_are_asked_for);
+	tcase_add_test(t, the_version_of_redis_can_be_another);
 	tcase_add_test(t, info_counts_by_namespace_whatever_its_name);
 	tcase_add_test(t, info_tells_keys_and_expiries);
 	tcase_add_test(t, expiries_are_counted_through_eviction_and_expiry);
