@@ -96,7 +96,10 @@ def gen_pipeline(s, who):
     if what < 0.2:
         return gen_transaction(s)
     makers = [gen_read, gen_write, gen_control] if who == "T" else [gen_write, gen_write, gen_read]
-    return [s.r.choice(makers)(s) for _ in range(1 if what < 0.7 else s.r.choice([2, 3, 6]))]
+    out = [s.r.choice(makers)(s) for _ in range(1 if what < 0.7 else s.r.choice([2, 3, 6]))]
+    # Here a prefix that is added is also told of what changed before in the same pipeline.
+    return [argv for i, argv in enumerate(out) if i == 0 or argv[1:2] not in ([b"TRACKING"], [b"tracking"],
+                                                                               [b"Tracking"])]
 
 
 def gen_other(s):

@@ -57,6 +57,23 @@ START_TEST(a_table_that_cannot_grow_still_takes_nodes)
 }
 END_TEST
 
+START_TEST(going_round_meets_every_node)
+{
+	struct htab t = { 0 };
+	struct htab_node *it;
+	size_t hand = 12345;
+	unsigned n = 0;
+
+	ck_assert_ptr_null(htab_any(&t, &hand));
+	for (unsigned i = 0; i < 100; i++)
+		ck_assert_int_eq(htab_add(&t, &nodes[i], 7 * i), 0);
+	for (; (it = htab_any(&t, &hand)) != NULL; n++)
+		htab_del(&t, it);
+	ck_assert_uint_eq(n, 100);
+	htab_fini(&t);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -64,6 +81,6 @@ main(void)
 
 	SUITE_ADD(s, "htab", nodes_are_found_by_their_hash_and_gone_when_deleted,
 	    nodes_of_one_hash_come_one_after_the_other,
-	    a_table_that_cannot_grow_still_takes_nodes);
+	    a_table_that_cannot_grow_still_takes_nodes, going_round_meets_every_node);
 	return suite_main(s);
 }

@@ -161,7 +161,7 @@ run(struct call *c)
 const char *
 ask_args(const struct slice *argv, uint32_t argc)
 {
-	struct server_loop *sl = &server->loops[0];
+	struct server_loop *sl = session->sl;
 	struct out out;
 	struct reply reply = { .out = &out, .wire = session->wire };
 	struct call c = {
@@ -204,6 +204,35 @@ ask(const char *line)
 		p += n + (p[n] == ' ');
 	}
 	return ask_args(argv, argc);
+}
+
+struct session *
+client_new(unsigned loop, int *peer)
+{
+	struct server_loop *sl = &server->loops[loop];
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	*peer = fds[1];
+	atomic_fetch_add(&server->clients, 1);
+	atomic_fetch_add(&sl->assigned, 1);
+	session_new(sl, fds[0], "unix:/tmp/test.sock");
+	return list_entry(sl->sessions.prev, struct session, link);
+}
+
+const char *
+client_received(int peer)
+{
+	ssize_t n;
+
+	for (unsigned round = 0; round < 4; round++)
+		for (unsigned i = 0; i < server->n_loops; i++)
+			loop_run_tasks(server->loops[i].loop);
+	n = recv(peer, reply_text, REPLY_MAX, 0);
+	reply_text[n > 0 ? n : 0] = '\0';
+	if (n == 0)
+		strcpy(reply_text, "closed");
+	return reply_text;
 }
 
 unsigned

@@ -28,6 +28,13 @@ const char *ask(const char *line);
 		ck_assert_msg(strstr(reply_, part) != NULL, "%s not in: %s", part, reply_); \
 	} while (0)
 
+/* Another client, on one of the two loops; *peer is its other end. Set `session` to
+ * it, and ask() is its. */
+struct session *client_new(unsigned loop, int *peer);
+/* What has come to it by itself, after all loops have done their work, or "closed";
+ * good until the next request. */
+const char *client_received(int peer);
+
 /* Sends the request again and again, with the first allocation failing, then
  * the second, until none fails; before each, `before` is sent. Every reply is
  * either `good` or an OOM error, and an OOM error has changed nothing: then

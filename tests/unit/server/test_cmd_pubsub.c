@@ -14,14 +14,7 @@ static int far_fd;
 static struct session *
 far_session(void)
 {
-	int fds[2];
-
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	far_fd = fds[1];
-	atomic_fetch_add(&server->clients, 1);
-	atomic_fetch_add(&server->loops[1].assigned, 1);
-	session_new(&server->loops[1], fds[0], "unix:/tmp/test.sock");
-	return list_entry(server->loops[1].sessions.prev, struct session, link);
+	return client_new(1, &far_fd);
 }
 
 static const char *
