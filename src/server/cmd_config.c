@@ -35,6 +35,24 @@ print_unix_path(const struct server_loop *sl, char *out, size_t size)
 	snprintf(out, size, "%s", server_unix_path(sl->server));
 }
 
+/* What output_limit comes to: one for all clients, whether they listen or not. */
+static void
+print_output_limits(const struct server_loop *sl, char *out, size_t size)
+{
+	struct conn_limits l = server_conn_limits(sl->server, server_config(sl));
+
+	snprintf(out, size, "normal %zu %zu %lld slave 0 0 0 pubsub %zu %zu %lld",
+	    l.output_hard_bytes, l.output_soft_bytes, (long long)(l.output_soft_ms / 1000),
+	    l.output_hard_bytes, l.output_soft_bytes, (long long)(l.output_soft_ms / 1000));
+}
+
+static void
+print_query_limit(const struct server_loop *sl, char *out, size_t size)
+{
+	snprintf(out, size, "%zu",
+	    server_conn_limits(sl->server, server_config(sl)).input_bytes);
+}
+
 /* Whether there is one, of any listener; nobody is shown what it is. */
 static void
 print_password(const struct server_loop *sl, char *out, size_t size)
@@ -55,6 +73,8 @@ static const struct fixed {
 } fixed_options[] = {
 	{ "appendfsync", "no", NULL, false },
 	{ "appendonly", "no", NULL, false },
+	{ "client-output-buffer-limit", NULL, print_output_limits, false },
+	{ "client-query-buffer-limit", NULL, print_query_limit, false },
 	{ "cluster-enabled", "no", NULL, true },
 	{ "databases", "1", NULL, true },
 	{ "hz", "10", NULL, false }, /* cache_tick() comes at least so often */

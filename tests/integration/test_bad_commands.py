@@ -218,6 +218,12 @@ class Output(harness.Case):
         self.assertEqual(d.info()["output_limit_closes"], "1")
         self.assertLess(d.status("VmRSS") - before, 16 * MIB)
 
+    def test_config_get_tells_the_limits_in_redis_s_form(self):
+        c = self.daemon("memory: 96MiB\noutput_limit: 8MiB\nmax_value: 1MiB\n").client()
+        self.assertEqual(c("CONFIG", "GET", "client-output-buffer-limit")[1],
+                         b"normal 8388608 4194304 10 slave 0 0 0 pubsub 8388608 4194304 10")
+        self.assertEqual(c("CONFIG", "GET", "client-query-buffer-limit")[1], b"%d" % (MIB + 65536))
+
     def test_a_client_may_close_while_megabytes_are_owed_to_it(self):
         d = self.daemon("threads: 2\n")
         good = d.client()

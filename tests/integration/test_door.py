@@ -169,6 +169,7 @@ class Tenants(harness.Case):
     def start(self, names="[a]", more="", wire=2):
         folder = self.folder()
         own, tenant = os.path.join(folder, "own.sock"), os.path.join(folder, "tenant.sock")
+        self.tenant_path = tenant
         self.d = self.daemon(f"listen:\n  - unix: {own}\n  - unix: {tenant}\n"
                              f"    namespaces: {names}\n" + NAMESPACES + more, path=own)
         self.all = self.d.client()
@@ -292,6 +293,27 @@ class Tenants(harness.Case):
         self.assertEqual(tenant.value(), [b"message", b"a:news", b"hello"])
         self.assertEqual(tenant.value(), [b"pmessage", b"a:n*", b"a:news", b"hello"])
         self.assertEqual(tenant("PUBSUB", "NUMSUB", "a:news"), [b"a:news", 1])
+
+    def test_tracking_tells_of_own_keys_only(self):
+        everybody, tenant = self.start("[b]", wire=3)
+        for more in ((), ("PREFIX", "a:"), ("PREFIX", "b:", "PREFIX", "a:"), ("PREFIX", "")):
+            self.assertEqual(tenant.error("CLIENT", "TRACKING", "ON", "BCAST", *more), NO_KEY)
+        self.assertEqual(tenant("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b:"), "OK")
+        everybody("MSET", "a:1", "x", "b:1", "x")
+        self.assertEqual(tenant.value(), [b"invalidate", [b"b:1"]])
+
+    def test_the_binary_protocol_is_confined_as_well(self):
+        everybody, _ = self.start()
+        everybody("MSET", "a:1", "mine", "b:1", "theirs")
+        c = harness.Client(self.tenant_path)
+        c.raw(b"\xc1\x0a\x92\xa7pannier\x01"           # the preface
+              b"\x07\x93\x01\x01\xa3a:1"               # GET a:1, id 1
+              b"\x07\x93\x01\x02\xa3b:1")              # GET b:1, id 2
+        c.half_close()
+        got = c.until_closed()
+        self.assertIn(b"\x01\x00\xc4\x04mine", got)
+        self.assertNotIn(b"theirs", got)
+        self.assertIn(b"NOPERM", got)
 
     def test_what_is_the_whole_daemons_is_refused(self):
         _, tenant = self.start()
