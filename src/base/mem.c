@@ -119,6 +119,49 @@ mem_used(void)
 #endif
 }
 
+#ifdef HAVE_JEMALLOC
+static size_t
+stat_of(const char *name)
+{
+	size_t n = 0, size = sizeof n;
+
+	mallctl(name, &n, &size, NULL, 0);
+	return n;
+}
+
+void
+mem_heap(struct mem_heap *out)
+{
+	out->allocated = mem_used(); /* takes the counts anew */
+	out->active = stat_of("stats.active");
+	out->resident = stat_of("stats.resident");
+}
+
+bool
+mem_print_stats(void (*print)(void *arg, const char *text), void *arg)
+{
+	malloc_stats_print(print, arg, NULL);
+	return true;
+}
+#else
+void
+mem_heap(struct mem_heap *out)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	out->allocated = m.uordblks + m.hblkhd;
+	out->active = out->resident = m.arena + m.hblkhd;
+}
+
+bool
+mem_print_stats(void (*print)(void *arg, const char *text), void *arg)
+{
+	(void)print;
+	(void)arg;
+	return false;
+}
+#endif
+
 void
 mem_purge(void)
 {

@@ -6,6 +6,7 @@
 #ifndef PANNIER_BASE_MEM_H
 #define PANNIER_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/slice.h"
@@ -33,8 +34,18 @@ unsigned long mem_fail_seen(void);
  * paths. */
 size_t mem_used(void);
 
+/* Where the allocator's memory is: in use, in pages that hold some of it, resident. The
+ * last two are estimates without jemalloc. */
+struct mem_heap {
+	size_t allocated, active, resident;
+};
+void mem_heap(struct mem_heap *out);
+/* The allocator's own report, in pieces; false: it has none. */
+bool mem_print_stats(void (*print)(void *arg, const char *text), void *arg);
+
 /* Returns unused heap pages to the system (jemalloc's purge); a no-op with
- * other allocators. May take milliseconds: never from a request. */
+ * other allocators. May take milliseconds: from no request but the one that asks for
+ * it. */
 void mem_purge(void);
 
 #endif

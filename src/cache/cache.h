@@ -133,6 +133,10 @@ bool cache_take_stale(struct cache_cursor *cur);
 void cache_remove(struct cache_cursor *cur);
 void cache_close(struct cache_cursor *cur);
 
+/* How often a hit's entry was used lately, as its policy counts; -1: it does not, or
+ * the entry is protected. */
+int cache_frequency(const struct cache_cursor *cur);
+
 /* A large value can be sent from where it lies: on true, *ref holds the value
  * past cache_close(), until its release() is called (on any thread). False
  * where it is small, or too many bytes are pinned already: copy it then. */

@@ -212,6 +212,17 @@ cache_take_stale(struct cache_cursor *cur)
 	return true;
 }
 
+int
+cache_frequency(const struct cache_cursor *cur)
+{
+	const struct shard *sh = cur->shard;
+
+	assert(lock_held(&sh->lock));
+	if (sh->policy->frequency == NULL || word_is_protected(entry_word(at(cur, cur->ref))))
+		return -1;
+	return (int)sh->policy->frequency(sh, cur->ref, cur->hash);
+}
+
 void
 cache_remove(struct cache_cursor *cur)
 {

@@ -29,6 +29,8 @@ struct policy {
 	void (*replace)(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash);
 	/* A use. NULL: the queue is LRU, queue_touch() is all. */
 	void (*touch)(struct shard *sh, uint32_t ref, uint64_t hash);
+	/* How often it was used lately, as far as that is counted. NULL: it is not. */
+	unsigned (*frequency)(const struct shard *sh, uint32_t ref, uint64_t hash);
 	/* Leaves for another reason than eviction. */
 	void (*remove)(struct shard *sh, uint32_t ref);
 	/* The next to go, never `keep`; 0: none. It stays linked. */

@@ -239,6 +239,13 @@ evict(struct shard *sh, uint32_t ref, uint64_t hash)
 	ghost_add(sh, hash);
 }
 
+static unsigned
+frequency_now(const struct shard *sh, uint32_t ref, uint64_t hash)
+{
+	(void)hash;
+	return bits_of(sh, ref) & USES_MASK;
+}
+
 const struct policy policy_s3fifo = {
 	.name = "s3fifo",
 	.by_bytes = true,
@@ -246,6 +253,7 @@ const struct policy policy_s3fifo = {
 	.insert = insert,
 	.replace = replace,
 	.touch = touch,
+	.frequency = frequency_now,
 	.remove = remove_entry,
 	.victim = victim,
 	.evict = evict,

@@ -326,6 +326,13 @@ evict(struct shard *sh, uint32_t ref, uint64_t hash)
 	remove_entry(sh, ref);
 }
 
+static unsigned
+frequency_now(const struct shard *sh, uint32_t ref, uint64_t hash)
+{
+	(void)ref;
+	return frequency(sh, hash);
+}
+
 const struct policy policy_tinylfu = {
 	.name = "tinylfu",
 	.by_bytes = true,
@@ -333,6 +340,7 @@ const struct policy policy_tinylfu = {
 	.insert = insert,
 	.replace = replace,
 	.touch = touch,
+	.frequency = frequency_now,
 	.remove = remove_entry,
 	.victim = victim,
 	.evict = evict,

@@ -1,4 +1,5 @@
-/* OBJECT, MEMORY USAGE, RANDOMKEY and TIME: what tools ask of a server. */
+/* OBJECT, MEMORY USAGE, RANDOMKEY and TIME: what tools ask of a server. The rest of
+ * MEMORY is in cmd_memory.c. */
 #include "config.h"
 
 #include "server/call.h"
@@ -45,27 +46,47 @@ cmd_object_encoding(struct call *c)
 		reply_bulk_str(c->reply, is_int ? "int" : len <= EMBSTR_MAX ? "embstr" : "raw");
 }
 
+static bool
+counts_uses(const struct call *c)
+{
+	return server_config(c->sl)->eviction != CACHE_LRU;
+}
+
+/* As the eviction policy counts uses; what it does not count has none. */
 void
 cmd_object_freq(struct call *c)
 {
-	bool is_int;
-	size_t len;
+	struct store_cursor cur;
+	bool found = store_open(c->store, c->argv[2], 0, &cur) == CACHE_HIT;
+	int uses = found ? cache_frequency(&cur.c) : 0;
 
-	if (look(c, &len, &is_int))
+	store_close(&cur);
+	if (!found)
+		reply_nil(c->reply);
+	else if (!counts_uses(c))
 		reply_error(c->reply,
 		    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
 		    "Please note that when switching between policies at runtime LRU and LFU data "
 		    "will take some time to adjust.");
+	else
+		reply_int(c->reply, MAX(uses, 0));
 }
 
-/* Uses are kept as an order, without their times. */
+/* Uses are kept as an order, or counted, without their times. */
 void
 cmd_object_idletime(struct call *c)
 {
 	bool is_int;
 	size_t len;
 
-	if (look(c, &len, &is_int))
+	if (!look(c, &len, &is_int))
+		return;
+	if (counts_uses(c))
+		reply_error(c->reply,
+		    "ERR An LFU maxmemory policy is selected, idle time not tracked. "
+		    "Please note that when switching between policies at runtime LRU and LFU data "
+		    "will take some time to adjust.");
+	else
 		reply_error(c->reply, "ERR idle time not tracked");
 }
 
@@ -141,18 +162,6 @@ cmd_memory_usage(struct call *c)
 	overhead = cs.live_bytes + cs.table_bytes - MIN(cs.live_bytes, cs.user_bytes);
 	reply_int(c->reply,
 	    (int64_t)(c->argv[2].len + len + overhead / MAX(cs.entries, (uint64_t)1)));
-}
-
-void
-cmd_memory_help(struct call *c)
-{
-	static const char *const lines[] = {
-		"USAGE <key> [SAMPLES <count>]",
-		"    Return memory in bytes used by <key> and its value. Nested values are",
-		"    sampled up to <count> times (default: 5, 0 means sample all).",
-	};
-
-	help_reply(c, lines, ARRAY_LEN(lines));
 }
 
 /* --- others --------------------------------------------------------------------- */

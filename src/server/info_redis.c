@@ -95,8 +95,8 @@ info_clients(struct info *i)
 
 /* --- memory ------------------------------------------------------------------ */
 
-static uint64_t
-client_buffer_bytes(const struct server *s)
+uint64_t
+info_client_buffers(const struct server *s)
 {
 	uint64_t n = 0;
 
@@ -170,7 +170,7 @@ info_memory(struct info *i)
 	info_printf(i, "mem_fragmentation_ratio:%.2f\r\n", (double)rss / (double)used);
 	info_printf(i, "mem_fragmentation_bytes:%" PRId64 "\r\n", (int64_t)(rss - used));
 	info_printf(i, "mem_clients_slaves:0\r\n");
-	info_printf(i, "mem_clients_normal:%" PRIu64 "\r\n", client_buffer_bytes(s));
+	info_printf(i, "mem_clients_normal:%" PRIu64 "\r\n", info_client_buffers(s));
 	info_printf(i, "mem_aof_buffer:0\r\nmem_replication_backlog:0\r\n");
 	info_printf(i, "mem_allocator:%s\r\n", allocator_name());
 	info_printf(i, "active_defrag_running:0\r\nlazyfree_pending_objects:0\r\n");

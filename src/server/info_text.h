@@ -22,6 +22,8 @@ void info_bytes(struct info *i, const char *field, uint64_t bytes);
 
 /* Entries and tables of the cache, and the heap beside it. */
 int64_t info_used_memory(const struct server *s);
+/* Of all clients, with what their transactions have queued. */
+uint64_t info_client_buffers(const struct server *s);
 
 /* Sections of Redis (info_redis.c). */
 void info_server(struct info *i);

@@ -267,6 +267,8 @@ def gen_slowlog(s):
         [b"LATENCY", b"DOCTOR"], [b"LATENCY", b"HISTOGRAM", b"nosuch"], [b"LATENCY", b"HELP"],
         [b"LATENCY"], [b"LATENCY", b"GRAPH"], [b"LATENCY", b"HISTORY", b"a", b"b"],
         [b"LATENCY", s.r.choice([b"nosuch", b""])],
+        [b"MEMORY", b"PURGE"], [b"MEMORY", b"HELP"], [b"MEMORY", s.r.choice([b"nosuch", b""])],
+        [b"MEMORY", s.r.choice([b"STATS", b"DOCTOR", b"PURGE", b"MALLOC-STATS"]), b"x"],
         [b"CONFIG", b"GET", s.r.choice([b"slowlog-*", b"latency-*", b"latency-tracking"])],
         [b"CONFIG", b"SET", b"slowlog-max-len", s.r.choice([b"0", b"128", b"500"])],
         [b"CONFIG", b"SET", b"slowlog-log-slower-than", s.r.choice([b"-1", b"10000000", b"20000000"])]]))

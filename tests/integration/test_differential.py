@@ -470,7 +470,20 @@ def client_reply_is_silent_alike(pair):
     return None
 
 
-FIXED = [client_reply_is_silent_alike, quit_answers_and_closes, raw_input_is_answered_alike, info_has_what_programs_read,
+def memory_stats_has_the_same_fields_in_the_same_order(pair):
+    names = []
+    for server in pair.servers:
+        client = Client(server.path)
+        client.call(b"SET", b"k", b"v")
+        reply = client.call(b"MEMORY", b"STATS")
+        names.append(reply[::2])
+        names[-1].append(reply[2 * reply[::2].index(b"db.0") + 1][::2])
+        client.close()
+    ours = [name for name in names[1] if name in names[0]]
+    return None if ours == names[0] else "redis %r, pannier %r" % tuple(names)
+
+
+FIXED = [memory_stats_has_the_same_fields_in_the_same_order, client_reply_is_silent_alike, quit_answers_and_closes, raw_input_is_answered_alike, info_has_what_programs_read,
          info_sections_come_in_the_same_order, errors_are_counted_by_their_first_word]
 
 

@@ -4,6 +4,8 @@ connected; what they do to clients: kill, pause, unblock."""
 
 import re
 import select
+import shutil
+import subprocess
 
 import harness
 from harness import Closed, encode
@@ -400,6 +402,55 @@ class Shelter(harness.Case):
                 return False
 
         harness.wait_until(again, "the other to be gone")
+
+
+class Uses(harness.Case):
+    def hot(self, config, *before):
+        c = self.daemon("threads: 2\n" + config).client()
+        for words in before:
+            c(*words)
+        for i in range(50):
+            c("SET", f"key:{i}", "v")
+        for _ in range(8):
+            c("GET", "key:7")
+        return c
+
+    def test_where_the_policy_counts_uses_they_are_told(self):
+        c = self.hot("eviction: tinylfu\n")
+        self.assertGreaterEqual(c("OBJECT", "FREQ", "key:7"), 8)
+        self.assertLess(c("OBJECT", "FREQ", "key:8"), 8)
+        self.assertIsNone(c("OBJECT", "FREQ", "nosuch"))
+        self.assertIn("An LFU maxmemory policy is selected, idle time", c.error("OBJECT", "IDLETIME", "key:7"))
+        self.assertGreaterEqual(self.hot("eviction: s3fifo\n")("OBJECT", "FREQ", "key:7"), 1)
+        self.assertIn("An LFU maxmemory policy is not selected",
+                      self.hot("eviction: lru\n").error("OBJECT", "FREQ", "key:7"))
+
+    def test_no_touch_reads_are_not_counted(self):
+        c = self.hot("eviction: tinylfu\n", ("CLIENT", "NO-TOUCH", "ON"))
+        self.assertLess(c("OBJECT", "FREQ", "key:7"), 4)
+        self.assertEqual(line_of(c, c("CLIENT", "ID"))["flags"], "UT")
+        for _ in range(5):
+            c("TOUCH", "key:7")
+        self.assertGreaterEqual(c("OBJECT", "FREQ", "key:7"), 5)
+        c("CLIENT", "NO-TOUCH", "OFF")
+        for _ in range(5):
+            c("GET", "key:8")
+        self.assertGreaterEqual(c("OBJECT", "FREQ", "key:8"), 5)
+
+    def test_redis_cli_finds_hot_keys(self):
+        if shutil.which("redis-cli") is None:
+            self.skipTest("no redis-cli")
+        c = self.hot("eviction: tinylfu\n")
+        self.assertEqual(c("PING"), "PONG")
+        said = subprocess.run(["redis-cli", "-s", self.daemons_path(c), "--hotkeys"], capture_output=True,
+                              text=True, timeout=60, check=True).stdout
+        found = re.findall(r'^hot key found with counter: (\d+)\tkeyname: "(.*)"$', said, re.M)
+        self.assertEqual(found[0][1], "key:7")
+        self.assertGreaterEqual(int(found[0][0]), 8)
+
+    @staticmethod
+    def daemons_path(c):
+        return c.sock.getpeername()
 
 
 class Publish(harness.Case):

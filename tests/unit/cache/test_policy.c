@@ -279,6 +279,39 @@ START_TEST(memory_of_a_policy_counts_against_the_budget)
 }
 END_TEST
 
+static int
+uses_of(struct cache *c, const char *key)
+{
+	struct cache_cursor cur;
+	int n = -2;
+
+	if (open_at(c, slice_str(key), 0, &cur) == CACHE_HIT)
+		n = cache_frequency(&cur);
+	cache_close(&cur);
+	return n;
+}
+
+START_TEST(how_often_an_entry_was_used_is_known_where_it_is_counted)
+{
+	static const int after_nine[] = {
+		[CACHE_LRU] = -1, [CACHE_S3FIFO] = 2, [CACHE_TINYLFU] = 10,
+	};
+
+	for (unsigned p = 0; p < ARRAY_LEN(after_nine); p++) {
+		struct cache *c = cache_with((struct cache_opts){ .policy = (enum cache_policy)p });
+
+		ck_assert_int_eq(put(c, "hot", "v", CACHE_NEVER), 0);
+		ck_assert_int_eq(put(c, "cold", "v", CACHE_NEVER), 0);
+		for (int i = 0; i < 9; i++)
+			ck_assert(holds(c, "hot", "v"));
+		ck_assert_int_eq(uses_of(c, "hot"), after_nine[p]);
+		ck_assert_int_eq(uses_of(c, "hot"), after_nine[p]); /* a look is no use */
+		ck_assert_int_lt(uses_of(c, "cold"), 2);
+		cache_free(c);
+	}
+}
+END_TEST
+
 START_TEST(policy_that_does_not_exist_is_refused)
 {
 	struct cache_opts o = { .budget_bytes = CACHE_BUDGET_MIN, .policy = (enum cache_policy)9 };
@@ -299,6 +332,7 @@ main(void)
 	    the_ghost_knows_what_left_lately_whatever_the_size_of_entries,
 	    what_was_asked_for_often_once_makes_way_for_what_is_asked_for_now,
 	    books_are_right_after_any_mix_of_operations,
-	    memory_of_a_policy_counts_against_the_budget, policy_that_does_not_exist_is_refused);
+	    memory_of_a_policy_counts_against_the_budget, policy_that_does_not_exist_is_refused,
+	    how_often_an_entry_was_used_is_known_where_it_is_counted);
 	return suite_main(s);
 }

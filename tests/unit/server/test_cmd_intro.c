@@ -403,6 +403,61 @@ START_TEST(a_container_asks_for_all_of_its_subcommands)
 }
 END_TEST
 
+/* --- MEMORY -------------------------------------------------------------------------- */
+
+START_TEST(memory_stats_are_those_of_the_plan)
+{
+	char line[64];
+
+	ck_reply_has("MEMORY STATS", "*72\r\n$14\r\npeak.allocated\r\n:");
+	ck_reply_has("MEMORY STATS", "$10\r\nkeys.count\r\n:0\r\n");
+	ck_reply("SET k value", "+OK\r\n");
+	ck_reply_has("MEMORY STATS", "*74\r\n");
+	ck_reply_has("MEMORY STATS", "$4\r\ndb.0\r\n*6\r\n$23\r\noverhead.hashtable.main\r\n:");
+	ck_reply_has("MEMORY STATS", "$13\r\ndataset.bytes\r\n:6\r\n");
+	ck_reply_has("MEMORY STATS", "$11\r\nlimit.bytes\r\n:67108864\r\n");
+	snprintf(line, sizeof line, "buffers.budget\r\n:%llu\r\n",
+	    (unsigned long long)server->memory.plan.buffers_bytes);
+	ck_reply_has("MEMORY STATS", line);
+	session->wire = WIRE_RESP3;
+	ck_reply_has("MEMORY STATS", "%37\r\n");
+	ck_reply_has("MEMORY STATS", "$15\r\npeak.percentage\r\n,");
+}
+END_TEST
+
+START_TEST(memory_doctor_names_what_is_wrong)
+{
+	static char value[600000];
+	struct slice set[] = { SLICE("SET"), SLICE(""), slice_of(value, sizeof value) };
+	char key[16];
+
+	ck_reply_has("MEMORY DOCTOR", "Hi Sam, this instance is empty");
+	for (int i = 0; i < 12; i++) {
+		set[1] = slice_of(key, (size_t)snprintf(key, sizeof key, "k%d", i));
+		ck_assert_str_eq(ask_args(set, 3), "+OK\r\n");
+	}
+	ck_reply_has("MEMORY DOCTOR", "Hi Sam, I can't find any memory issue");
+	server->memory.arena_bytes /= 2;
+	ck_reply_has("MEMORY DOCTOR", "Sam, I detected a few issues");
+	ck_reply_has("MEMORY DOCTOR", "\n * Small cache: ");
+	server->memory.plan.limit_bytes = 1;
+	ck_reply_has("MEMORY DOCTOR", "\n * Over the limit: ");
+	ck_reply_has("MEMORY DOCTOR", "I'm here to keep you safe, Sam. I want to help you.\n");
+}
+END_TEST
+
+START_TEST(the_allocator_is_asked)
+{
+	const char *said;
+
+	ck_reply("MEMORY PURGE", "+OK\r\n");
+	said = ask("MEMORY MALLOC-STATS");
+	ck_assert(strstr(said, "Begin jemalloc statistics") != NULL ||
+	    strcmp(said, "$46\r\nStats not supported for the current allocator\r\n") == 0);
+	ck_reply_has("MEMORY HELP", "+MEMORY <subcommand>");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -428,6 +483,9 @@ main(void)
 	tcase_add_test(t, the_doctor_knows_each_event);
 	tcase_add_test(t, histograms_stand_for_all_calls);
 	tcase_add_test(t, a_container_asks_for_all_of_its_subcommands);
+	tcase_add_test(t, memory_stats_are_those_of_the_plan);
+	tcase_add_test(t, memory_doctor_names_what_is_wrong);
+	tcase_add_test(t, the_allocator_is_asked);
 	tcase_set_timeout(t, 120);
 	suite_add_tcase(s, t);
 	return suite_main(s);

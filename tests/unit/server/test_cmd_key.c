@@ -2,6 +2,8 @@
 
 #include "unit/server/handlers.h"
 
+#include "server/large.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -218,7 +220,18 @@ START_TEST(keys_answers_an_error_where_the_reply_would_be_cut_off)
 		snprintf(key, sizeof key, "%zu", sum);
 		ck_assert_str_eq(ask_args(set, 3), "+OK\r\n");
 	}
+	/* A second such reply has to wait until the first is sent. */
+	ck_reply_has("KEYS *", "*20\r\n$20000\r\n");
+	ck_assert(large_take(server));
 	ck_reply("KEYS *", "-ERR too many keys match for one reply, use SCAN\r\n");
+	large_give(server);
+	ck_reply_has("KEYS *", "*20\r\n$20000\r\n");
+	for (size_t sum = 0; sum <= large_max(server); sum += sizeof key) {
+		snprintf(key, sizeof key, "%zu", sum);
+		ck_assert_str_eq(ask_args(set, 3), "+OK\r\n");
+	}
+	ck_reply("KEYS *", "-ERR too many keys match for one reply, use SCAN\r\n");
+	ck_assert(large_take(server)); /* it was given back */
 }
 END_TEST
 
