@@ -36,7 +36,25 @@ def python(lists):
     return "\n".join(rows)
 
 
-TARGETS = {"python/src/pannier/_numbers.py": python}
+def node(lists):
+    rows = [f"// {SAYS}", "", "export const OPS = {"]
+    rows += [f"  {o.name}: {o.number}," for o in lists.ops] + ["} as const;", "",
+             "export type Op = keyof typeof OPS;", "", "// What a reply to each of them may be.",
+             "export const STATUSES_OF: Record<Op, ReadonlySet<Status>> = {"]
+    for o in lists.ops:
+        names = ", ".join(f"'{s}'" for s in o.statuses.split())
+        rows += [f"  {o.name}: new Set<Status>([{names}]),"]
+    rows += ["};", "", "export const OPTIONS = {"]
+    rows += [f"  {o.id}: {o.number}," for o in lists.options] + ["} as const;", "",
+             "export type OptionName = keyof typeof OPTIONS;", ""]
+    rows += ["export type Status ="]
+    rows += ["  | " + "\n  | ".join(f"'{s.id}'" for s in lists.statuses) + ";", ""]
+    rows += ["export const STATUSES: ReadonlyMap<number, Status> = new Map<number, Status>(["]
+    rows += [f"  [{s.number}, '{s.id}']," for s in lists.statuses] + ["]);", ""]
+    return "\n".join(rows)
+
+
+TARGETS = {"python/src/pannier/_numbers.py": python, "node/src/numbers.ts": node}
 
 
 def main():

@@ -293,6 +293,7 @@ class AsyncClient:
                           grace: Optional[Duration] = None, wait: float = DEFAULT_WAIT,
                           codec: codecs.Codec = codecs.msgpack) -> T:
         """As Client.get_or_load(); `loader` may be a coroutine function or a plain one."""
+        milliseconds(ttl, "ttl"), milliseconds(grace, "grace")  # said before anything is loaded
         try:
             found = await self.lease(key, wait=wait)
         except PannierError:

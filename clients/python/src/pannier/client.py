@@ -315,6 +315,7 @@ class Client:
         directly. An exception of the loader reaches the caller who ran it, unless a stale value is
         at hand, which is returned then; the next one who waits loads. A value that the codec cannot
         decode is loaded anew."""
+        milliseconds(ttl, "ttl"), milliseconds(grace, "grace")  # said before anything is loaded
         try:
             found = self.lease(key, wait=wait)
         except PannierError:
