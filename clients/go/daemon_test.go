@@ -31,7 +31,7 @@ func daemon(t *testing.T, more string) string {
 	path, config := filepath.Join(folder, "s"), filepath.Join(folder, "c.yaml")
 	must(t, os.WriteFile(config, []byte("listen:\n  - unix: "+path+"\nmemory: 64MiB\nthreads: 2\n"+more), 0o600))
 	cmd := exec.Command(binary, "serve", "--config", config)
-	out, err := cmd.StdoutPipe()
+	out, err := cmd.StderrPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	t.Cleanup(func() {
@@ -40,7 +40,7 @@ func daemon(t *testing.T, more string) string {
 		os.RemoveAll(folder)
 	})
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.HasPrefix(lines.Text(), "ready") {
+	for lines.Scan() && !strings.Contains(lines.Text(), "listening on") {
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	return path

@@ -17,8 +17,8 @@ async function daemon(t, more = '') {
   const folder = mkdtempSync(join(tmpdir(), 'pannier-node-'));
   const path = join(folder, 's');
   writeFileSync(join(folder, 'c.yaml'), `listen:\n  - unix: ${path}\nmemory: 64MiB\nthreads: 2\n${more}`);
-  const child = spawn(BINARY, ['serve', '--config', join(folder, 'c.yaml')], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((resolve) => createInterface(child.stdout).on('line', (l) => l.startsWith('ready') && resolve()));
+  const child = spawn(BINARY, ['serve', '--config', join(folder, 'c.yaml')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  await new Promise((resolve) => createInterface(child.stderr).on('line', (l) => l.includes('listening on') && resolve()));
   t.after(async () => {
     child.kill();
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');

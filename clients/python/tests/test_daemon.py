@@ -22,17 +22,19 @@ class Daemon:
         conf = os.path.join(folder, "pannier.yaml")
         with open(conf, "w", encoding="utf-8") as f:
             f.write(f"listen:\n  - unix: {self.path}\nmemory: 64MiB\nthreads: 2\n{config}")
-        self.process = subprocess.Popen([BINARY, "serve", "--config", conf], stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True)
-        for line in self.process.stdout:
-            if line.startswith("ready"):
+        self.process = subprocess.Popen([BINARY, "serve", "--config", conf], stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            if "listening on" in line:
                 break
+        self.rest = threading.Thread(target=self.process.stderr.read)
+        self.rest.start()
 
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(how)
         self.process.wait(PATIENCE_S)
-        self.process.stdout.close()
+        self.rest.join(PATIENCE_S)
+        self.process.stderr.close()
 
 
 @pytest.fixture
