@@ -84,7 +84,7 @@ func TestValues(t *testing.T) {
 
 func TestLargeValuesAndMany(t *testing.T) {
 	c := connected(t)
-	large := bytes.Repeat([]byte("abc"), 100_000)
+	large := bytes.Repeat([]byte("abc"), 30_000)
 	ok, err := c.Set(ctx, "large", large, 0)
 	check(t, ok, err)
 	got, err := c.Get(ctx, "large")
@@ -215,7 +215,7 @@ func hear(t *testing.T, lines <-chan said, word string) said {
 func TestFourProcessesLoadOnceAndWhoIsKilledIsReplaced(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprint("killed=", killed), func(t *testing.T) {
-			path := daemon(t, "namespaces:\n  default: {lease_time: 60s}\n")
+			path := daemon(t, "namespaces:\n  - prefix: k\n    lease_time: 60s\n")
 			stats := connect(t, Options{Address: path, Timeout: patience})
 			lines := make(chan said, 100)
 			for i := 0; i < 4; i++ {

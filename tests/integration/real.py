@@ -33,6 +33,7 @@ CONFIG = "memory: 256MiB\nthreads: 2\n"
 PASSWORD = "open sesame"
 TRIES = 2 # besides those that the tools make themselves
 INSTALL_S, PROGRAM_S = 200, 200 if harness.SANITIZER else 120
+MADE = ("__pycache__", "build", "dist", "node_modules") # no sources
 failed = set() # installs, for the tests that need the same
 
 
@@ -47,9 +48,12 @@ class OutOfReach(Exception):
 def digest(folder, versions):
     """Of all that decides what is installed and built."""
     h = hashlib.sha256("\n".join(versions).encode())
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), "rb") as f:
-            h.update(name.encode() + b"\0" + f.read() + b"\0")
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - set(MADE))
+        for name in sorted(names):
+            path = os.path.join(where, name)
+            with open(path, "rb") as f:
+                h.update(os.path.relpath(path, folder).encode() + b"\0" + f.read() + b"\0")
     return h.hexdigest()
 
 
@@ -119,16 +123,16 @@ class Case(harness.Case):
             self.skipTest(f"{self.id().split('.', 1)[-1]}: no {argv[0]} on this machine{hint}")
         return said
 
-    def installed(self, language, versions, install):
-        """The folder of a copy of tests/clients/LANGUAGE that install(folder)
-        has worked on, once for these sources and versions."""
-        sources, folder = os.path.join(CLIENTS, language), os.path.join(STORE, language)
+    def installed(self, language, versions, install, sources=None):
+        """The folder of a copy of tests/clients/LANGUAGE, or of other sources, that
+        install(folder) has worked on, once for these sources and versions."""
+        sources, folder = sources or os.path.join(CLIENTS, language), os.path.join(STORE, language)
         os.makedirs(STORE, exist_ok=True)
         wanted, mark = digest(sources, versions), os.path.join(folder, ".installed")
         with locked(folder + ".lock"):
             if not os.path.exists(mark) or open(mark, encoding="ascii").read() != wanted:
                 shutil.rmtree(folder, ignore_errors=True)
-                shutil.copytree(sources, folder)
+                shutil.copytree(sources, folder, ignore=shutil.ignore_patterns(*MADE))
                 self.install(install, folder)
                 with open(mark, "w", encoding="ascii") as f:
                     f.write(wanted)

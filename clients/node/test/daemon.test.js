@@ -50,7 +50,7 @@ test('values', { skip }, async (t) => {
 
 test('large values and many', { skip }, async (t) => {
   const c = await connected(t);
-  const large = Buffer.alloc(300_000, 'ab');
+  const large = Buffer.alloc(100_000, 'ab');
   assert.ok(await c.set('large', large));
   assert.ok(large.equals(await c.get('large')));
   assert.equal((await c.setMany([['a', '1'], ['b', '2']])).size, 0);
@@ -86,7 +86,7 @@ test('a thousand calls load once', { skip }, async (t) => {
 
 for (const killed of [false, true]) {
   test(`four processes load once${killed ? ', and who is killed is replaced' : ''}`, { skip }, async (t) => {
-    const path = await daemon(t, 'namespaces:\n  default: {lease_time: 60s}\n');
+    const path = await daemon(t, 'namespaces:\n  - prefix: k\n    lease_time: 60s\n');
     const stats = new Client({ address: path, timeoutMs: PATIENCE_MS });
     const children = Array.from({ length: 4 }, () => fork(new URL('process.js', import.meta.url), [path]));
     t.after(() => {

@@ -1,7 +1,9 @@
 // proto/vectors, as bytes and meanings.
 import { readdirSync, readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 
-const FOLDER = new URL('../../../proto/vectors/', process.env.PANNIER_CLIENT_SRC ?? import.meta.url);
+const FOLDER = process.env.PANNIER_VECTORS
+  ? pathToFileURL(`${process.env.PANNIER_VECTORS}/`) : new URL('../../../proto/vectors/', import.meta.url);
 
 /** What stands on the wire: hex, or a list of hex and repetitions. */
 export function wireBytes(spec) {

@@ -71,7 +71,7 @@ def test_values(client):
 
 
 def test_large_values(client):
-    large = os.urandom(300_000)
+    large = os.urandom(100_000)
     assert client.set("large", large) and client.get("large") == large
 
 
@@ -188,7 +188,7 @@ class Seen(threading.Condition):
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_four_processes_load_once_and_who_is_killed_is_replaced(daemon, killed):
-    path, seen = daemon("namespaces:\n  default: {lease_time: 60s}\n").path, Seen()
+    path, seen = daemon("namespaces:\n  - prefix: k\n    lease_time: 60s\n").path, Seen()
     processes = [Process(path, seen) for _ in range(4)]
     stats = pannier.Client(path, timeout=PATIENCE_S)
     try:

@@ -4,7 +4,7 @@ import json
 import os
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-FOLDER = os.path.join(TOP, "proto", "vectors")
+FOLDER = os.environ.get("PANNIER_VECTORS") or os.path.join(TOP, "proto", "vectors")
 
 
 def wire_bytes(spec):
