@@ -106,7 +106,8 @@ def guarded_daemon(case, config=""):
     own, guarded, secret = (os.path.join(folder, name) for name in ("own", "guarded", "secret"))
     with open(secret, "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
         f.write(PASSWORD + "\n")
-    listen = f"listen:\n  - unix: {own}\n  - unix: {guarded}\n    password_file: {secret}\n"
+    listen = (f"listen:\n  - unix: {own}\n  - unix: {guarded}\n    password_file: {secret}\n"
+              "  - tcp: 127.0.0.1:0\n")
     return case.daemon(listen + CONFIG + config, folder=folder, path=own), guarded
 
 

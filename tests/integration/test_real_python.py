@@ -18,7 +18,7 @@ class RedisPy(real.Case):
 
     def test_of_pypi(self):
         folder = self.installed("python", [sys.version], self.venv)
-        for program in ("sync.py", "aio.py", "redlocks.py"):
+        for program in ("sync.py", "aio.py", "redlocks.py", "caching.py"):
             self.converse([os.path.join(folder, "venv/bin/python"), "-B", os.path.join(folder, program)])
 
     def venv(self, folder):

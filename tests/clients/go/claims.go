@@ -92,4 +92,5 @@ func main() {
 	}
 	goRedisShared()
 	redigoClaims()
+	rueidisClaims()
 }

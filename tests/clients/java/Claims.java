@@ -59,6 +59,21 @@ final class Claims {
         throw new AssertionError("no " + kind.getSimpleName());
     }
 
+    interface Question {
+        boolean ask() throws Exception;
+    }
+
+    static void until(Question question) throws Exception {
+        for (long end = System.nanoTime() + 20_000_000_000L; !question.ask();)
+            if (System.nanoTime() > end)
+                throw new AssertionError("gave up waiting");
+    }
+
+    /** How many GET were served, by INFO commandstats. */
+    static String gets(String stats) {
+        return stats.replaceAll("(?s).*cmdstat_get:calls=(\\d+).*", "$1");
+    }
+
     static byte[] large() {
         byte[] bytes = new byte[1 << 20];
         for (int i = 0; i < bytes.length; i++)

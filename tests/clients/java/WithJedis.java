@@ -29,6 +29,9 @@ import redis.clients.jedis.RedisProtocol;
 import redis.clients.jedis.Response;
 import redis.clients.jedis.Transaction;
 import redis.clients.jedis.args.ExpiryOption;
+import redis.clients.jedis.csc.Cache;
+import redis.clients.jedis.csc.CacheConfig;
+import redis.clients.jedis.csc.CacheFactory;
 import redis.clients.jedis.exceptions.JedisAccessControlException;
 import redis.clients.jedis.exceptions.JedisConnectionException;
 import redis.clients.jedis.exceptions.JedisDataException;
@@ -222,6 +225,39 @@ public final class WithJedis {
         }
     }
 
+    /** What it has read stays with it, until it changes. */
+    private static void caches() throws Exception {
+        try (Jedis other = connect()) {
+            other.configSet("redis_version", "7.4.0"); // it asks for no older one
+            Cache cache = CacheFactory.getCache(CacheConfig.builder().maxSize(100).build());
+            try (RedisClient r = RedisClient.builder().connectionProvider(new PooledConnectionProvider(
+                    ConnectionFactory.builder().socketFactory(SOCKETS).cache(cache)
+                    .clientConfig(config(RedisProtocol.RESP3)).build())).cache(cache).build()) {
+                other.set("k", "1");
+                keeps(r, other, "1");
+                other.incr("k");
+                keeps(r, other, "2");
+                other.del("k");
+                Claims.until(() -> r.get("k") == null);
+                other.set("k", "3", SetParams.setParams().px(50));
+                Claims.until(() -> r.get("k") == null);
+                other.set("k", "4");
+                keeps(r, other, "4");
+                other.flushAll();
+                Claims.until(() -> r.get("k") == null);
+            }
+            other.configSet("redis_version", "7.0.15");
+        }
+    }
+
+    private static void keeps(RedisClient r, Jedis other, String value) throws Exception {
+        Claims.until(() -> value.equals(r.get("k")));
+        String before = Claims.gets(other.info("commandstats"));
+        for (int i = 0; i < 100; i++)
+            Claims.equal(r.get("k"), value);
+        Claims.equal(Claims.gets(other.info("commandstats")), before);
+    }
+
     private static void comesBack() throws Exception {
         try (RedisClient r = pool()) {
             r.set("k", "v");
@@ -248,6 +284,7 @@ public final class WithJedis {
                 Claims.claim(name + "a password is asked for", () -> password(protocol));
             }
         }
+        Claims.claim("client-side caching", WithJedis::caches);
         Claims.claim("a pool of fifty connections", WithJedis::many);
         Claims.claim("it comes back when the daemon does", WithJedis::comesBack);
     }

@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
@@ -18,6 +19,7 @@ import io.lettuce.core.RedisURI;
 import io.lettuce.core.ScanArgs;
 import io.lettuce.core.ScanCursor;
 import io.lettuce.core.SetArgs;
+import io.lettuce.core.TrackingArgs;
 import io.lettuce.core.api.StatefulRedisConnection;
 import io.lettuce.core.api.async.RedisAsyncCommands;
 import io.lettuce.core.api.sync.RedisCommands;
@@ -25,6 +27,9 @@ import io.lettuce.core.codec.ByteArrayCodec;
 import io.lettuce.core.protocol.ProtocolVersion;
 import io.lettuce.core.pubsub.RedisPubSubAdapter;
 import io.lettuce.core.pubsub.StatefulRedisPubSubConnection;
+import io.lettuce.core.support.caching.CacheAccessor;
+import io.lettuce.core.support.caching.CacheFrontend;
+import io.lettuce.core.support.caching.ClientSideCaching;
 
 /** lettuce, with netty's native sockets: what its users do. */
 public final class WithLettuce {
@@ -124,6 +129,25 @@ public final class WithLettuce {
         }
     }
 
+    /** What it has read stays with it, until it changes. */
+    private static void caches(RedisClient client, RedisCommands<String, String> other) throws Exception {
+        try (StatefulRedisConnection<String, String> c = client.connect(WHERE)) {
+            Map<String, String> kept = new ConcurrentHashMap<>();
+            CacheFrontend<String, String> cache = ClientSideCaching.enable(CacheAccessor.forMap(kept), c,
+                    TrackingArgs.Builder.enabled());
+            other.set("k", "1");
+            Claims.until(() -> "1".equals(cache.get("k")));
+            String before = Claims.gets(other.info("commandstats"));
+            for (int i = 0; i < 100; i++)
+                Claims.equal(cache.get("k"), "1");
+            Claims.equal(Claims.gets(other.info("commandstats")), before);
+            other.incr("k");
+            Claims.until(() -> "2".equals(cache.get("k")));
+            other.del("k");
+            Claims.until(kept::isEmpty);
+        }
+    }
+
     private static void password(RedisClient client) {
         RedisURI.Builder where = RedisURI.Builder.socket(Claims.GUARDED);
         for (String given : List.of("", "x"))
@@ -157,6 +181,10 @@ public final class WithLettuce {
                 Claims.claim(name + "a password is asked for", () -> password(client));
                 Claims.claim(name + "it comes back when the daemon does", () -> comesBack(c.sync()));
             }
+            if (version == ProtocolVersion.RESP3)
+                try (StatefulRedisConnection<String, String> other = client.connect(WHERE)) {
+                    Claims.claim(name + "client-side caching", () -> caches(client, other.sync()));
+                }
             client.shutdown(0, 1, TimeUnit.SECONDS);
         }
     }

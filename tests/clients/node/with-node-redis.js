@@ -141,6 +141,36 @@ async function pooled() {
   pool.destroy();
 }
 
+// What it has read stays with it, until it changes.
+async function cached() {
+  const other = await connect({});
+  const gets = async () => Number(/cmdstat_get:calls=(\d+)/.exec(await other.info("commandstats"))?.[1] ?? 0);
+  for (const r of [await connect({ RESP: 3, clientSideCache: { ttl: 0, maxEntries: 100, evictPolicy: "LRU" } }),
+    await createClientPool({ RESP: 3, socket: { path } },
+      { clientSideCache: { ttl: 0, maxEntries: 100, evictPolicy: "LRU" } }).connect()]) {
+    const keeps = async (value) => {
+      await until(async () => (await r.get("k")) === value, `it to read ${value}`);
+      const before = await gets();
+      for (let i = 0; i < 100; i++) assert.equal(await r.get("k"), value);
+      assert.equal(await gets(), before);
+    };
+    await other.set("k", "1");
+    await keeps("1");
+    await other.incr("k");
+    await keeps("2");
+    await other.del("k");
+    await keeps(null);
+    await other.set("k", "3", { expiration: { type: "PX", value: 50 } });
+    await until(async () => (await r.get("k")) === null, "its end");
+    await other.set("k", "4");
+    await keeps("4");
+    await other.flushAll();
+    await until(async () => (await r.get("k")) === null, "it to hear of the flush");
+    r.destroy();
+  }
+  other.destroy();
+}
+
 async function comesBack() {
   const r = await connect({}), sub = await connect({}), heard = [];
   await sub.subscribe("news", (message) => heard.push(message));
@@ -172,6 +202,7 @@ run(async () => {
     await claim(name + "close ends well", () => r.close());
   }
   await claim("a pool of connections", pooled);
+  await claim("client-side caching, alone and in a pool", cached);
   await claim("fifty connections at once", many);
   await claim("it comes back when the daemon does", comesBack);
 });
