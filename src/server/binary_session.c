@@ -15,6 +15,7 @@
 #include "server/client_name.h"
 #include "server/door.h"
 #include "server/internal.h"
+#include "server/pause.h"
 #include "server/session_impl.h"
 #include "server/tracking.h"
 #include "server/version.h"
@@ -257,6 +258,20 @@ suspect(struct call *c, const struct binary_batch *b, unsigned n, uint64_t ticks
 	timing_suspect(c, requests, found, ticks, timed_us);
 }
 
+/* True: a pause is on, and the request waits, with all that comes behind it. */
+static NOINLINE bool
+holds(struct call *c, const struct binary_frame *f)
+{
+	if (f->a >= BINARY_OPS || operations[f->a].run == NULL)
+		return false;
+	c->cmd = &command_table[operations[f->a].cmd];
+	if (!pause_holds(c))
+		return false;
+	session_hold(c->session, c->cmd);
+	conn_pause(c->session->conn);
+	return true;
+}
+
 /* Serves the batch; answers how many bytes of input its served requests had. */
 static size_t
 serve_batch(struct session *s, const struct binary_batch *batch)
@@ -277,6 +292,8 @@ serve_batch(struct session *s, const struct binary_batch *batch)
 				break;
 			look = out_len(reply.out) + OUT_LOOK_BYTES;
 		}
+		if (unlikely(s->guarded) && holds(&b.c, &batch->req[i]))
+			break;
 		serve(&b, &batch->req[i], hashes[i]);
 	}
 	s->cut = i < batch->n || s->closing;

@@ -134,6 +134,7 @@ static int
 print_session(struct buf *to, const struct session *s, int64_t now_ms)
 {
 	size_t in = conn_in_bytes(s->conn), out = conn_out_bytes(s->conn);
+	size_t queued = transaction_bytes(s);
 	const struct command *cmd = current_command(s);
 	char flags[16], local[ADDRESS_MAX], peer[ADDRESS_MAX];
 
@@ -142,12 +143,13 @@ print_session(struct buf *to, const struct session *s, int64_t now_ms)
 	return buf_printf(to,
 	    "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64
 	    " flags=%s db=0 sub=%u psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=0 argv-mem=0"
-	    " multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
+	    " multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=0 omem=0 tot-mem=%zu events=%s cmd=%s"
 	    " user=default redir=%" PRId64 " resp=%d lib-name=%s lib-ver=%s io-thread=%u\n",
 	    s->id, peer, local, conn_fd(s->conn), or_none(s->name),
 	    (now_ms - s->created_ms) / 1000, (now_ms - session_active_ms(s)) / 1000, flags,
 	    s->pubsub.n[PUBSUB_CHANNEL], s->pubsub.n[PUBSUB_PATTERN], s->pubsub.n[PUBSUB_SHARD],
-	    transaction_queued(s), in, out, sizeof *s + in + out, out > 0 ? "rw" : "r",
+	    transaction_queued(s), in, queued, out, sizeof *s + in + out + queued,
+	    out > 0 ? "rw" : "r",
 	    cmd != NULL ? cmd->name : "NULL", tracking_redirect(s),
 	    s->wire == WIRE_BINARY ? 0 : s->wire == WIRE_RESP3 ? 3 : 2,
 	    or_none(s->lib_name), or_none(s->lib_ver), loop_index(s->sl->loop));

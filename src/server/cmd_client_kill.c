@@ -198,19 +198,32 @@ first_waiting(const struct session *s)
 	return NULL;
 }
 
-/* As where its time is over: nothing was found. */
+/* As where its time is over, and nothing was found. */
+static void
+reply_nothing(struct reply *r, const struct command *cmd)
+{
+	if (cmd->id == CMD_ID_mget) {
+		reply_nil_array(r);
+	} else if (cmd->id == CMD_ID_pannier_lease) {
+		reply_array(r, 3);
+		reply_status(r, "MISS");
+		reply_nil(r);
+		reply_nil(r);
+	} else {
+		reply_nil(r);
+	}
+}
+
 static void
 answer_waiting(struct parked *p, bool by_error)
 {
 	struct reply *r = parked_reply(p);
 
 	p->on_drop(p, p->arg);
-	if (by_error)
+	if (by_error || r->wire == WIRE_BINARY)
 		reply_error(r, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
-	else if (p->cmd->id == CMD_ID_mget)
-		reply_nil_array(r);
 	else
-		reply_nil(r);
+		reply_nothing(r, p->cmd);
 	parked_done(p);
 }
 

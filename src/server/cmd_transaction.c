@@ -110,6 +110,16 @@ transaction_queued(const struct session *s)
 	return s->tx != NULL && s->tx->open ? (int)s->tx->n : -1;
 }
 
+size_t
+transaction_bytes(const struct session *s)
+{
+	size_t n = 0;
+
+	for (const struct queued *q = s->tx != NULL ? s->tx->first : NULL; q != NULL; q = q->next)
+		n += q->bytes;
+	return n;
+}
+
 bool
 transaction_writes(const struct session *s)
 {

@@ -298,8 +298,9 @@ static bool
 for_admins(const struct command *cmd)
 {
 	static const char *const names[] = {
-		"client|kill", "client|pause", "client|unpause", "config", "debug", "flushall",
-		"flushdb", "monitor", "shutdown",
+		"client|kill", "client|pause", "client|unblock", "client|unpause", "config",
+		"debug", "flushall", "flushdb", "latency|reset", "monitor", "shutdown",
+		"slowlog|reset",
 	};
 
 	if (!(cmd->flags & (CMD_ADMIN | CMD_ACL_DANGEROUS)))

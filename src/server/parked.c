@@ -46,7 +46,7 @@ session_unhold(struct session *s)
 		return;
 	s->held = false;
 	counter_add(&s->sl->parked, -1);
-	if (s->n_parked == 0)
+	if (s->n_parked == 0 || s->wire == WIRE_BINARY)
 		go_on(s);
 }
 

@@ -171,8 +171,8 @@ count_refused(struct call *c)
 
 /* --- requests that something is to be looked at for -------------------------------- */
 
-static void
-hold(struct session *s, const struct command *cmd)
+void
+session_hold(struct session *s, const struct command *cmd)
 {
 	s->last_cmd = cmd;
 	if (s->held)
@@ -190,7 +190,7 @@ serve_watched(struct session *s, struct call *c, enum command_lookup found)
 	} else if (!door_admits(c)) {
 		count_refused(c);
 	} else if (pause_holds(c)) {
-		hold(s, c->cmd);
+		session_hold(s, c->cmd);
 		return false;
 	} else {
 		store_loop_set_no_touch(s->sl->store,

@@ -14,6 +14,8 @@ void session_count_error(struct server_loop *sl, const struct command *cmd, cons
 void session_gone(struct conn *conn, enum conn_end why);
 /* Closes, where that was decided and nothing is owed any more. */
 void session_finish_if_due(struct session *s);
+/* A pause keeps it from running cmd, until session_unhold(). */
+void session_hold(struct session *s, const struct command *cmd);
 /* What stays the same for all of a batch. The rest is set for each request, and
  * is not worth clearing for the one that most batches have. */
 static inline void

@@ -16,6 +16,8 @@ void transaction_spoil(struct session *s);
 void transaction_drop(struct session *s);
 /* Commands queued; -1: not in a transaction. */
 int transaction_queued(const struct session *s);
+/* Bytes of what is queued. */
+size_t transaction_bytes(const struct session *s);
 /* Whether something is queued that a pause of writes is about. */
 bool transaction_writes(const struct session *s);
 /* EXEC itself came with arguments; writes the reply. */

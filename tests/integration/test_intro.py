@@ -50,10 +50,10 @@ class Slowlog(harness.Case):
         self.assertIn(b"1. command", other("LATENCY", "DOCTOR"))
 
     def test_a_short_command_is_found_without_being_timed(self):
-        """An APPEND that copies 20 MiB, after so many short ones that few are timed."""
-        d = self.daemon("threads: 1\nmemory: 512MiB\nmax_value: 64MiB\nslowlog_slower_than: 1ms\n")
+        """An APPEND that copies 50 MiB, after so many short ones that few are timed."""
+        d = self.daemon("threads: 1\nmemory: 1GiB\nmax_value: 128MiB\nslowlog_slower_than: 1ms\n")
         c = d.client()
-        c("SETRANGE", "big", 20 << 20, "x")
+        c("SETRANGE", "big", 50 << 20, "x")
         c.pipeline(*[["PING"]] * 400)
         c("SLOWLOG", "RESET")
         for before, behind in (([], []), ([["GET", "k"]] * 9, [["GET", "k"]] * 11)):
@@ -249,6 +249,50 @@ class Pause(harness.Case):
         self.assertEqual(self.d.stop(), 0)
 
 
+PREFACE = b"\xc1\x0a\x92\xa7pannier\x01"
+
+
+def binary_get(ident, key):
+    return bytes([4 + len(key), 0x93, 1, ident, 0xa0 | len(key)]) + key.encode()
+
+
+class Binary(harness.Case):
+    """Sessions of the other protocol are clients too."""
+
+    def start(self, config):
+        d = self.daemon(config)
+        c = harness.Client(d.path)
+        c.raw(PREFACE)
+        self.assertEqual(c.take(1), b"\xc1")
+        greeting = c.take(c.take(1)[0])
+        self.ident = greeting[greeting.index(b"\xa2id") + 3]
+        return d.client(), c
+
+    def test_a_pause_holds_them(self):
+        asker, c = self.start("threads: 2\n")
+        asker("SET", "k", "value")
+        self.assertEqual(asker("CLIENT", "PAUSE", 300), "OK")
+        c.raw(binary_get(1, "k") + binary_get(2, "k"))
+        asker.send("PING")
+        self.assertTrue(is_silent(c))
+        for ident in (1, 2):
+            frame = c.take(c.take(1)[0])
+            self.assertEqual((frame[1], frame[-5:]), (ident, b"value"))
+        self.assertEqual(asker.reply(), "PONG")
+
+    def test_they_can_be_killed_and_unblocked(self):
+        asker, c = self.start(LEASES)
+        self.assertIsNone(asker("GET", "page:1"))
+        c.raw(binary_get(7, "page:1"))
+        harness.wait_until(lambda: blocked(asker) == 1, "it to wait")
+        self.assertEqual(asker("CLIENT", "UNBLOCK", self.ident), 1)
+        frame = c.take(c.take(1)[0])
+        self.assertEqual(frame[1], 7)
+        self.assertIn(b"UNBLOCKED", frame)
+        self.assertEqual(asker("CLIENT", "KILL", "ID", self.ident), 1)
+        self.assertTrue(is_closed(c))
+
+
 class Reply(harness.Case):
     def setUp(self):
         super().setUp()
@@ -365,6 +409,8 @@ class Shelter(harness.Case):
             self.assertEqual(c("SET", "k", b"x" * 100000), "QUEUED")
         held = int(re.search(r"mem_clients_normal:(\d+)", other("INFO", "memory").decode())[1])
         self.assertGreater(held, 500000)
+        self.assertIn("multi=5 ", other("CLIENT", "LIST").decode())
+        self.assertRegex(other("CLIENT", "LIST").decode(), r" multi-mem=50\d{4} ")
         self.assertEqual(c.error("MSET", *[b"x" * 100000] * 4),
                          "OOM command not allowed: transactions have queued all that buffers_limit gives them")
         self.assertIn("EXECABORT", c.error("EXEC"))
@@ -402,6 +448,41 @@ class Shelter(harness.Case):
                 return False
 
         harness.wait_until(again, "the other to be gone")
+
+
+class Peers(harness.Case):
+    """What clients and tools ask for when they connect, and must understand."""
+
+    def test_each_setting_that_they_ask_for_is_told(self):
+        c = self.daemon("threads: 1\nmax_clients: 77\nidle_timeout: 90s\n").client()
+        asked = {
+            # StackExchange.Redis
+            "timeout": b"90", "slave-read-only": b"yes", "replica-read-only": b"yes", "databases": b"1",
+            # redis-benchmark
+            "save": b"", "appendonly": b"no",
+            # redis_exporter, redis-cli
+            "maxclients": b"77", "maxmemory-policy": b"allkeys-lru", "slowlog-log-slower-than": b"10000",
+            "slowlog-max-len": b"128", "latency-monitor-threshold": b"0", "cluster-enabled": b"no",
+            "notify-keyspace-events": b"", "latency-tracking": b"yes",
+        }
+        for name, value in asked.items():
+            self.assertEqual(c("CONFIG", "GET", name), [name.encode(), value])
+        everything = dict(zip(*[iter(c("CONFIG", "GET", "*"))] * 2))
+        self.assertTrue({name.encode() for name in asked} <= set(everything))
+        self.assertTrue(everything[b"maxmemory"].isdigit())
+        self.assertTrue(everything[b"maxmemory-clients"].isdigit())
+
+    def test_what_the_exporter_asks_for_has_the_form_that_it_reads(self):
+        c = self.daemon("threads: 1\nslowlog_slower_than: 0\n").client()
+        c("SET", "k", "v")
+        self.assertEqual(c("LATENCY", "LATEST"), [])
+        self.assertGreaterEqual(c("SLOWLOG", "LEN"), 2)
+        [[number, at, spent, argv, _addr, _name]] = c("SLOWLOG", "GET", 1)
+        self.assertTrue(all(isinstance(n, int) for n in (number, at, spent)))
+        self.assertEqual(argv, [b"SLOWLOG", b"LEN"])
+        self.assertEqual(c("LATENCY", "HISTOGRAM", "set")[1][:3], [b"calls", 1, b"histogram_usec"])
+        for line in c("INFO", "latencystats").decode().splitlines()[1:]:
+            self.assertRegex(line, r"^latency_percentiles_usec_[a-z|.-]+:p50=[\d.]+,p99=[\d.]+,p99\.9=[\d.]+$")
 
 
 class Uses(harness.Case):
