@@ -8,6 +8,11 @@
  * of need until victims are emptier again (cache.ahead), which bounds the cost
  * of a write whatever the load does.
  *
+ * A put that finds no room at all, as when large values begin to come where every
+ * byte is in use by small ones, cannot wait for that. It takes the emptiest
+ * segment as it is: what lies there goes, whoever's turn it is. That is one
+ * segment of hundreds, a few times in a shift of sizes.
+ *
  * Segments that a flush has left behind are emptied first: nothing in them is
  * moved, their entries are only counted out. */
 #include "config.h"
@@ -20,6 +25,9 @@
 #define BATCH 8          /* entries whose memory is fetched ahead */
 #define MAX_REWINDS 4
 #define DRAIN_BYTES 2048
+/* Victims from here on are not worth the time of a put that waits for room: to win
+ * a segment three would have to be moved, and up to sixty. */
+#define DROP_CLASS (SEG_CLASSES * 3 / 4)
 
 struct found {
 	uint32_t ref;
@@ -92,28 +100,47 @@ move_locked(struct cache *c, struct shard *sh, uint32_t ref, uint64_t hash)
 	return true;
 }
 
-/* Bytes moved. An entry whose shard cannot be had now is left for a later
- * walk over the segment. */
+static bool
+must_stay(const struct cache *c, const struct entry *e, uint32_t word)
+{
+	uint16_t tally = class_of(c, entry_key(c, e, word)).tally;
+
+	return word_is_protected(word) || (tally & CACHE_PROTECTED) != 0;
+}
+
+/* Bytes won. */
+static uint32_t
+clean_locked(const struct work *w, struct shard *sh, const struct found *f)
+{
+	struct cache *c = w->c;
+	const struct entry *e = arena_at(&c->arena, f->ref);
+	uint32_t word = entry_word(e);
+
+	if (word_state(word) != ENTRY_LIVE ||
+	    pool_gen_of(&c->pool, f->ref) != atomic_load(&sh->gen))
+		return 0;
+	if (entry_ended(e, word, w->t->now_ms))
+		entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EXPIRED);
+	else if (c->cleaner.drop && !must_stay(c, e, word))
+		entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EVICTED);
+	else if (!move_locked(c, sh, f->ref, f->hash))
+		return 0;
+	return word_bytes(word);
+}
+
+/* An entry whose shard cannot be had now is left for a later walk over the
+ * segment. */
 static uint32_t
 clean_entry(const struct work *w, const struct found *f)
 {
-	struct cache *c = w->c;
-	struct shard *sh = shard_of(c, f->hash);
-	const struct entry *e = arena_at(&c->arena, f->ref);
-	uint32_t word, moved = 0;
+	struct shard *sh = shard_of(w->c, f->hash);
+	uint32_t won;
 
 	if (f->ref == w->keep || !work_lock_shard(w, sh))
 		return 0;
-	word = entry_word(e);
-	if (word_state(word) == ENTRY_LIVE &&
-	    pool_gen_of(&c->pool, f->ref) == atomic_load(&sh->gen)) {
-		if (entry_ended(e, word, w->t->now_ms))
-			entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EXPIRED);
-		else if (move_locked(c, sh, f->ref, f->hash))
-			moved = word_bytes(word);
-	}
+	won = clean_locked(w, sh, f);
 	work_unlock_shard(w, sh);
-	return moved;
+	return won;
 }
 
 static void
@@ -131,7 +158,7 @@ fetch(const struct cache *c, struct found *f, uint32_t ref, uint32_t word)
 /* --- a step --------------------------------------------------------------------------- */
 
 static bool
-start(struct cache *c, bool stale)
+start(struct cache *c, bool stale, bool drop)
 {
 	struct cleaner *cl = &c->cleaner;
 	const struct segment *s;
@@ -141,6 +168,7 @@ start(struct cache *c, bool stale)
 		return false;
 	s = &c->pool.segs[cl->victim];
 	cl->rewinds = 0;
+	cl->drop = drop;
 	cl->walk.at = cl->victim << c->pool.shift;
 	cl->walk.end = cl->walk.at + (s->used >> REF_SHIFT);
 	pool_inherit(&c->pool, cl->victim);
@@ -167,7 +195,7 @@ choose(const struct work *w, bool urgent)
 	if (atomic_load(&c->pool.has_stale)) {
 		if (!all_shards_follow(w))
 			return CLEAN_STUCK;
-		return start(c, true) ? CLEAN_MORE : CLEAN_IDLE;
+		return start(c, true, false) ? CLEAN_MORE : CLEAN_IDLE;
 	}
 	class = pool_best_class(&c->pool, &seg);
 	if (class >= dear) {
@@ -176,9 +204,11 @@ choose(const struct work *w, bool urgent)
 	}
 	if (seg != 0 && drains(c, seg) && evict_some(w, DRAIN_BYTES) != 0)
 		return CLEAN_MORE;
+	if (w->in_need && class >= DROP_CLASS)
+		return start(c, false, true) ? CLEAN_MORE : CLEAN_IDLE;
 	if (class >= (urgent ? FULL_CLASS : dear))
 		return CLEAN_IDLE;
-	return start(c, false) ? CLEAN_MORE : CLEAN_IDLE;
+	return start(c, false, false) ? CLEAN_MORE : CLEAN_IDLE;
 }
 /* At the end of a walk: free, or again, or later. */
 static enum clean
@@ -223,7 +253,7 @@ clean_step(const struct work *w, uint32_t bytes, bool urgent)
 	struct cache *c = w->c;
 	struct cleaner *cl = &c->cleaner;
 	struct found found[BATCH];
-	uint32_t moved = 0;
+	uint32_t won = 0;
 	unsigned seen = 0;
 
 	assert(lock_held(&c->work));
@@ -233,7 +263,7 @@ clean_step(const struct work *w, uint32_t bytes, bool urgent)
 		if (did != CLEAN_MORE || cl->victim == 0)
 			return did;
 	}
-	while (moved < bytes && seen < WALK_MAX && cl->walk.at < cl->walk.end) {
+	while (won < bytes && seen < WALK_MAX && cl->walk.at < cl->walk.end) {
 		bool stale = c->pool.segs[cl->victim].gen != pool_gen(&c->pool);
 		unsigned n;
 
@@ -241,7 +271,7 @@ clean_step(const struct work *w, uint32_t bytes, bool urgent)
 			return CLEAN_STUCK;
 		n = collect(w, found, &seen, stale);
 		for (unsigned i = 0; i < n; i++)
-			moved += clean_entry(w, &found[i]);
+			won += clean_entry(w, &found[i]);
 	}
 	return cl->walk.at < cl->walk.end ? CLEAN_MORE : finish(w);
 }

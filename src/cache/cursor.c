@@ -360,8 +360,9 @@ static NOINLINE uint32_t
 alloc_in_need(struct cache_cursor *cur, uint64_t len, uint64_t stamp)
 {
 	struct cache *c = cur->cache;
-	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref };
 	bool large = entry_is_large(c, cur->key.len, len);
+	struct work w = { .c = c, .t = cur->thread, .mine = cur->shard, .keep = cur->ref,
+		.in_need = cur->key.len + len <= c->pool.seg_bytes };
 	unsigned hopeless = 0;
 	uint32_t ref = 0, held = 0;
 

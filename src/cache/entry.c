@@ -101,6 +101,9 @@ entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 	if (why == LEAVE_EXPIRED) {
 		counter_inc(&tally->expired);
 		shard_add(&sh->expired, 1);
+	} else if (why == LEAVE_EVICTED) {
+		counter_inc(&tally->evicted);
+		shard_add(&sh->evicted, 1);
 	}
 	entry_delist_locked(sh, ref);
 	shard_write_begin(sh);

@@ -16,7 +16,7 @@
 #include "cache/impl.h"
 
 #define WALK_MAX 2048  /* entries looked at in a step */
-#define DROP_MAX 512   /* entries expired in a step */
+#define DROP_MAX 128   /* entries expired in a step */
 #define LOOK_MAX 8192  /* segments looked at in a step */
 #define BATCH 16
 

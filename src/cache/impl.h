@@ -50,6 +50,7 @@ struct walk {
 struct cleaner {
 	uint32_t victim; /* 0: none */
 	uint32_t rewinds;
+	bool drop; /* what lies there is not moved but goes */
 	struct walk walk;
 };
 
@@ -115,6 +116,7 @@ struct work {
 	struct cache_thread *t;
 	struct shard *mine;
 	uint32_t keep;
+	bool in_need; /* the cursor waits for no more than a segment */
 };
 
 /* --- hash.c ------------------------------------------------------------------ */
@@ -255,9 +257,9 @@ entry_kill(struct cache *c, struct entry *e, uint32_t word)
 
 void entry_free(struct cache *c, uint32_t ref, struct entry *e, uint32_t word);
 
-enum leave { LEAVE_REMOVED, LEAVE_EXPIRED, LEAVE_STALE };
-/* Out of the shard, for this reason, with its memory. Eviction has a way of
- * its own, in batches: evict.c. */
+enum leave { LEAVE_REMOVED, LEAVE_EXPIRED, LEAVE_STALE, LEAVE_EVICTED };
+/* Out of the shard, for this reason, with its memory. Whose turn it is to be
+ * evicted leaves another way, in batches: evict.c. */
 void entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, uint32_t ref,
     uint64_t hash, enum leave why);
 
@@ -336,7 +338,7 @@ enum clean { CLEAN_IDLE, CLEAN_MORE, CLEAN_FREED, CLEAN_STUCK };
 /* A victim fuller than that is not emptied even in need: there is nothing to
  * be won. */
 #define FULL_CLASS (SEG_CLASSES - 2)
-/* One step, of at most about `bytes` moved. Urgent: whatever it costs. */
+/* One step, of at most about `bytes` moved or dropped. Urgent: whatever it costs. */
 enum clean clean_step(const struct work *w, uint32_t bytes, bool urgent);
 /* One step; false: nothing is due now. */
 bool expire_step(const struct work *w);

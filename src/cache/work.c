@@ -13,7 +13,7 @@
  * next few writes; and where it is much too full, some more than it wrote. */
 #define EVICT_MORE 1024
 #define EVICT_LEAST (8u << 10)
-#define EVICT_STEP (32u << 10) /* in the background */
+#define EVICT_STEP (16u << 10) /* in the background */
 #define ROOM_BATCHES 32
 #define MAKE_ROOM_ROUNDS 4096
 #define MOVE_MOST 6 /* bytes moved for a byte written, at most about */
@@ -254,26 +254,41 @@ clean_in_background(const struct work *w)
 	if (!atomic_load_explicit(&c->pool.has_stale, memory_order_relaxed) &&
 	    pool_available(&c->pool) > KEEP_FREE && !needs_cleaning(c))
 		return false;
-	did = free_a_segment(w, CLEAN_STEP_BYTES, false);
+	did = free_a_segment(w, CLEAN_STEP_BYTES / 2, false);
 	return did == CLEAN_MORE || did == CLEAN_FREED;
 }
 
+/* Each does a bit, some tens of microseconds, and says whether there may be more. */
+static bool
+evict_in_background(const struct work *w)
+{
+	int64_t excess = evict_excess(w->c, 0);
+
+	return excess > 0 && evict_excess_of(w, (uint64_t)excess, EVICT_STEP);
+}
+
+static bool
+punch_in_background(const struct work *w)
+{
+	return wants_pages(w->c) && punch(w->c);
+}
+
+static bool (*const background[])(const struct work *w) = {
+	expire_step, evict_in_background, protect_step, clean_in_background, punch_in_background,
+};
+
 /* True: something was done, so that there may be more. */
 static bool
-step(const struct work *w)
+step(const struct work *w, int64_t until_us)
 {
-	struct cache *c = w->c;
-	bool more = expire_step(w);
-	int64_t excess = evict_excess(c, 0);
+	bool more = false;
 
-	if (excess > 0 && evict_excess_of(w, (uint64_t)excess, EVICT_STEP))
-		more = true;
-	if (protect_step(w))
-		more = true;
-	if (clean_in_background(w))
-		more = true;
-	if (wants_pages(c) && punch(c))
-		more = true;
+	for (size_t i = 0; i < ARRAY_LEN(background); i++) {
+		if (more && clock_mono_us() >= until_us)
+			break;
+		if (background[i](w))
+			more = true;
+	}
 	return more;
 }
 
@@ -303,7 +318,7 @@ cache_tick(struct cache *c, struct cache_thread *t, int64_t budget_us)
 	if (!lock_try(&c->work))
 		return false; /* another loop is at it */
 	do {
-		more = step(&w);
+		more = step(&w, until_us);
 	} while (more && clock_mono_us() < until_us);
 	lock_release(&c->work);
 	if (!more)

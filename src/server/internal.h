@@ -8,7 +8,7 @@
  * where it never does. */
 #define TICK_IDLE_US 200
 #define TICK_MS 100
-#define TICK_BUSY_US 1000
+#define TICK_BUSY_US 700
 
 /* Input beyond the largest value: its command, key and framing. */
 #define INPUT_SLACK (64u << 10)

@@ -383,6 +383,64 @@ START_TEST(evictions_and_a_flush_keep_the_tallies_exact)
 }
 END_TEST
 
+/* Entries of one size, with deaths so scattered that places are filled again one by
+ * one: nearly every byte is in use, and all segments about equally. */
+static void
+fill_evenly(struct cache *c)
+{
+	unsigned short seed[3] = { 1, 2, 3 };
+	static char value[900];
+	struct slice part = slice_of(value, sizeof value);
+	uint64_t tries = 0;
+	char key[32];
+
+	do {
+		struct cache_cursor cur;
+
+		snprintf(key, sizeof key, "k%ld", nrand48(seed) % (nrand48(seed) % 100000 + 1));
+		if (open_at(c, slice_str(key), CACHE_TOUCH, &cur) != CACHE_HIT)
+			ck_assert_int_eq(cache_put(&cur, &part, 1, CACHE_NEVER), 0);
+		cache_close(&cur);
+		ck_assert_uint_lt(++tries, 20000000);
+	} while (!pool_filling(&c->pool) || tries % 200000 != 0);
+}
+
+/* What a put does that finds no room, until there is a free segment more. */
+static void
+make_room_for_a_segment(struct cache *c, struct cache_stats *before, struct cache_stats *after)
+{
+	struct work w = { .c = c, .t = &fix_thread, .mine = &c->shards[0], .in_need = true };
+	uint32_t n_free = atomic_load(&c->pool.n_free);
+
+	cache_stats(c, before);
+	shard_lock(w.mine);
+	for (int i = 0; atomic_load(&c->pool.n_free) <= n_free; i++) {
+		ck_assert_int_lt(i, 50);
+		work_make_room(&w, 1000, false);
+	}
+	shard_unlock(w.mine);
+	cache_stats(c, after);
+}
+
+START_TEST(a_put_that_waits_for_room_drops_a_segment_rather_than_move_dozens)
+{
+	struct cache *c = cache_with((struct cache_opts){ .budget_bytes = 48 * MIB, .shards = 4 });
+	struct cache_stats before, after;
+	uint64_t per_segment = c->pool.seg_bytes / 920;
+
+	fill_evenly(c);
+	for (int i = 0; i < 10; i++) {
+		make_room_for_a_segment(c, &before, &after);
+		/* It may have to finish another victim first. */
+		ck_assert_uint_le(after.cleaned_bytes - before.cleaned_bytes, c->pool.seg_bytes);
+		ck_assert_uint_le(after.evicted - before.evicted, 4 * per_segment);
+		ck_assert_uint_eq(after.entries + after.evicted, before.entries + before.evicted);
+		fill_evenly(c);
+	}
+	cache_free(c);
+}
+END_TEST
+
 /* --- birth ----------------------------------------------------------------------------- */
 
 START_TEST(options_out_of_range_are_refused)
@@ -478,7 +536,8 @@ main(void)
 	    keys_and_values_are_any_bytes_and_may_be_empty,
 	    entries_of_every_size_come_back_as_they_were,
 	    the_largest_entry_fits_and_one_byte_more_is_refused,
-	    a_length_that_overflows_is_refused, large_values_take_turns_for_ever,
+	    a_length_that_overflows_is_refused,
+	    a_put_that_waits_for_room_drops_a_segment_rather_than_move_dozens, large_values_take_turns_for_ever,
 	    small_and_large_values_share_the_budget);
 	SUITE_ADD(s, "overwriting", a_value_can_be_made_of_parts_of_the_old_one,
 	    a_large_value_grows_by_appending_to_itself, parts_of_the_old_value_may_change_places,
