@@ -137,6 +137,10 @@ void cache_close(struct cache_cursor *cur);
  * the entry is protected. */
 int cache_frequency(const struct cache_cursor *cur);
 
+/* Bytes of the arena that a hit's entry takes: header, key, value, what rounds
+ * them up, and its link in the table. */
+uint64_t cache_footprint(const struct cache_cursor *cur);
+
 /* A large value can be sent from where it lies: on true, *ref holds the value
  * past cache_close(), until its release() is called (on any thread). False
  * where it is small, or too many bytes are pinned already: copy it then. */

@@ -212,6 +212,14 @@ cache_take_stale(struct cache_cursor *cur)
 	return true;
 }
 
+uint64_t
+cache_footprint(const struct cache_cursor *cur)
+{
+	const struct entry *e = at(cur, cur->ref);
+
+	return entry_footprint(e, entry_word(e)) + sizeof(uint32_t);
+}
+
 int
 cache_frequency(const struct cache_cursor *cur)
 {

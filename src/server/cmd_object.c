@@ -146,22 +146,22 @@ samples_parse(struct call *c)
 	return true;
 }
 
-/* Key and value, and the overhead that an entry has on average: its own, and
- * its share of the tables. */
+/* What the entry takes of the cache's memory, all of it counted. */
 void
 cmd_memory_usage(struct call *c)
 {
-	struct cache_stats cs;
-	uint64_t overhead;
-	bool is_int;
-	size_t len;
+	struct store_cursor cur;
+	uint64_t bytes = 0;
 
-	if (!samples_parse(c) || !look(c, &len, &is_int))
+	if (!samples_parse(c))
 		return;
-	cache_stats(store_cache(c->sl->server->store), &cs);
-	overhead = cs.live_bytes + cs.table_bytes - MIN(cs.live_bytes, cs.user_bytes);
-	reply_int(c->reply,
-	    (int64_t)(c->argv[2].len + len + overhead / MAX(cs.entries, (uint64_t)1)));
+	if (store_open(c->store, c->argv[2], 0, &cur) == CACHE_HIT)
+		bytes = cache_footprint(&cur.c);
+	store_close(&cur);
+	if (bytes == 0)
+		reply_nil(c->reply);
+	else
+		reply_int(c->reply, (int64_t)bytes);
 }
 
 /* --- others --------------------------------------------------------------------- */
