@@ -647,7 +647,11 @@ ERRORS = [gen_getkeys, gen_unknown, gen_subcommand, gen_arity, gen_arity]
 QUEUED = [gen_set, gen_mset, gen_flush, gen_expire, gen_getex, of_keys(b"DEL", b"MGET", b"EXISTS"),
           of_key(b"INCR", b"GET", b"PERSIST"),
           lambda s: s.r.choice([[b"PING"], [b"ECHO", s.value()], [b"SELECT", s.number()]]),
-          lambda s: [b"APPEND", s.key(), s.value()]]
+          lambda s: [b"APPEND", s.key(), s.value()],
+          # Nothing whose reply depends on time: replies in EXEC are compared to the byte.
+          lambda s: [s.case(b"EVAL"), dress(s, s.r.choice([SCRIPTS[0], SCRIPTS[5], SCRIPTS[10]])),
+                     s.r.choice([b"1", b"1", b"2", b"0"]), s.key(), s.r.choice(TOKENS), s.value()],
+          gen_token]
 TRANSACTIONS = [gen_transaction, gen_transaction, lambda s: s.r.choice(QUEUED)(s),
                 lambda s: s.r.choice(QUEUED)(s)]
 

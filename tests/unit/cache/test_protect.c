@@ -4,6 +4,9 @@
 
 #include "unit/cache/fixture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static const enum cache_policy all[] = { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
 /* What begins with it is of class 1, protected; tests change it. */
 static char protected_mark = 'p';
@@ -386,6 +389,118 @@ START_TEST(smaller_budget_evicts_the_others_and_refuses_new_ones)
 }
 END_TEST
 
+/* --- threads: one fills the cache, one writes and uses protected entries, one does the
+ * background work and lets classes be looked at again --------------------------- */
+
+#define OWN_KEYS 500u
+
+struct worker {
+	struct cache *c;
+	struct cache_tally tally[CACHE_CLASSES];
+	struct cache_thread thread;
+	atomic_bool *stop;
+	unsigned lost; /* or not written: Check's macros are not for threads */
+};
+
+static struct cache_cursor
+open_own(struct worker *w, struct slice key, enum cache_result *found)
+{
+	struct cache_cursor cur;
+
+	*found = cache_open(w->c, &w->thread, key, cache_hash(w->c, key), CACHE_TOUCH, &cur);
+	return cur;
+}
+
+static void
+put_own(struct worker *w, struct slice key, size_t len)
+{
+	struct slice value = slice_of(bytes, len);
+	enum cache_result found;
+	struct cache_cursor cur = open_own(w, key, &found);
+
+	w->lost += cache_put(&cur, &value, 1, CACHE_NEVER) != 0;
+	cache_close(&cur);
+}
+
+static void *
+fill_with_others(void *arg)
+{
+	struct worker *w = arg;
+	char key[32];
+
+	for (unsigned i = 0; i < 30000; i++) {
+		snprintf(key, sizeof key, "c%u", i);
+		put_own(w, slice_str(key), i * 37 % 900);
+	}
+	atomic_store(w->stop, true);
+	return NULL;
+}
+
+static void *
+keep_own(void *arg)
+{
+	struct worker *w = arg;
+	unsigned short seed[3] = { 1, 2, 3 };
+	char key[32];
+
+	for (unsigned i = 0; i < OWN_KEYS || !atomic_load(w->stop); i++) {
+		unsigned n = i < OWN_KEYS ? i : (unsigned)nrand48(seed) % OWN_KEYS;
+		enum cache_result found;
+		struct cache_cursor cur;
+
+		snprintf(key, sizeof key, "p%u", n);
+		if (i < OWN_KEYS || i % 3 == 0) {
+			put_own(w, slice_str(key), i % 200);
+			continue;
+		}
+		cur = open_own(w, slice_str(key), &found);
+		cache_close(&cur);
+		w->lost += found != CACHE_HIT;
+	}
+	return NULL;
+}
+
+static void *
+work_behind(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!atomic_load(w->stop)) {
+		cache_reclassify(w->c);
+		cache_tick(w->c, &w->thread, 200);
+	}
+	return NULL;
+}
+
+START_TEST(threads_lose_no_protected_entry)
+{
+	static struct worker workers[3];
+	void *(*const runs[])(void *) = { fill_with_others, keep_own, work_behind };
+
+	for (size_t p = 0; p < ARRAY_LEN(all); p++) {
+		struct cache *c = cache_of(all[p], 0);
+		atomic_bool stop = false;
+		pthread_t threads[3];
+
+		memset(workers, 0, sizeof workers);
+		for (int i = 0; i < 3; i++) {
+			workers[i].c = c;
+			workers[i].thread = (struct cache_thread){ .now_ms = 1000,
+				.tally = workers[i].tally };
+			workers[i].stop = &stop;
+			ck_assert_int_eq(pthread_create(&threads[i], NULL, runs[i], &workers[i]), 0);
+		}
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		ck_assert_uint_eq(workers[0].lost + workers[1].lost, 0);
+		ck_assert_uint_eq(stats(c).protected_entries, OWN_KEYS);
+		ck_assert_uint_gt(stats(c).evicted, 0);
+		ck_books(c);
+		cache_free(c);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -400,6 +515,7 @@ main(void)
 	    expired_protected_entry_gives_its_bytes_back_unread, large_value_is_protected_too,
 	    class_that_becomes_protected_loses_nothing_from_then_on,
 	    class_that_is_no_longer_protected_makes_room_for_others,
-	    smaller_budget_evicts_the_others_and_refuses_new_ones);
+	    smaller_budget_evicts_the_others_and_refuses_new_ones,
+	    threads_lose_no_protected_entry);
 	return suite_main(s);
 }
