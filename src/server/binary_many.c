@@ -9,15 +9,27 @@
 #include "server/server.h"
 #include "server/session.h"
 
+/* What is sent from where it lies is the cache's, but to know of it takes memory. */
+static bool
+too_big(const struct call *c, const struct out *items)
+{
+	return out_mem_bytes(items) > call_reply_max(c);
+}
+
+static void
+refuse_too_big(struct reply *r)
+{
+	reply_error(r, "TOOBIG the values together are more than a connection may have unsent");
+}
+
 void
 binary_items_reply(struct call *c, struct reply *r, uint64_t n, struct out *items)
 {
 	struct binary_mark m;
 
-	if (out_len(items) > call_reply_max(c)) {
+	if (too_big(c, items)) {
 		out_fini(items);
-		reply_error(r, "TOOBIG the values together are more than a connection may "
-		    "have unsent");
+		refuse_too_big(r);
 		return;
 	}
 	m = binary_begin(r->out);
@@ -70,7 +82,7 @@ look_at_all(struct binary_call *b)
 	struct told t = told_item(b, &items);
 
 	out_init(&items);
-	for (uint64_t i = 0; i < keys->n; i += NEAR) {
+	for (uint64_t i = 0; i < keys->n && !too_big(&b->c, &items); i += NEAR) {
 		unsigned n = (unsigned)MIN(keys->n - i, NEAR);
 
 		for (unsigned k = 0; k < n; k++) {
@@ -100,6 +112,8 @@ struct many {
 	uint64_t n;
 	uint32_t pending;
 	bool meta;
+	bool too_big;          /* no item is kept any more */
+	size_t bytes;          /* of memory, of all items */
 	char *keys;            /* copies of all, one behind the other */
 	struct many_item items[];
 };
@@ -118,10 +132,30 @@ many_reply(struct many *m, struct call *c, struct reply *r)
 {
 	struct out items;
 
+	if (m->too_big) {
+		refuse_too_big(r);
+		return;
+	}
 	out_init(&items);
 	for (uint64_t i = 0; i < m->n; i++)
 		out_move(&items, &m->items[i].bytes);
 	binary_items_reply(c, r, m->n, &items);
+}
+
+/* An item is known. Where all of them are too much, none is kept. */
+static void
+weigh(struct many_item *item, const struct call *c)
+{
+	struct many *m = item->all;
+
+	m->bytes += out_mem_bytes(&item->bytes);
+	m->too_big = m->too_big || m->bytes > call_reply_max(c);
+	if (!m->too_big)
+		return;
+	for (uint64_t i = 0; i < m->n && m->bytes != 0; i++)
+		out_fini(&m->items[i].bytes);
+	m->bytes = 0;
+	out_fini(&item->bytes);
 }
 
 static struct told
@@ -148,6 +182,7 @@ item_done(struct store_waiter *w)
 	else
 		tell_status(&t, item->routed ? BINARY_negative : BINARY_miss);
 	item->waiting = false;
+	weigh(item, &c);
 	if (--m->pending != 0)
 		return;
 	many_reply(m, &c, parked_reply(p));
@@ -208,6 +243,7 @@ ask(struct binary_call *b, struct many_item *item)
 		binary_put_error(t.out, "OVERLOAD", item->waiter.error);
 		break;
 	}
+	weigh(item, &b->c);
 }
 
 /* With copies of all keys, since the answers come when the input is gone. */
