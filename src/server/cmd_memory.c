@@ -29,13 +29,10 @@ figures_take(struct server *s, struct figures *f)
 	f->arena_bytes = s->memory.arena_bytes;
 	pthread_mutex_unlock(&s->config_lock);
 	cache_stats(store_cache(s->store), &f->cache);
-	mem_heap(&f->heap);
+	info_heap(s, &f->heap);
 	f->used = (uint64_t)info_used_memory(s);
 	f->peak = MAX(f->used, (uint64_t)counter_get(&s->info.peak_bytes));
 	f->resident = memory_resident();
-	/* The allocator counts pages that it has not touched. */
-	f->heap.resident = MAX(f->heap.active, MIN(f->heap.resident,
-	    f->resident - MIN(f->resident, f->cache.used_bytes)));
 	f->buffers = info_client_buffers(s);
 }
 

@@ -3,6 +3,7 @@
 #define PANNIER_SERVER_INFO_TEXT_H
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "server/server.h"
 
 struct info {
@@ -22,6 +23,8 @@ void info_bytes(struct info *i, const char *field, uint64_t bytes);
 
 /* Entries and tables of the cache, and the heap beside it. */
 int64_t info_used_memory(const struct server *s);
+/* The allocator's part, without the cache's arena. */
+void info_heap(const struct server *s, struct mem_heap *out);
 /* Of all clients, with what their transactions have queued. */
 uint64_t info_client_buffers(const struct server *s);
 

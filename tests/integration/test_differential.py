@@ -378,16 +378,23 @@ def raw_input_is_answered_alike(pair):
 INFO_FIELDS = {
     b"server": b"redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds "
                b"uptime_in_days config_file hz",
-    b"clients": b"connected_clients maxclients blocked_clients",
+    b"clients": b"connected_clients maxclients blocked_clients tracking_clients",
     b"memory": b"used_memory used_memory_human used_memory_rss used_memory_peak maxmemory "
-               b"maxmemory_policy mem_fragmentation_ratio mem_allocator total_system_memory",
+               b"maxmemory_policy mem_fragmentation_ratio mem_allocator total_system_memory "
+               b"used_memory_dataset_perc allocator_allocated allocator_active allocator_resident "
+               b"allocator_frag_ratio allocator_rss_ratio rss_overhead_ratio number_of_functions "
+               b"mem_not_counted_for_evict mem_total_replication_buffers lazyfreed_objects",
     b"persistence": b"loading rdb_bgsave_in_progress aof_enabled aof_rewrite_in_progress "
-                    b"rdb_last_save_time rdb_last_bgsave_status",
+                    b"rdb_last_save_time rdb_last_bgsave_status current_cow_size rdb_last_cow_size "
+                    b"aof_last_cow_size module_fork_in_progress rdb_last_load_keys_loaded",
     b"stats": b"total_connections_received total_commands_processed instantaneous_ops_per_sec "
               b"total_net_input_bytes total_net_output_bytes rejected_connections expired_keys "
-              b"evicted_keys keyspace_hits keyspace_misses total_error_replies",
+              b"evicted_keys keyspace_hits keyspace_misses total_error_replies latest_fork_usec "
+              b"total_forks active_defrag_hits migrate_cached_sockets total_net_repl_input_bytes "
+              b"total_eviction_exceeded_time unexpected_error_replies tracking_total_keys "
+              b"tracking_total_items tracking_total_prefixes",
     b"replication": b"role connected_slaves master_replid master_repl_offset",
-    b"cpu": b"used_cpu_sys used_cpu_user",
+    b"cpu": b"used_cpu_sys used_cpu_user used_cpu_sys_main_thread used_cpu_user_main_thread",
     b"cluster": b"cluster_enabled",
     b"keyspace": b"db0",
 }

@@ -304,6 +304,23 @@ class BehindReplies(harness.Case):
         self.assertEqual(c.value(), invalidate("l:k"))
 
 
+    def test_a_stale_value_is_not_kept(self):
+        d = self.daemon("namespaces:\n  - prefix: \"s:\"\n    coalesce: lease\n    grace: 60s\n",
+                        args=TWO_LOOPS)
+        loader, c = d.client(), d.client()
+        c("HELLO", 3)
+        c("CLIENT", "TRACKING", "ON")
+        loader("SET", "s:k", "old", "PX", 20)
+        wait_until(lambda: loader("EXISTS", "s:k") == 0, "its end")
+        self.assertIsNone(loader("GET", "s:k"))
+        self.assertEqual(c("GET", "s:k"), b"old")
+        self.assertEqual(c.value(), invalidate("s:k"))
+        loader("SET", "s:k", "new")
+        self.assertEqual(c("GET", "s:k"), b"new")
+        loader("SET", "s:k", "newer")
+        self.assertEqual(c.value(), invalidate("s:k"))
+
+
 class NothingOldIsKept(harness.Case):
     """Random writes and reads from both loops; after each round all that readers have
     kept is what is there."""
