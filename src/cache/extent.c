@@ -258,24 +258,6 @@ extent_free(struct extents *x, uint32_t id)
 	lock_release(&x->lock);
 }
 
-bool
-extent_grow(struct extents *x, uint32_t id, uint64_t bytes)
-{
-	struct extent *e = &x->table[id];
-	uint64_t pages = extent_pages(bytes);
-	bool ok;
-
-	lock_acquire(&x->lock);
-	ok = e->pins == 0 && pages <= (1ull << (e->order + GRANULE_PAGES_SHIFT)) &&
-	    pages >= e->pages && arena_take(x->arena, pages - e->pages);
-	if (ok) {
-		count(&x->live_pages, (int64_t)pages - e->pages);
-		e->pages = (uint32_t)pages;
-	}
-	lock_release(&x->lock);
-	return ok;
-}
-
 static uint32_t
 released_any(struct extents *x)
 {

@@ -58,8 +58,6 @@ void extents_fini(struct extents *x);
 /* An extent of so many bytes. 0: no pages or, hardly ever, no addresses. */
 uint32_t extent_alloc(struct extents *x, uint64_t bytes);
 void extent_free(struct extents *x, uint32_t id);
-/* Makes it hold so many bytes where it lies; false: it cannot. */
-bool extent_grow(struct extents *x, uint32_t id, uint64_t bytes);
 
 /* Punches pages of released extents, about 1 MiB at most; false: none. */
 bool extents_punch(struct extents *x);

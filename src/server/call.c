@@ -70,6 +70,19 @@ call_put_failed(struct call *c, int rc)
 	reply_error(c->reply, "OOM command not allowed: out of memory");
 }
 
+enum cache_result
+call_make_room(struct call *c, enum cache_result found, uint64_t len, unsigned flags,
+    struct store_cursor *cur)
+{
+	bool in_place = found == CACHE_HIT && cur->c.value.len == len;
+
+	if (likely(len <= STORE_LARGE_BYTES) || in_place || store_is_atomic(c->store))
+		return found;
+	store_close(cur);
+	store_make_room(c->store, c->argv[1].len + len);
+	return call_open(c, flags, cur);
+}
+
 void
 call_invalid_expire(struct call *c)
 {

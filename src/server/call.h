@@ -44,6 +44,12 @@ call_open(struct call *c, unsigned flags, struct store_cursor *cur)
 	return store_open_hashed(c->store, c->argv[1], c->hash, flags, cur);
 }
 
+/* The cursor is open, for a write that will make a value of `len` bytes of what is
+ * there. Where one so long has yet to find room, that is made here, without a lock: the
+ * cursor is closed and opened anew, and may stand on another value then. */
+enum cache_result call_make_room(struct call *c, enum cache_result found, uint64_t len,
+    unsigned flags, struct store_cursor *cur);
+
 /* By id; NULL for containers. */
 extern cmd_handler *const command_handlers[CMD_COUNT];
 

@@ -65,6 +65,7 @@ cmd_setbit(struct call *c)
 		return;
 	}
 	found = call_open(c, STORE_WRITE | STORE_TOUCH, &cur);
+	found = splice_make_room(c, found, at / 8 + 1, &cur);
 	rc = set_bit(&cur, found, at, on != 0, &was);
 	store_close(&cur);
 	if (rc == 0)

@@ -1,8 +1,8 @@
 /* BITFIELD and BITFIELD_RO: integers of any width up to 64 bits, at any bit.
  *
  * All operations are read before the first is done, so that a mistake in the
- * last one changes nothing. What writes works on a copy of the value, made as
- * long as the farthest operation needs, and stored once. */
+ * last one changes nothing. What writes works on a copy of the part of the value
+ * that the operations write to, which is put back once. */
 #include "config.h"
 
 #include "server/call.h"
@@ -175,16 +175,82 @@ ops_parse(struct call *c, struct field_op *ops, size_t *n)
 	return true;
 }
 
-/* The length that the operations which write need; 0: none writes. */
-static size_t
-length_needed(const struct field_op *ops, size_t n)
-{
-	size_t len = 0;
+/* --- the part that is written ----------------------------------------------------- */
 
-	for (size_t i = 0; i < n; i++)
-		if (ops[i].verb != FIELD_GET)
-			len = MAX(len, (size_t)((ops[i].at + ops[i].bits - 1) / 8 + 1));
-	return len;
+/* Bytes [from, to) of the value, copied; beyond the value's end they are zeros. */
+struct window {
+	uint64_t from, to;
+	char *bytes; /* owned */
+};
+
+static uint64_t
+op_from(const struct field_op *op)
+{
+	return op->at / 8;
+}
+
+static uint64_t
+op_to(const struct field_op *op)
+{
+	return (op->at + op->bits - 1) / 8 + 1;
+}
+
+/* From the first byte that is written to the last; empty: none is. */
+static struct window
+window_of(const struct field_op *ops, size_t n)
+{
+	struct window w = { .from = UINT64_MAX };
+
+	for (size_t i = 0; i < n; i++) {
+		if (ops[i].verb == FIELD_GET)
+			continue;
+		w.from = MIN(w.from, op_from(&ops[i]));
+		w.to = MAX(w.to, op_to(&ops[i]));
+	}
+	return w;
+}
+
+static int
+window_open(struct window *w, struct slice value)
+{
+	w->bytes = mem_zalloc(w->to - w->from);
+	if (w->bytes == NULL)
+		return -ENOMEM;
+	if (value.len > w->from)
+		memcpy(w->bytes, value.ptr + w->from, MIN(value.len, w->to) - w->from);
+	return 0;
+}
+
+/* A field as it is by now: where it lies half in the window, from both. */
+static wide
+window_load(const struct window *w, const struct field_op *op, struct slice value)
+{
+	struct field_op moved = *op;
+	char text[16] = { 0 };
+	uint64_t first = op_from(op);
+
+	for (uint64_t i = first; i < op_to(op); i++) {
+		if (i >= w->from && i < w->to)
+			text[i - first] = w->bytes[i - w->from];
+		else if (i < value.len)
+			text[i - first] = value.ptr[i];
+	}
+	moved.at -= 8 * first;
+	return field_load(&moved, slice_of(text, sizeof text));
+}
+
+/* Answers it; true: the window was changed. */
+static bool
+window_do(struct window *w, const struct field_op *op, struct slice value, struct reply *r)
+{
+	struct field_op moved = *op;
+
+	if (op->verb == FIELD_GET) {
+		reply_int(r, (int64_t)window_load(w, op, value));
+		return false;
+	}
+	moved.at -= 8 * w->from;
+	return field_write(r, &moved, w->bytes, w->to - w->from);
 }
 
 /* --- the commands ---------------------------------------------------------------- */
@@ -204,35 +270,25 @@ read_fields(struct call *c, const struct field_op *ops, size_t n)
 
 /* The replies go to `answers` first: nothing may be said before it is stored. */
 static int
-write_copy(struct store_cursor *cur, enum cache_result found, const struct field_op *ops, size_t n,
-    struct reply *answers)
+write_window(struct store_cursor *cur, enum cache_result found, const struct field_op *ops,
+    size_t n, struct reply *answers)
 {
 	struct slice old = value_or_empty(cur, found);
-	size_t len = MAX(old.len, length_needed(ops, n));
-	bool changed = len > old.len;
-	struct slice part;
-	char *copy;
-	int rc = 0;
+	struct window w = window_of(ops, n);
+	bool changed = w.to > old.len;
+	int rc;
 
-	if (len > cache_max_entry(cur->c.cache))
+	if (w.to > cache_max_entry(cur->c.cache))
 		return -E2BIG;
-	copy = mem_zalloc(len);
-	if (copy == NULL)
-		return -ENOMEM;
-	if (old.len > 0)
-		memcpy(copy, old.ptr, old.len);
+	rc = window_open(&w, old);
+	if (rc != 0)
+		return rc;
 	reply_array(answers, n);
-	for (size_t i = 0; i < n; i++) {
-		if (ops[i].verb == FIELD_GET)
-			reply_int(answers, (int64_t)field_load(&ops[i], slice_of(copy, len)));
-		else
-			changed |= field_write(answers, &ops[i], copy, len);
-	}
-	part = slice_of(copy, len);
+	for (size_t i = 0; i < n; i++)
+		changed |= window_do(&w, &ops[i], old, answers);
 	if (changed)
-		rc = cache_put(&cur->c, &part, 1,
-		    found == CACHE_HIT ? cur->c.expires_ms : CACHE_NEVER);
-	mem_free(copy);
+		rc = splice_put(cur, found, w.from, slice_of(w.bytes, w.to - w.from));
+	mem_free(w.bytes);
 	return rc;
 }
 
@@ -247,7 +303,8 @@ write_fields(struct call *c, const struct field_op *ops, size_t n)
 
 	out_init(&out);
 	found = call_open(c, STORE_WRITE | STORE_TOUCH, &cur);
-	rc = write_copy(&cur, found, ops, n, &answers);
+	found = splice_make_room(c, found, window_of(ops, n).to, &cur);
+	rc = write_window(&cur, found, ops, n, &answers);
 	store_close(&cur);
 	if (rc == 0)
 		out_move(c->reply->out, &out);
@@ -266,7 +323,7 @@ bitfield(struct call *c, bool read_only)
 		call_put_failed(c, -ENOMEM);
 	else if (!ops_parse(c, ops, &n))
 		; /* said already */
-	else if (length_needed(ops, n) == 0)
+	else if (window_of(ops, n).to == 0)
 		read_fields(c, ops, n);
 	else if (read_only)
 		reply_error(c->reply, "ERR BITFIELD_RO only supports the GET subcommand");

@@ -29,6 +29,8 @@ cmd_setrange(struct call *c)
 	if (bytes.len > 0 && !splice_fits(c, (uint64_t)offset, bytes.len))
 		return;
 	found = call_open(c, STORE_WRITE | STORE_TOUCH, &cur);
+	if (bytes.len > 0)
+		found = splice_make_room(c, found, (uint64_t)offset + bytes.len, &cur);
 	len = value_or_empty(&cur, found).len;
 	if (bytes.len > 0) {
 		rc = splice_put(&cur, found, (uint64_t)offset, bytes);

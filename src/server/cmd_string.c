@@ -9,6 +9,7 @@
 #include "server/expiry.h"
 #include "server/lease.h"
 #include "server/server.h"
+#include "server/splice.h"
 #include "server/value.h"
 
 /* Options of SET and GETEX. They come in any order; one that is given twice
@@ -485,10 +486,13 @@ cmd_append(struct call *c)
 	struct slice parts[2] = { { "", 0 }, c->argv[2] };
 	int64_t expires_ms = CACHE_NEVER;
 	struct store_cursor cur;
+	enum cache_result found = call_open(c, STORE_WRITE, &cur);
 	bool fits;
 	int rc = 0;
 
-	if (call_open(c, STORE_WRITE, &cur) == CACHE_HIT) {
+	found = call_make_room(c, found, value_or_empty(&cur, found).len + parts[1].len,
+	    STORE_WRITE, &cur);
+	if (found == CACHE_HIT) {
 		parts[0] = cur.c.value;
 		expires_ms = cur.c.expires_ms;
 	}

@@ -39,6 +39,14 @@ splice_put(struct store_cursor *cur, enum cache_result found, uint64_t offset, s
 	return rc;
 }
 
+enum cache_result
+splice_make_room(struct call *c, enum cache_result found, uint64_t end, struct store_cursor *cur)
+{
+	uint64_t len = MAX(end, value_or_empty(cur, found).len);
+
+	return call_make_room(c, found, len, STORE_WRITE | STORE_TOUCH, cur);
+}
+
 bool
 splice_fits(struct call *c, uint64_t offset, uint64_t len)
 {

@@ -133,6 +133,24 @@ START_TEST(bitfield_wraps_saturates_or_fails)
 }
 END_TEST
 
+START_TEST(bitfield_reads_around_what_it_writes)
+{
+	ck_reply("SET k abcdef", "+OK\r\n");
+	ck_reply("BITFIELD k GET u16 8 SET u8 16 0 GET u16 8 GET u16 16 GET u8 40 GET u8 0",
+	    "*6\r\n:25187\r\n:99\r\n:25088\r\n:100\r\n:102\r\n:97\r\n");
+	ck_reply("GETRANGE k 3 -1", "$3\r\ndef\r\n");
+	ck_reply("BITFIELD k SET u8 40 120 SET u8 8 121", "*2\r\n:102\r\n:98\r\n");
+	ck_reply("GETRANGE k 3 -1", "$3\r\ndex\r\n");
+	ck_reply("GETRANGE k 0 1", "$2\r\nay\r\n");
+	/* Reading beyond the end makes nothing longer, writing does. */
+	ck_reply("BITFIELD s SET u4 0 1 GET u63 0 GET u8 100", "*3\r\n:0\r\n:576460752303423488\r\n:0\r\n");
+	ck_reply("STRLEN s", ":1\r\n");
+	ck_reply("BITFIELD s INCRBY u8 800 1", "*1\r\n:1\r\n");
+	ck_reply("STRLEN s", ":101\r\n");
+	ck_reply("BITFIELD s GET u8 0 GET u8 800", "*2\r\n:16\r\n:1\r\n");
+}
+END_TEST
+
 START_TEST(bitfield_refuses_before_it_writes)
 {
 	static const char type[] = "-ERR Invalid bitfield type. Use something like i16 u8. "
@@ -184,6 +202,32 @@ START_TEST(bitop_joins_values_of_any_length)
 }
 END_TEST
 
+START_TEST(large_values_grow_where_all_memory_is_in_use)
+{
+	static char many[10000];
+	struct slice append[] = { SLICE("APPEND"), SLICE("big"), slice_of(many, sizeof many) };
+	struct cache_stats st;
+	char line[64];
+
+	for (int i = 0; i < 400; i++) {
+		snprintf(line, sizeof line, "SETRANGE f%d 199999 x", i);
+		ck_reply(line, ":200000\r\n");
+	}
+	for (int i = 0; i < 5; i++) {
+		ck_reply("SETRANGE big 99999 x", ":100000\r\n");
+		ck_reply("SETBIT big 1200007 1", ":0\r\n");
+		ck_reply("BITFIELD big SET u8 1280000 7", "*1\r\n:0\r\n");
+		ck_assert_str_eq(ask_args(append, 3), ":170001\r\n");
+		ck_reply("BITFIELD big GET u8 1280000 GET u8 1200000 GET u8 799992",
+		    "*3\r\n:7\r\n:1\r\n:120\r\n");
+		ck_reply("DEL big", ":1\r\n");
+		cache_stats(store_cache(server->store), &st);
+		ck_assert_uint_le(st.used_bytes, st.budget_bytes);
+		ck_assert_uint_gt(st.evicted, 0);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -197,7 +241,9 @@ main(void)
 	tcase_add_test(t, bitpos_sees_zeros_behind_a_value_without_an_end);
 	tcase_add_test(t, ranges_of_any_edges_are_counted_and_searched);
 	tcase_add_test(t, bitfield_wraps_saturates_or_fails);
+	tcase_add_test(t, bitfield_reads_around_what_it_writes);
 	tcase_add_test(t, bitfield_refuses_before_it_writes);
+	tcase_add_test(t, large_values_grow_where_all_memory_is_in_use);
 	tcase_add_test(t, bits_survive_failing_allocations);
 	tcase_add_test(t, bitop_joins_values_of_any_length);
 	suite_add_tcase(s, t);
