@@ -40,6 +40,7 @@ struct config_listen {
 };
 
 enum coalesce { COALESCE_FETCH, COALESCE_LEASE };
+enum lease_holder { LEASE_OF_CONNECTION, LEASE_OF_REQUEST };
 enum ns_class { CLASS_CACHE, CLASS_PROTECTED };
 
 struct config_namespace {
@@ -52,6 +53,7 @@ struct config_namespace {
 	int class;              /* enum ns_class */
 	int coalesce;           /* enum coalesce */
 	int64_t lease_ms;
+	int lease_holder;       /* enum lease_holder */
 	int64_t grace_ms;       /* 0: what has expired is gone */
 	const struct config_origin *origin_cfg; /* resolved */
 	int stats_id;           /* filled by the server */

@@ -143,7 +143,8 @@ element_is_shown(const struct config *c, const void *element)
 	if (element != ns || schema_defaults(&namespace_schema, &plain) != 0)
 		return true;
 	return ns->origin != NULL || ns->ttl_ms != plain.ttl_ms || ns->coalesce != plain.coalesce ||
-	    ns->lease_ms != plain.lease_ms || ns->grace_ms != plain.grace_ms;
+	    ns->lease_ms != plain.lease_ms ||
+	    ns->lease_holder != plain.lease_holder || ns->grace_ms != plain.grace_ms;
 }
 
 static void

@@ -36,6 +36,9 @@ static const struct choice eviction_choices[] = {
 static const struct choice version_choices[] = { { "7.0.15", "7.0.15" }, { "7.4.0", "7.4.0" } };
 static const struct choice bool_choices[] = { { "false", "no" }, { "true", "yes" } };
 static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
+static const struct choice holder_choices[] = {
+	{ "connection", "connection" }, { "request", "request" },
+};
 static const struct choice class_choices[] = { { "cache", "cache" }, { "protected", "protected" } };
 
 /* Rows whose values have names. */
@@ -52,6 +55,7 @@ static const struct option_enum {
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
+	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },
 };
 
 /* What is wrong with a text, as the rest of a sentence, or NULL. */

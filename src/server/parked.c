@@ -23,6 +23,7 @@ parked_leave(struct parked *p)
 
 	list_del(&p->link);
 	s->n_parked--;
+	s->n_passed -= p->passed;
 	conn_release(s->conn);
 	counter_add(&s->sl->parked, -1);
 	if (!p->unheard)
@@ -104,6 +105,13 @@ parked_reply(struct parked *p)
 	return &p->reply;
 }
 
+void
+parked_let_writes_pass(struct parked *p)
+{
+	p->passed = true;
+	p->session->n_passed++;
+}
+
 struct session *
 parked_session(struct parked *p)
 {
@@ -136,5 +144,5 @@ parked_drop_all(struct session *s)
 			p->on_drop(p, p->arg);
 		parked_free(p);
 	}
-	s->n_parked = 0;
+	s->n_parked = s->n_passed = 0;
 }

@@ -12,6 +12,7 @@ struct parked {
 	bool done;
 	bool gathers;      /* asks other loops, and waits for nobody else */
 	bool unheard;      /* CLIENT REPLY: it goes nowhere */
+	bool passed;       /* writes may pass it */
 	struct out own;    /* the late reply itself */
 	struct out behind; /* replies of requests that overtook it */
 	struct reply reply;

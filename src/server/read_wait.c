@@ -8,6 +8,8 @@
 #include "server/server.h"
 #include "server/session.h"
 
+#define FOLLOW_MAX 512 /* of one connection; below what stalls it */
+
 struct read_wait {
 	struct store_waiter waiter;
 	const struct read_form *form;
@@ -144,6 +146,18 @@ park(struct call *c, struct read_wait *g)
 		g->parked = call_park(c, wait_dropped, g);
 	if (g->parked == NULL)
 		store_leave(&g->waiter, wait_left);
+	else if (g->waiter.follows_own)
+		parked_let_writes_pass(g->parked);
+}
+
+/* Whether it may wait for a lease of its own connection, which another caller has. */
+static bool
+follows_own(const struct call *c)
+{
+	const struct config_namespace *ns =
+	    routes_find(store_loop_routes(c->store), c->argv[1]);
+
+	return ns->lease_holder == LEASE_OF_REQUEST && c->session->n_parked < FOLLOW_MAX;
 }
 
 void
@@ -158,6 +172,7 @@ read_missed(struct call *c, struct store_cursor *cur, const struct read_opts *o)
 	g->form = o->form;
 	g->waiter.holder = session_lease_holder(c->session);
 	g->waiter.wants_token = o->wants_token;
+	g->waiter.follows_own = follows_own(c);
 	g->waiter.deadline_ms = o->deadline_ms;
 	if (!reply_look(c->reply, g->form, store_get_missed(cur, &g->waiter), cur, &g->waiter))
 		park(c, g);

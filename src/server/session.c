@@ -244,11 +244,32 @@ session_out(struct session *s)
 	return &list_entry(s->parked.prev, struct parked, link)->behind;
 }
 
+/* What the caller sends that holds a lease which others wait for over the same
+ * connection: a write, or a transaction with one. */
+static bool
+passes(const struct session *s, const struct command *cmd)
+{
+	switch (cmd->id) {
+	case CMD_ID_multi:
+	case CMD_ID_exec:
+	case CMD_ID_discard:
+		return true;
+	case CMD_ID_quit:
+	case CMD_ID_reset:
+		return false;
+	default:
+		return (cmd->flags & CMD_WRITE) || transaction_queued(s) >= 0;
+	}
+}
+
 static bool
 must_wait(const struct session *s, const struct command *cmd, enum command_lookup found)
 {
-	return s->n_parked >= PARKED_MAX || found != COMMAND_FOUND ||
-	    !(cmd->flags & CMD_OVERTAKES);
+	if (found != COMMAND_FOUND)
+		return true;
+	if (cmd->flags & CMD_OVERTAKES)
+		return s->n_parked >= PARKED_MAX;
+	return s->n_passed != s->n_parked || !passes(s, cmd);
 }
 
 /* c is the session's, with one request after the other in it. False: this one

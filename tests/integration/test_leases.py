@@ -297,5 +297,82 @@ class Waiting(Case):
         self.assertEqual(reader("PANNIER.LEASE", "page:1"), ["MISS", None, None])
 
 
+class Shared(Case):
+    """Where many callers share a connection: lease_holder: request."""
+
+    CONFIG = CONFIG.replace("lease_time: 60s\n", "lease_time: 60s\n    lease_holder: request\n")
+
+    def test_callers_of_one_connection_get_what_one_of_them_loads(self):
+        d = self.daemon(self.CONFIG)
+        c, other = d.client(), d.client()
+        self.assertIsNone(c("GET", "page:1"))
+        for _ in range(5):
+            c.send("GET", "page:1")
+        other.send("GET", "page:1")
+        self.wait_waiting(d, 6)
+        c.send("SET", "page:1", "v", "EX", "300") # passes them, and is answered behind them
+        self.assertEqual([c.reply() for _ in range(6)], [b"v"] * 5 + ["OK"])
+        self.assertEqual(other.reply(), b"v")
+        self.assertEqual(c("PING"), "PONG")
+
+    def test_a_transaction_passes_them_too(self):
+        d = self.daemon(self.CONFIG)
+        c = d.client()
+        self.assertIsNone(c("GET", "page:1"))
+        c.send("GET", "page:1")
+        self.wait_waiting(d, 1)
+        for request in (("MULTI",), ("SET", "page:1", "v"), ("EXPIRE", "page:1", "300"), ("EXEC",)):
+            c.send(*request)
+        self.assertEqual([c.reply() for _ in range(5)], [b"v", "OK", "QUEUED", "QUEUED", ["OK", 1]])
+
+    def test_a_write_to_another_key_passes_them(self):
+        d = self.daemon(self.CONFIG)
+        c, other = d.client(), d.client()
+        self.assertIsNone(c("GET", "page:1"))
+        self.assertIsNone(other("GET", "page:2"))
+        c.send("GET", "page:2")
+        other.send("GET", "page:1")
+        self.wait_waiting(d, 2)
+        c.send("SET", "page:1", "1") # neither waits for the other
+        other.send("SET", "page:2", "2")
+        self.assertEqual([c.reply(), c.reply()], [b"2", "OK"])
+        self.assertEqual([other.reply(), other.reply()], [b"1", "OK"])
+
+    def test_what_changes_the_connection_waits_its_turn(self):
+        d = self.daemon(self.CONFIG)
+        c, other = d.client(), d.client()
+        self.assertIsNone(other("GET", "page:1"))
+        c.send("GET", "page:1")
+        self.wait_waiting(d, 1)
+        c.raw(harness.encode("HELLO", "3") + harness.encode("GET", "none"))
+        c.all_taken()
+        other("SET", "page:1", "v")
+        self.assertEqual(c.reply(), b"v")
+        self.assertEqual(c.reply()[b"proto"], 3)
+        self.assertIsNone(c.reply())
+
+    def test_more_than_can_wait_over_one_connection_load_by_themselves(self):
+        d = self.daemon(self.CONFIG)
+        c = d.client()
+        self.assertIsNone(c("GET", "page:1"))
+        c.raw(harness.encode("GET", "page:1") * 600)
+        self.wait_waiting(d, 512)
+        c.send("SET", "page:1", "v")
+        replies = [c.reply() for _ in range(601)]
+        self.assertEqual(replies, [b"v"] * 512 + [None] * 88 + ["OK"])
+
+    def test_the_connection_s_end_ends_all(self):
+        d = self.daemon(self.CONFIG)
+        c, other = d.client(), d.client()
+        self.assertIsNone(c("GET", "page:1"))
+        c.raw(harness.encode("GET", "page:1") * 3)
+        self.wait_waiting(d, 3)
+        other.send("GET", "page:1")
+        self.wait_waiting(d, 4)
+        c.close()
+        self.assertIsNone(other.reply())
+        self.assertEqual(other("SET", "page:1", "v"), "OK")
+
+
 if __name__ == "__main__":
     harness.main()

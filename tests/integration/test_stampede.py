@@ -78,6 +78,7 @@ class Stampede:
     """The claims; what follows says with which library."""
 
     processes = 0
+    sharing = "single"
     counts_subtests = False
 
     def command(self):
@@ -86,8 +87,9 @@ class Stampede:
 
     def herd(self):
         argv = self.command() # may skip
-        self.d = self.daemon(CONFIG)
-        return Herd(self, self.d, argv, self.processes)
+        shared = self.sharing == "shared"
+        self.d = self.daemon(CONFIG + ("    lease_holder: request\n" if shared else ""))
+        return Herd(self, self.d, argv + [self.sharing], self.processes)
 
     def ns(self):
         line = self.d.info("namespaces")["ns_page"]
@@ -151,6 +153,22 @@ class IoRedis(Stampede, test_real_node.Node):
 
 class NodeRedis(IoRedis):
     library = "redis"
+
+
+# All callers of a process share a pool, or even one connection: with
+# lease_holder: request they are protected from each other too.
+
+
+class PythonPool(Python):
+    sharing = "shared"
+
+
+class IoRedisShared(IoRedis):
+    sharing = "shared"
+
+
+class NodeRedisShared(NodeRedis):
+    sharing = "shared"
 
 
 if __name__ == "__main__":

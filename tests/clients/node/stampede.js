@@ -2,13 +2,15 @@
 // A herd of everyday cache-aside code, over ioredis or node-redis: as
 // tests/clients/python/stampede.py, with the clients all in one thread.
 //
-//     stampede.js LIBRARY CLIENTS FOLDER
+//     stampede.js LIBRARY shared|single CLIENTS FOLDER
+//
+// shared: all callers over one connection.
 
 const fs = require("node:fs");
 const { setTimeout: after } = require("node:timers/promises");
 
 const path = process.env.SOCKET;
-const [library, clients, folder] = process.argv.slice(2);
+const [library, sharing, clients, folder] = process.argv.slice(2);
 const LOAD_MS = 200;
 
 // What every application has somewhere; the two spell the time to live in their own ways.
@@ -50,11 +52,12 @@ async function client(r) {
 }
 
 async function main() {
-  const all = await Promise.all(Array.from({ length: Number(clients) }, connect));
+  const connections = sharing === "shared" ? 1 : Number(clients);
+  const all = await Promise.all(Array.from({ length: connections }, connect));
   const go = new Promise((resolve) => process.stdin.once("data", resolve));
   say("ready");
   await go;
-  await Promise.all(all.map(client));
+  await Promise.all(Array.from({ length: Number(clients) }, (_, i) => client(all[i % connections])));
 }
 
 main().then(() => process.exit(0));

@@ -1,8 +1,8 @@
 """A herd of everyday cache-aside code, over redis-py: tests/integration/test_stampede.py
 starts some such processes, each with a number of threads, each with a client of
-its own.
+its own (single), or all with one, which has a pool of connections (shared).
 
-    stampede.py CLIENTS FOLDER           prints `ready`, and reads a line that begins it
+    stampede.py shared|single CLIENTS FOLDER   prints `ready`, and reads a line that begins it
     -> load PID          the loader runs
     -> got MS VALUE      a client has its value, after so long
 In FOLDER whoever loads first of all finds a file `slow`, if there is one: then
@@ -16,7 +16,7 @@ import time
 import redis
 
 SOCKET = os.environ["SOCKET"]
-CLIENTS, FOLDER = int(sys.argv[1]), sys.argv[2]
+SHARED, CLIENTS, FOLDER = sys.argv[1] == "shared", int(sys.argv[2]), sys.argv[3]
 LOAD_S = 0.2
 
 
@@ -53,7 +53,9 @@ def client(r, start):
 
 def main():
     start = threading.Event()
-    clients = [redis.Redis(unix_socket_path=SOCKET) for _ in range(CLIENTS)]
+    clients = [redis.Redis(unix_socket_path=SOCKET) for _ in range(1 if SHARED else CLIENTS)]
+    if SHARED:
+        clients *= CLIENTS
     for r in clients:
         r.ping()
     threads = [threading.Thread(target=client, args=(r, start)) for r in clients]
