@@ -8,8 +8,10 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/session_impl.h"
 
 #define WATCHED_MAX 4096 /* of one session */
 
@@ -335,6 +337,18 @@ add_keys(struct call *c, struct store_atomic *a, const struct queued *q)
 	}
 }
 
+/* It was let in when it was queued; a reload may have changed the rules since. */
+static void
+run_if_admitted(struct call *c)
+{
+	if (unlikely(c->session->guarded) && !door_admits(c)) {
+		counter_inc(&c->sl->stats.commands[c->cmd->id].rejected);
+		session_count_error(c->sl, NULL, c->reply);
+	} else {
+		session_run(c);
+	}
+}
+
 static void
 run_queued(struct call *c, const struct transaction *tx)
 {
@@ -347,7 +361,7 @@ run_queued(struct call *c, const struct transaction *tx)
 		one.argc = q->argc;
 		one.hash = q->argc > 1 ? store_hash(c->store, q->argv[1]) : 0;
 		c->reply->failed = false;
-		session_run(&one);
+		run_if_admitted(&one);
 	}
 	c->reply->failed = false; /* each has counted its own */
 }

@@ -41,12 +41,13 @@ class Door(harness.Case):
     def test_what_is_dangerous_is_served_on_the_admin_socket_alone(self):
         own, admin = self.start(["admin: true"])
         for args in (("CONFIG", "GET", "maxmemory"), ("CONFIG", "SET", "timeout", 0),
-                     ("CONFIG", "RESETSTAT"), ("FLUSHALL",), ("FLUSHDB",)):
+                     ("CONFIG", "RESETSTAT"), ("FLUSHALL",), ("FLUSHDB",), ("CLIENT", "UNPAUSE"),
+                     ("CLIENT", "PAUSE", 1), ("CLIENT", "KILL", "ID", 999999)):
             self.assertEqual(own.error(*args), NOPERM)
             admin(*args)
         self.assertEqual(own("SET", "k", "1"), "OK")
         self.assertIn(b"id=", own("CLIENT", "LIST"))
-        self.assertEqual(self.d.info()["errorstat_NOPERM"], "count=2")  # since RESETSTAT
+        self.assertEqual(self.d.info()["errorstat_NOPERM"], "count=5")  # since RESETSTAT
 
     def test_without_an_admin_socket_every_listener_serves_all(self):
         own, other = self.start([])
@@ -317,7 +318,9 @@ class Tenants(harness.Case):
 
     def test_what_is_the_whole_daemons_is_refused(self):
         _, tenant = self.start()
-        for args in (("CONFIG", "GET", "*"), ("CLIENT", "LIST")):
+        for args in (("CONFIG", "GET", "*"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "1"),
+                     ("CLIENT", "PAUSE", "1"), ("SLOWLOG", "GET"), ("LATENCY", "LATEST"),
+                     ("CONFIG", "RESETSTAT"), ("SCRIPT", "FLUSH")):
             self.assertEqual(tenant.error(*args), no_command("|".join(args[:2]).lower()))
         self.assertEqual(tenant("CLIENT", "SETNAME", "t"), "OK")
         self.assertEqual(tenant("CLIENT", "GETNAME"), b"t")
@@ -352,6 +355,9 @@ class Tenants(harness.Case):
     def test_a_reload_moves_the_bounds(self):
         everybody, tenant = self.start()
         self.assertEqual(tenant.error("GET", "b:1"), NO_KEY)
+        queues = harness.Client(self.tenant_path)
+        self.assertEqual(queues.pipeline(("MULTI",), ("SET", "a:1", "late"), ("PING",)),
+                         ["OK", "QUEUED", "QUEUED"])
         with open(self.d.config, encoding="utf-8") as f:
             text = f.read()
         self.d.write_config(text.replace("namespaces: [a]", "namespaces: [b]"))
@@ -359,6 +365,20 @@ class Tenants(harness.Case):
         self.d.wait_log("reload: done")
         harness.wait_until(lambda: tenant.pipeline(("GET", "b:1")) == [None], "the new bounds")
         self.assertEqual(tenant.error("GET", "a:1"), NO_KEY)
+        # What was queued before is looked at anew; each loop has its own moment.
+        harness.wait_until(lambda: self.bounds_of(queues) == "new", "them on the other loop")
+        self.assertEqual(queues("EXEC"), [ReplyError(NO_KEY), "PONG"])
+        self.assertIsNone(everybody("GET", "a:1"))
+        queues.close()
+
+    def bounds_of(self, c):
+        """What its loop knows, told by a key that was others' before."""
+        other = harness.Client(self.tenant_path)
+        try:
+            return "new" if all(x == [None] for x in (
+                other.pipeline(("GET", "b:1")), self.tenant.pipeline(("GET", "b:1")))) else "old"
+        finally:
+            other.close()
 
 
 class Passwords(harness.Case):

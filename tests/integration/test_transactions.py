@@ -66,7 +66,8 @@ class OverTheWire(harness.Case):
         harness.wait_until(lambda: self.b("PTTL", "k") == -2, "the end of k")
         self.a("MULTI")
         self.a("PING")
-        self.assertEqual(self.a("EXEC"), None if there else ["PONG"])
+        # Or it ended between WATCH and the look.
+        self.assertIn(self.a("EXEC"), (None,) if there else (None, ["PONG"]))
 
     def test_what_asks_other_loops_is_refused(self):
         for words in (("INFO",), ("CONFIG", "GET", "save"), ("CLIENT", "LIST")):
