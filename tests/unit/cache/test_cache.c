@@ -466,22 +466,69 @@ END_TEST
 
 START_TEST(a_cache_is_made_or_not_when_memory_runs_out)
 {
-	struct cache_opts o = { .budget_bytes = CACHE_BUDGET_MIN, .reserve_bytes = 16 * MIB };
-	struct cache *c = NULL;
-	unsigned long n = 1;
+	static const enum cache_policy all[] = { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
 
-	for (;; n++) {
+	for (size_t p = 0; p < ARRAY_LEN(all); p++) {
+		struct cache_opts o = { .budget_bytes = CACHE_BUDGET_MIN,
+			.reserve_bytes = 16 * MIB, .policy = all[p] };
+		struct cache *c = NULL;
+		unsigned long n = 1;
+
+		for (;; n++) {
+			int rc;
+
+			mem_fail_nth(n, 0);
+			rc = cache_new(&o, &c);
+			mem_fail_nth(0, 0);
+			if (rc == 0)
+				break;
+			ck_assert_int_eq(rc, -ENOMEM);
+		}
+		ck_assert_uint_gt(n, o.policy == CACHE_LRU ? 1 : 2);
+		ck_assert_int_eq(put(c, "k", "v", CACHE_NEVER), 0);
+		cache_free(c);
+	}
+}
+END_TEST
+
+/* As if every page beyond the n-th were somebody else's: the put of a larger value
+ * succeeds or leaves the old one as it was, and all is well with more pages. */
+START_TEST(pages_refused_at_every_n_lose_nothing)
+{
+	static const size_t lens[] = { 400, 30000, 100000 };
+	char *mem = malloc(100000);
+	unsigned failed = 0, done = 0;
+
+	fill_bytes(mem, 100000, 5);
+	for (unsigned n = 0; n < 100; n++) {
+		size_t len = lens[n % ARRAY_LEN(lens)];
+		struct slice old = slice_of(mem, len / 2), new = slice_of(mem, len);
+		struct cache *c = small_cache();
+		int64_t budget = arena_budget(&c->arena);
 		int rc;
 
-		mem_fail_nth(n, 0);
-		rc = cache_new(&o, &c);
-		mem_fail_nth(0, 0);
-		if (rc == 0)
-			break;
-		ck_assert_int_eq(rc, -ENOMEM);
+		ck_assert_int_eq(put_slice(c, SLICE("k"), old, CACHE_NEVER), 0);
+		ck_assert_int_eq(put(c, "other", "v", CACHE_NEVER), 0);
+		/* What is free in segments goes first. */
+		for (int i = 0; pool_available(&c->pool) > 0 && pool_punch(&c->pool); i++)
+			;
+		atomic_store(&c->arena.budget_pages, arena_used(&c->arena) + n);
+		rc = put_slice(c, SLICE("k"), new, CACHE_NEVER);
+		ck_assert(rc == 0 || rc == (1 + len > cache_max_entry(c) ? -E2BIG : -ENOMEM));
+		/* So little may not suffice to keep it. */
+		ck_assert(holds_slice(c, SLICE("k"), rc == 0 ? new : old) ||
+		    (rc == 0 && !has(c, "k")));
+		never_over_budget(c);
+		failed += rc != 0;
+		done += rc == 0;
+		atomic_store(&c->arena.budget_pages, budget);
+		ck_assert_int_eq(put_slice(c, SLICE("k"), new, CACHE_NEVER), 0);
+		ck_assert(holds_slice(c, SLICE("k"), new));
+		cache_free(c);
 	}
-	ck_assert_uint_gt(n, 1);
-	cache_free(c);
+	ck_assert_uint_gt(failed, 10);
+	ck_assert_uint_gt(done, 10);
+	free(mem);
 }
 END_TEST
 
@@ -547,7 +594,7 @@ main(void)
 	    a_cursor_can_put_more_than_was_free_when_it_was_opened);
 	SUITE_ADD(s, "counts", tallies_are_kept_by_class_and_come_back_to_zero,
 	    evictions_and_a_flush_keep_the_tallies_exact);
-	SUITE_ADD(s, "birth", options_out_of_range_are_refused,
+	SUITE_ADD(s, "birth", options_out_of_range_are_refused, pages_refused_at_every_n_lose_nothing,
 	    a_cache_is_made_or_not_when_memory_runs_out, reading_and_writing_never_ask_the_heap,
 	    any_number_of_shards_works);
 	return suite_main(s);

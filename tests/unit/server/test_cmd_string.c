@@ -3,6 +3,7 @@
 #include "unit/server/handlers.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -209,6 +210,27 @@ START_TEST(room_for_a_large_value_is_made_before_its_key_is_locked)
 }
 END_TEST
 
+START_TEST(the_largest_entry_is_taken_and_one_byte_more_is_an_error_that_says_so)
+{
+	uint64_t most = cache_max_entry(store_cache(server->store));
+	char *mem = calloc(1, most), expected[128];
+	struct slice set[] = { SLICE("SET"), SLICE("k"), slice_of(mem, most - 1) };
+
+	snprintf(expected, sizeof expected, "-ERR value too large for this cache: key and value may "
+	    "have at most %llu bytes\r\n", (unsigned long long)most);
+	ck_assert_str_eq(ask_args(set, 3), "+OK\r\n");
+	ck_reply("SET k old", "+OK\r\n");
+	set[2].len = most;
+	ck_assert_str_eq(ask_args(set, 3), expected);
+	ck_reply("GET k", "$3\r\nold\r\n");
+	set[2].len = most - 1;
+	ck_assert_str_eq(ask_args(set, 3), "+OK\r\n");
+	snprintf(expected, sizeof expected, ":%llu\r\n", (unsigned long long)most - 1);
+	ck_reply("STRLEN k", expected);
+	free(mem);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -217,6 +239,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, handlers_setup, handlers_teardown);
 	tcase_add_test(t, set_takes_its_options_in_any_order);
+	tcase_add_test(t, the_largest_entry_is_taken_and_one_byte_more_is_an_error_that_says_so);
 	tcase_add_test(t, set_refuses_options_that_exclude_each_other);
 	tcase_add_test(t, times_that_make_no_sense_are_refused_by_name);
 	tcase_add_test(t, value_is_gone_when_its_time_has_come);
