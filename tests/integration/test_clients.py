@@ -209,7 +209,7 @@ class Buffers(Case):
         d = self.daemon("threads: 1\nmemory: 64MiB\nbuffers_limit: 1MiB\noutput_limit: 1MiB\n")
         asker = d.client()
         self.assertEqual(asker("SET", "k", b"v" * 8000), "OK")
-        lazy = [d.client() for _ in range(10)]
+        lazy = [d.client() for _ in range(60)] # each is served some KiB ahead at least
         for c in lazy:
             c.raw(encode("GET", "k") * 50) # 400 kB
         harness.wait_until(lambda: int(fields(asker)["output_limit_closes"]) > 0, "a close")
@@ -223,7 +223,7 @@ class Buffers(Case):
             except (Closed, ConnectionResetError, BrokenPipeError):
                 pass
         self.assertGreater(whole, 0)
-        self.assertLess(whole, 10)
+        self.assertLess(whole, 60)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ LEFT_OUT = {b"history", b"notes", b"doc_flags", b"deprecated_since", b"replaced_
 NOT_IN_7_0 = {b"client|setinfo", b"client|no-touch", b"delifeq", b"cl.throttle", b"pannier.lease"}
 # Redis has a block around one argument here, or types and names of its own,
 # which its documentation has not.
-OWN_ARGUMENTS = {b"client|list", b"config|get", b"incrbyfloat", b"setbit", b"bitfield",
+OWN_ARGUMENTS = {b"client|list", b"client|kill", b"client|no-evict", b"client|pause", b"config|get", b"incrbyfloat", b"setbit", b"bitfield",
                  b"psubscribe"}
 
 
