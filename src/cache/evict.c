@@ -17,7 +17,7 @@
 #define FRONT_SEGMENTS 4
 /* Entries that go at one hold of a shard's lock. */
 #define EVICT_BATCH 8
-#define SPARE_MOST 64 /* protected ones, likewise */
+#define SPARE_MOST 256 /* protected ones, likewise */
 
 int64_t
 evict_excess(const struct cache *c, uint64_t more)

@@ -211,6 +211,33 @@ START_TEST(cache_goes_on_working_beside_as_many_as_may_be)
 }
 END_TEST
 
+/* Under LRU they all lie where eviction looks first, and are put back as it meets
+ * them: that is no reason to find no room. */
+START_TEST(many_that_were_just_used_do_not_hide_what_can_be_evicted)
+{
+	for (size_t p = 0; p < ARRAY_LEN(all); p++) {
+		struct cache *c = cache_with((struct cache_opts){ .budget_bytes = 16 * MIB,
+			.shards = 1, .policy = all[p], .classify = classify,
+			.protected_bytes = 100 * MIB });
+		unsigned n;
+
+		for (unsigned i = 0; i < 40000; i++)
+			ck_assert_int_eq(put_sized(c, "c", i, 400), 0);
+		n = fill_protected(c, 10);
+		ck_assert_uint_gt(n, 100000);
+		for (unsigned round = 0; round < 3; round++) {
+			for (unsigned i = 0; i < n; i++)
+				use(c, "p", i);
+			for (unsigned i = 0; i < 800; i++)
+				ck_assert_int_eq(put_sized(c, "c", i, 3000), 0);
+		}
+		ck_assert_uint_eq(stats(c).protected_entries, n);
+		ck_books(c);
+		cache_free(c);
+	}
+}
+END_TEST
+
 /* The header of a value that is replaced may be all that lives in its segment, which can
  * then not be emptied; there is room to be made elsewhere. */
 START_TEST(large_values_are_replaced_however_little_is_free)
@@ -510,6 +537,7 @@ main(void)
 	    beyond_their_limit_new_ones_are_refused_and_none_is_lost,
 	    an_expiry_is_not_refused_at_the_limit,
 	    cache_goes_on_working_beside_as_many_as_may_be,
+	    many_that_were_just_used_do_not_hide_what_can_be_evicted,
 	    large_values_are_replaced_however_little_is_free,
 	    books_are_right_after_any_mix_of_operations,
 	    expired_protected_entry_gives_its_bytes_back_unread, large_value_is_protected_too,
