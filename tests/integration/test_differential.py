@@ -5,6 +5,7 @@
     ... --seed 7 --count 20000      longer, or a sequence seen before
     ... --seconds 600               one seed after the other, for so long
     ... --only expire               one family of commands
+    ... --tenant --only string      on a socket with namespaces of its own
     ... --self                      redis against redis: is the test itself sound?
 
 Random sequences of commands with edge arguments go to both, in pipelines, over
@@ -77,10 +78,11 @@ def start_redis(directory, name="redis"):
                   path, os.path.join(directory, name + ".log"))
 
 
-def start_pannier(directory):
+def start_pannier(directory, tenant):
     path = os.path.join(directory, "pannier.sock")
     binary = os.environ.get("PANNIER", "build/pannier")
-    return Server([binary, "serve", "--listen", "unix:" + path, "--memory", "256MiB",
+    listen = "unix:" + path + (",namespaces=default" if tenant else "")
+    return Server([binary, "serve", "--listen", listen, "--memory", "256MiB",
                    "--threads", "2"], path, os.path.join(directory, "pannier.log"))
 
 
@@ -511,6 +513,8 @@ def arguments():
     parser.add_argument("--count", type=int, default=30 if slow else 120, help="sequences of each family")
     parser.add_argument("--seconds", type=float, default=0, help="go on with the next seeds")
     parser.add_argument("--only", choices=sorted([*FAMILIES, TRACKING]), help="one family")
+    parser.add_argument("--tenant", action="store_true",
+                        help="on a listener that is confined to a namespace")
     parser.add_argument("--self", action="store_true", dest="self_check", help="redis against redis")
     return parser.parse_args()
 
@@ -559,7 +563,8 @@ def main():
         redis = start_redis(directory)
         ours = None
         try:
-            ours = start_redis(directory, "other") if args.self_check else start_pannier(directory)
+            ours = start_redis(directory, "other") if args.self_check else \
+                start_pannier(directory, args.tenant)
             passed, failed = run_all(Pair(redis, ours), args)
             good = ends_well(ours)
             passed, failed = passed + good, failed + (not good)

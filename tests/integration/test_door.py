@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import unittest
 
 import harness
@@ -315,6 +316,15 @@ class Tenants(harness.Case):
         self.assertIn(b"\x01\x00\xc4\x04mine", got)
         self.assertNotIn(b"theirs", got)
         self.assertIn(b"NOPERM", got)
+
+    @unittest.skipIf(shutil.which("redis-server") is None, "no redis-server")
+    def test_to_its_own_keys_a_tenant_finds_a_whole_redis(self):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_differential.py")
+        for family in ("string", "key", "walk", "two_keys", "transaction"):
+            done = subprocess.run(
+                [sys.executable, "-B", script, "--tenant", "--only", family, "--count", "10"],
+                capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_what_is_the_whole_daemons_is_refused(self):
         _, tenant = self.start()
