@@ -103,13 +103,18 @@ rings_new(struct bench_conn *c, unsigned max_ops)
 		size *= 2;
 	c->ops = mem_calloc(size, sizeof *c->ops);
 	c->owed = mem_calloc(size, sizeof *c->owed);
+	c->free_ids = mem_calloc(size, sizeof *c->free_ids);
 	c->mask = size - 1;
-	return c->ops == NULL || c->owed == NULL ? -ENOMEM : 0;
+	if (c->ops == NULL || c->owed == NULL || c->free_ids == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < size; i++)
+		c->free_ids[c->n_free++] = size - 1 - i;
+	return 0;
 }
 
 int
-bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops, char *err,
-    size_t err_size)
+bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops,
+    const struct bench_wire *wire, char *err, size_t err_size)
 {
 	int rc;
 
@@ -119,6 +124,10 @@ bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops, cha
 	rc = rings_new(c, max_ops);
 	if (rc == 0)
 		rc = c->fd = connect_to(address);
+	if (rc >= 0 && bench_wire_hello(wire, c->fd, err, err_size) != 0) {
+		bench_conn_close(c);
+		return -EPROTO;
+	}
 	if (rc >= 0)
 		rc = fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0 ? 0 : -errno;
 	if (rc == 0)
@@ -138,7 +147,25 @@ bench_conn_close(struct bench_conn *c)
 	buf_fini(&c->out);
 	mem_free(c->ops);
 	mem_free(c->owed);
+	mem_free(c->free_ids);
 	*c = (struct bench_conn){ .fd = -1 };
+}
+
+bool
+bench_conn_bring(struct bench_conn *c, uint32_t wire_id)
+{
+	struct bench_op op;
+	unsigned at = 0;
+
+	while (at < c->n_ops && c->ops[(c->head + at) & c->mask].wire_id != wire_id)
+		at++;
+	if (at == c->n_ops)
+		return false;
+	op = c->ops[(c->head + at) & c->mask];
+	for (; at > 0; at--)
+		c->ops[(c->head + at) & c->mask] = c->ops[(c->head + at - 1) & c->mask];
+	*bench_conn_first(c) = op;
+	return true;
 }
 
 int

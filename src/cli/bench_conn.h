@@ -1,5 +1,5 @@
 /* bench_conn.h - a connection of the load generator: what was asked and is
- * not answered yet, in order, and the bytes on their way. One thread's. */
+ * not answered yet, in order of asking, and the bytes on their way. One thread's. */
 #ifndef PANNIER_CLI_BENCH_CONN_H
 #define PANNIER_CLI_BENCH_CONN_H
 
@@ -8,10 +8,12 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "cli/bench_wire.h"
 
 /* A request under way. */
 struct bench_op {
 	uint64_t id;
+	uint32_t wire_id; /* no other request of its connection has it meanwhile */
 	int64_t start_us; /* when it was sent; open loop: when it was due */
 	bool set;
 	bool owed;        /* a SET that followed a miss */
@@ -26,6 +28,8 @@ struct bench_conn {
 	size_t read_size;      /* grows with what comes */
 	struct bench_op *ops;  /* a ring, owned */
 	unsigned mask, head, n_ops;
+	uint32_t *free_ids;    /* a stack, owned; [ops] */
+	unsigned n_free;
 	uint64_t *owed;        /* keys of SETs to come, owned; [ops] */
 	unsigned n_owed;
 	int64_t last_us;       /* when bytes came, or the first request behind them went */
@@ -34,17 +38,27 @@ struct bench_conn {
 /* Connects to "unix:PATH", "tcp:HOST:PORT" or a path; non-blocking
  * afterwards. max_ops: requests under way at a time. 0 or -errno with a
  * sentence in err. */
-int bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops, char *err,
-    size_t err_size) MUST_CHECK;
+int bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops,
+    const struct bench_wire *wire, char *err, size_t err_size) MUST_CHECK;
 void bench_conn_close(struct bench_conn *c); /* a zeroed one is fine */
+
+/* The wire_id of the next request. */
+static inline uint32_t
+bench_conn_next_id(const struct bench_conn *c)
+{
+	return c->free_ids[c->n_free - 1];
+}
 
 /* There must be room: n_ops is below max_ops. */
 static inline void
 bench_conn_push(struct bench_conn *c, const struct bench_op *op, int64_t now_us)
 {
-	if (c->n_ops == 0)
+	struct bench_op *at = &c->ops[(c->head + c->n_ops++) & c->mask];
+
+	if (c->n_ops == 1)
 		c->last_us = now_us;
-	c->ops[(c->head + c->n_ops++) & c->mask] = *op;
+	*at = *op;
+	at->wire_id = c->free_ids[--c->n_free];
 }
 
 static inline struct bench_op *
@@ -56,9 +70,13 @@ bench_conn_first(struct bench_conn *c)
 static inline void
 bench_conn_pop(struct bench_conn *c)
 {
+	c->free_ids[c->n_free++] = bench_conn_first(c)->wire_id;
 	c->head++;
 	c->n_ops--;
 }
+
+/* Makes the request of this id the first; false: there is none. */
+bool bench_conn_bring(struct bench_conn *c, uint32_t wire_id) MUST_CHECK;
 
 /* One write, one read. 0; -EAGAIN: not all could be written, or nothing is
  * there; -errno otherwise, -ECONNRESET at the stream's end. */

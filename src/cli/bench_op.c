@@ -30,7 +30,7 @@ bench_ask(struct bench_worker *w, struct bench_conn *c, const struct bench_op *o
 	int rc;
 
 	if (!op->set) {
-		rc = bench_wire_get(&run->wire, &c->out, op->id);
+		rc = bench_wire_get(&run->wire, &c->out, op->id, bench_conn_next_id(c));
 	} else {
 		spread = (uint64_t)(o->ttl.max_ms - o->ttl.min_ms);
 		expiry.ttl_ms = o->ttl.min_ms;
@@ -38,7 +38,7 @@ bench_ask(struct bench_worker *w, struct bench_conn *c, const struct bench_op *o
 			expiry.ttl_ms += (int64_t)bench_below(bench_draw(&w->rng), spread + 1);
 		size = o->redraw ? bench_size(&o->value_size, bench_draw(&w->rng)) :
 				   bench_size_of_key(&o->value_size, op->id);
-		rc = bench_wire_set(&run->wire, &c->out, op->id,
+		rc = bench_wire_set(&run->wire, &c->out, op->id, bench_conn_next_id(c),
 		    bench_value(&run->values, op->id, size), &expiry);
 	}
 	if (rc != 0)
@@ -179,7 +179,8 @@ bench_take(struct bench_worker *w, struct bench_conn *c, struct bench_op *op,
 		return 0;
 	if (unlikely(len < 0))
 		return no_reply(w, buf_slice(&c->in));
-	if (unlikely(c->n_ops == 0))
+	if (unlikely(c->n_ops == 0) || (w->run->wire.protocol == BENCH_BINARY &&
+	    bench_conn_first(c)->wire_id != r->wire_id && !bench_conn_bring(c, r->wire_id)))
 		return bench_fault(w, -EPROTO, "a reply came that nobody asked for");
 	*op = *bench_conn_first(c);
 	if (unlikely(!fits(op, r->answer)) && !w->run->opts->any_reply)

@@ -13,7 +13,7 @@
 #define BENCH_VALUE_MAX (512u << 20)
 
 /* The order of the words in bench.def. */
-enum bench_protocol { BENCH_RESP, BENCH_MEMCACHE };
+enum bench_protocol { BENCH_RESP, BENCH_MEMCACHE, BENCH_BINARY };
 enum bench_arrivals { BENCH_EVEN, BENCH_POISSON };
 
 enum bench_sizes_kind { BENCH_FIXED, BENCH_SIZES_UNIFORM, BENCH_LOGUNIFORM };

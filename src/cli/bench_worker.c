@@ -46,8 +46,8 @@ conns_open(struct bench_worker *w)
 		struct bench_conn *c = &w->conns[i];
 		struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
 		/* Twice: the SETs that misses ask for come on top. */
-		int rc = bench_conn_open(c, o->socket, (unsigned)o->pipeline * 2, w->fault,
-		    sizeof w->fault);
+		int rc = bench_conn_open(c, o->socket, (unsigned)o->pipeline * 2,
+		    &w->run->wire, w->fault, sizeof w->fault);
 
 		if (rc != 0)
 			return rc;

@@ -159,6 +159,11 @@ class Pannier(Server):
                 str(self.memory), "--threads", str(self.threads), "--eviction", self.eviction]
 
 
+class PannierBinary(Pannier):
+    """The load speaks the binary protocol; what is asked of it beside, RESP."""
+    protocol = "binary"
+
+
 class PannierS3Fifo(Pannier):
     eviction = "s3fifo"
 
@@ -183,7 +188,7 @@ class Floor(Server):
 
 
 KINDS = {"redis": Redis, "redis-lfu": RedisLfu, "memcached": Memcached, "floor": Floor,
-         "pannier": Pannier, "pannier-s3fifo": PannierS3Fifo,
+         "pannier": Pannier, "pannier-binary": PannierBinary, "pannier-s3fifo": PannierS3Fifo,
          "pannier-tinylfu": PannierTinyLfu}
 
 

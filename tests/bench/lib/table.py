@@ -176,10 +176,29 @@ def scale_rows(scale):
         yield Row("two loops / one loop, throughput", {"pannier": scale["ratio"]}, 1.8, ">=")
 
 
+def protocol_rows(protocol):
+    """Of the binary protocol, beside RESP in the place of the best peer."""
+    def row(label, beside, sense="<=", digits=2):
+        resp = beside.get("RESP")
+        return Row(label, {"pannier": beside.get("binary")}, resp, sense, digits=digits,
+                   peer=f"RESP {resp:,.{digits}f}" if resp is not None else "", text="RESP")
+
+    for what, found in (protocol.get("loads") or {}).items():
+        for key, label, sense, digits in (
+                ("cpu_us", "CPU us/op", "<=", 2), ("per_second", "operations/s", ">=", 0),
+                ("p99", "99 % latency, us", "<=", 0),
+                ("bytes_in", "bytes a request (9 GET, 1 SET of 100)", "<=", 1),
+                ("bytes_out", "bytes a reply", "<=", 1)):
+            yield row(f"{label}, {what}", pick(found, key), sense, digits)
+    for what, found in (protocol.get("instructions") or {}).items():
+        yield row(f"instructions a {what}", found, digits=0)
+
+
 GROUPS = (("Cost of an operation", "cpu", cpu_rows), ("Instructions", "instr", instr_rows),
           ("Overhead", "overhead", overhead_rows), ("Memory", "memory", memory_rows),
           ("Hit ratio", "hitratio", hit_rows), ("Expiry", "expiry", expiry_rows),
-          ("Pauses", "pauses", pause_rows), ("Scaling", "scale", scale_rows))
+          ("Pauses", "pauses", pause_rows), ("Scaling", "scale", scale_rows),
+          ("The binary protocol beside RESP", "protocol", protocol_rows))
 HEAD = ("", "pannier", "redis", "memcached", "floor", "best peer", "/ redis",
         "/ memcached", "ours shall be", "")
 
