@@ -265,7 +265,7 @@ take_frame(const struct binary_parser *p, struct binary_cursor *c, struct binary
 	const char *wrong = take(c, &array);
 
 	f->argc = 0;
-	f->is_get = f->has_options = f->nil_a = false;
+	f->is_get = f->is_set = f->has_options = f->nil_a = false;
 	f->end = c->end;
 	if (wrong != NULL)
 		return wrong;
@@ -330,10 +330,67 @@ take_short(const unsigned char *p, size_t len, struct binary_frame *f)
 	f->a = BINARY_OP_get;
 	f->argc = 1;
 	f->is_get = true;
+	f->is_set = false;
 	f->has_options = f->nil_a = false;
 	f->argv[0] = (struct binary_value){ (const char *)p + 1, key_len, BINARY_BYTES };
 	f->end = end;
 	return true;
+}
+
+/* Bytes in one of their shorter forms. False: something else, or broken. */
+static ALWAYS_INLINE bool
+take_short_bytes(struct binary_cursor *c, struct binary_value *v)
+{
+	const unsigned char *p = c->p;
+	size_t have = left(c), head = 1;
+	uint64_t n;
+
+	if (unlikely(have < 3))
+		return false;
+	n = *p - 0xa0u;
+	if (n > 0x1f) {
+		head = *p - 0xc4u;
+		if (head > 1)
+			return false;
+		n = head == 0 ? p[1] : (uint64_t)p[1] << 8 | p[2];
+		head += 2;
+	}
+	if (unlikely(n > have - head))
+		return false;
+	*v = (struct binary_value){ (const char *)p + head, n, BINARY_BYTES };
+	c->p = p + head + n;
+	return true;
+}
+
+/* [SET, id, key, value] with or without a time to live, in the forms that most have.
+ * False: it is something else, or broken. */
+static bool
+take_set(struct binary_cursor c, struct binary_frame *f)
+{
+	uint32_t argc = *c.p - 0x92u;
+
+	if (argc - 2 > 1 || left(&c) < 6 || c.p[1] != BINARY_OP_set)
+		return false;
+	c.p += 2;
+	if (likely(*c.p < 0x80)) {
+		f->b = *c.p++;
+	} else if (*c.p == 0xcd) {
+		f->b = (uint32_t)c.p[1] << 8 | c.p[2];
+		c.p += 3;
+	} else {
+		return false;
+	}
+	if (!take_short_bytes(&c, &f->argv[0]) || !take_short_bytes(&c, &f->argv[1]))
+		return false;
+	if (argc == 3 && (take(&c, &f->argv[2]) != NULL || f->argv[2].kind != BINARY_UINT ||
+	    f->argv[2].n - 1 >= (uint64_t)BINARY_TTL_MAX))
+		return false;
+	f->a = BINARY_OP_set;
+	f->argc = argc;
+	f->is_set = true;
+	f->is_get = f->has_options = f->nil_a = false;
+	f->end = c.end;
+	return c.p == c.end;
 }
 
 bool
@@ -403,6 +460,7 @@ binary_parse(struct binary_parser *ps, const char *data, size_t len, struct bina
 		struct binary_frame *f = &b->req[b->n];
 		uint64_t body = *p;
 		int head = 1;
+		struct binary_cursor c;
 		const char *wrong;
 
 		if (likely(body <= SHORT_MAX && body < (size_t)(end - p)) &&
@@ -414,9 +472,9 @@ binary_parse(struct binary_parser *ps, const char *data, size_t len, struct bina
 		status = frame_length(ps, p, (size_t)(end - p), &head, &body);
 		if (status != PARSE_DONE)
 			break;
-		wrong = take_frame(ps,
-		    &(struct binary_cursor){ p + head, p + head + body }, f);
-		if (wrong != NULL) {
+		c = (struct binary_cursor){ p + head, p + head + body };
+		wrong = !ps->replies && take_set(c, f) ? NULL : take_frame(ps, &c, f);
+		if (unlikely(wrong != NULL)) {
 			status = broken(ps, wrong);
 			break;
 		}

@@ -97,6 +97,7 @@ struct binary_frame {
 	uint32_t a, b;
 	uint32_t argc;       /* options not counted; argv has the first ones */
 	bool is_get;         /* of requests: [GET, id, key], the one that most are */
+	bool is_set;         /* [SET, id, key, value] or [SET, id, key, value, ttl_ms] */
 	bool has_options;
 	bool nil_a;          /* of replies that answer nobody */
 	struct binary_value argv[BINARY_ARGS];
@@ -151,6 +152,13 @@ struct binary_refusal {
 	enum binary_error code;
 	char text[128];
 };
+
+/* What of binary_check() an is_set has not passed yet. */
+static inline bool
+binary_set_fits(const struct binary_frame *f, uint64_t max_value)
+{
+	return f->argv[0].n <= max_value && f->argv[1].n <= max_value;
+}
 
 /* Whether there is such an operation, and its arguments and options are what
  * they must be; else why not. */
@@ -208,8 +216,9 @@ struct binary_mark {
 struct binary_mark binary_begin(struct out *o);
 void binary_end(struct out *o, struct binary_mark m);
 
-/* Whole replies. */
-void binary_reply(struct out *o, uint32_t id, enum binary_status status);
+/* Whole replies; the first is [id, status]. */
+static inline void binary_reply(struct out *o, uint32_t id, enum binary_status status);
+void binary_reply_wide(struct out *o, uint32_t id, enum binary_status status);
 /* `code` is any word, text one line: control characters in it become spaces. */
 void binary_reply_error(struct out *o, uint32_t id, const char *code, const char *text);
 /* [15, code, text], an item of a batch. */
@@ -223,6 +232,23 @@ void binary_write_last(struct out *o, const char *text);
 size_t binary_value_head(char *p, uint32_t id, enum binary_status status, size_t len);
 /* The same for what is longer than the usual. */
 void binary_reply_long(struct out *o, uint32_t id, enum binary_status status, struct slice value);
+
+static inline void
+binary_reply(struct out *o, uint32_t id, enum binary_status status)
+{
+	char *p;
+
+	if (unlikely(id >= 128 || o->bytes.cap - o->bytes.tail < 4)) {
+		binary_reply_wide(o, id, status);
+		return;
+	}
+	p = buf_tail(&o->bytes);
+	p[0] = 3;
+	p[1] = (char)0x92;
+	p[2] = (char)id;
+	p[3] = (char)status;
+	out_commit(o, 4);
+}
 
 /* [id, status, value]. The copy comes last, so that nothing need be kept over it. */
 static inline void

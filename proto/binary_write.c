@@ -163,20 +163,10 @@ binary_end(struct out *o, struct binary_mark m)
 /* --- replies ----------------------------------------------------------------------- */
 
 void
-binary_reply(struct out *o, uint32_t id, enum binary_status status)
+binary_reply_wide(struct out *o, uint32_t id, enum binary_status status)
 {
-	struct binary_mark m;
-	char *p;
+	struct binary_mark m = binary_begin(o);
 
-	if (likely(id < 0x80)) {
-		p = out_reserve(o, 4);
-		if (unlikely(p == NULL))
-			return;
-		memcpy(p, (char[]){ 3, (char)0x92, (char)id, (char)status }, 4);
-		out_commit(o, 4);
-		return;
-	}
-	m = binary_begin(o);
 	binary_put_array(o, 2);
 	binary_put_uint(o, id);
 	binary_put_uint(o, status);

@@ -149,7 +149,9 @@ serve_any(struct binary_call *b)
 	b->c.reply->failed = false;
 	b->c.cmd = b->f->a < BINARY_OPS && operations[b->f->a].run != NULL ?
 	    &command_table[operations[b->f->a].cmd] : NULL;
-	if (unlikely(!binary_check(b->f, b->c.sl->limits.max_bulk, &b->o, &why))) {
+	b->o.given = 0;
+	if (unlikely(!(b->f->is_set && binary_set_fits(b->f, b->c.sl->limits.max_bulk)) &&
+	        !binary_check(b->f, b->c.sl->limits.max_bulk, &b->o, &why))) {
 		reply_error(b->c.reply, "%s %s", binary_error_code(why.code), why.text);
 		count_rejected(b);
 		return;

@@ -71,6 +71,8 @@ note_checked(struct buf *to, const struct binary_frame *f)
 	bool fine = binary_check(f, MAX_VALUE, &o, &why);
 
 	CHECK(fine || why.text[0] != '\0');
+	CHECK(!f->is_get || fine == (f->argv[0].n <= MAX_VALUE));
+	CHECK(!f->is_set || fine == binary_set_fits(f, MAX_VALUE));
 	CHECK(!fine || f->argc <= BINARY_ARGS);
 	CHECK(buf_printf(to, fine ? " good %x" : " bad %d %s", fine ? (int)o.given : (int)why.code,
 	    why.text) == 0);
