@@ -15,7 +15,10 @@
 #define MARGIN_SHARE 256
 /* Of the code that starting leaves behind, serving uses about this much again. */
 #define CODE_BYTES (1536u << 10)
-#define DROP_EVERY_MS 10000
+/* It may be dropped again soon after, for much comes back with the first requests,
+ * and then ever more seldom. */
+#define DROP_AGAIN_MS 1000
+#define DROP_SELDOM_MS 60000
 /* The arena follows the rest in steps of this, not each page of it. */
 #define STEP_BYTES (256u << 10)
 
@@ -134,21 +137,28 @@ read_rest(const struct memory_watch *w, const struct cache *c)
 	return resident > st.used_bytes ? resident - st.used_bytes : 0;
 }
 
+static void
+drop_code_at_times(struct memory_watch *w, int64_t now_ms)
+{
+	drop_code();
+	w->drop_gap_ms = MIN(w->drop_gap_ms != 0 ? 2 * w->drop_gap_ms : DROP_AGAIN_MS,
+	    DROP_SELDOM_MS);
+	w->next_drop_ms = now_ms + w->drop_gap_ms;
+}
+
 void
 memory_watch_look(struct memory_watch *w, struct cache *c, int64_t now_ms)
 {
 	const struct memory_plan *p = &w->plan;
-	/* Half the margin is for what comes before the next look. */
-	uint64_t half = p->margin_bytes / 2, rest = read_rest(w, c), wanted;
+	uint64_t rest = read_rest(w, c), wanted;
 
-	if (rest > p->base_bytes + half && now_ms >= w->next_drop_ms) {
-		w->next_drop_ms = now_ms + DROP_EVERY_MS;
-		drop_code();
+	if (rest > p->base_bytes + p->margin_bytes / 2 && now_ms >= w->next_drop_ms) {
+		drop_code_at_times(w, now_ms);
 		rest = read_rest(w, c);
 	}
 	if (rest == 0)
 		return;
-	rest += half;
+	rest += p->margin_bytes; /* for what comes before the next look */
 	wanted = p->arena_bytes;
 	if (rest > p->limit_bytes - p->arena_bytes)
 		wanted = rest < p->limit_bytes ? p->limit_bytes - rest : 0;

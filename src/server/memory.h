@@ -38,6 +38,7 @@ uint64_t memory_base(void);
 struct memory_watch {
 	struct memory_plan plan;
 	int64_t next_drop_ms; /* code again, not before that */
+	int64_t drop_gap_ms;
 	uint64_t arena_bytes; /* as set now */
 	int statm_fd;         /* kept open; -1: it can't be */
 };
@@ -46,7 +47,8 @@ void memory_watch_init(struct memory_watch *w);
 void memory_watch_fini(struct memory_watch *w);
 
 /* Every 100 ms or so, on one loop. Before it takes from the arena it drops code
- * that was used since but need not be now, at most every 10 s. */
+ * that was used since but need not be now: a second after the last time, then
+ * two, at last every minute. */
 void memory_watch_look(struct memory_watch *w, struct cache *c, int64_t now_ms);
 
 #endif
