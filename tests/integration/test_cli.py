@@ -141,7 +141,8 @@ class Check(Cli):
         with open(sample, encoding="utf-8") as f:
             text = f.read()
         options = re.sub(r"^(\s*)# ((?:[a-z_]+): \S+)( .*)?$", r"\1\2", text, flags=re.M)
-        options = re.sub(r"^\s*(owner|group|password_file):.*\n", "", options, flags=re.M)
+        options = re.sub(r"^\s*((owner|group|password_file|allow_[ug]ids|read_only|lease_holder|"
+                         r"grace):|namespaces: \[).*\n", "", options, flags=re.M)
         self.assertGreater(len(re.findall(r"^[a-z_]+: ", options, re.M)), 8)
 
         def values(path):
