@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/tracking_impl.h"
 
 #define CHANGED_KEEP 4096 /* bytes kept for the next ones */
@@ -186,6 +187,8 @@ tell_prefix(const struct prefix *p, const struct change *items, size_t n, bool o
 	list_foreach(it, &p->uses) {
 		struct tracker *t = list_entry(it, struct prefix_use, in_prefix)->tracker;
 
+		if (!door_owns_prefix(t->session, p->name->text))
+			continue; /* since a reload */
 		if (own && (t->flags & TRACK_NOLOOP))
 			tell_others(t, items, n);
 		else

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/tracking_impl.h"
 
 #define CHANNEL "__redis__:invalidate"
@@ -201,16 +202,18 @@ tracker_tell(struct tracker *t, struct news n)
 
 /* --- what has changed -------------------------------------------------------------------- */
 
-/* At its client's home. One that tracks by prefix now, or not at all, is not told. */
+/* At its client's home. One that tracks by prefix now, or not at all, is not told; nor
+ * one that may not see the key any more, since a reload. */
 static void
 key_arrived(struct loop *l UNUSED, struct loop_task *task)
 {
 	struct tracked *k = container_of(task, struct tracked, task);
 	struct tracker *t = k->tracker;
 	unsigned modes = t->flags & (TRACK_ON | TRACK_BCAST);
+	struct slice key = slice_of(k->key, k->len);
 
-	if (t->session != NULL && modes == TRACK_ON)
-		tracker_tell(t, (struct news){ .key = slice_of(k->key, k->len) });
+	if (t->session != NULL && modes == TRACK_ON && door_owns_key(t->session, key))
+		tracker_tell(t, (struct news){ .key = key });
 	tracked_free(k);
 }
 

@@ -6,6 +6,7 @@ the same order.
 A step is the connection's name and its pipeline. @R stands for R's id."""
 
 import re
+import time
 
 from differential_commands import KEYS, Source, gen_bit, gen_bitfield, gen_expire, gen_float, gen_flush, \
     gen_getex, gen_mset, gen_range, gen_set, gen_setex, gen_two_keys, num
@@ -23,6 +24,14 @@ class ShortSource(Source):
 
     def value(self):
         return super().value()[:100]
+
+    def time(self, seconds, absolute):
+        """None of the past: a SET that is over at once changes nothing here where
+        nothing was."""
+        text = super().time(seconds, absolute)
+        if absolute and text.strip().isdigit() and int(text) < 10**9 * (1 if seconds else 1000):
+            return num((10**9 + int(time.time())) * (1 if seconds else 1000) + int(self.far(True)))
+        return text
 
 
 # --- steps ----------------------------------------------------------------------

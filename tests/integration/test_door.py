@@ -390,6 +390,24 @@ class Tenants(harness.Case):
         finally:
             other.close()
 
+    def test_tracking_follows_the_bounds_of_a_reload(self):
+        everybody, _ = self.start()
+        told = [harness.Client(self.tenant_path) for _ in range(2)]
+        for c, modes in zip(told, ([], ["BCAST", "PREFIX", "a:1"])):
+            c("HELLO", 3)
+            c("CLIENT", "TRACKING", "ON", *modes)
+            c("GET", "a:1")
+        with open(self.d.config, encoding="utf-8") as f:
+            text = f.read()
+        self.d.write_config(text.replace("namespaces: [a]", "namespaces: [b]"))
+        self.d.signal(signal.SIGHUP)
+        self.d.wait_log("reload: done")
+        for c in told:
+            harness.wait_until(lambda c=c: c.pipeline(("GET", "b:1")) == [None], "the new bounds")
+        everybody("MSET", "a:1", "not theirs", "b:1", "theirs")
+        self.assertEqual(told[0].value(), harness.Push([b"invalidate", [b"b:1"]]))
+        self.assertEqual(told[1].pipeline(("PING",), ("PING",)), ["PONG", "PONG"])
+
 
 class Passwords(harness.Case):
     """password_file, PANNIER_PASSWORD, AUTH, HELLO AUTH."""

@@ -119,7 +119,7 @@ class Tracking(harness.Case):
         self.assertEqual([c.value(), b.value()], [invalidate("k")] * 2)
 
     def test_evictions_are_told(self):
-        d = self.daemon("memory: 16MiB\n", args=TWO_LOOPS)
+        d = self.daemon(f"memory: {64 if harness.SANITIZER else 16}MiB\n", args=TWO_LOOPS)
         c, w = d.client(), d.client()
         c("HELLO", 3)
         c("CLIENT", "TRACKING", "ON")

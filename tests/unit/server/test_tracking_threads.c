@@ -24,7 +24,7 @@ load_config(void)
 {
 	char listen[128];
 	const struct config_override flags[] = {
-		{ "memory", "64MiB" }, { "threads", "2" }, { "listen", listen },
+		{ "memory", "256MiB" }, { "threads", "2" }, { "listen", listen },
 	};
 	struct config_error err;
 	struct config *cfg;
