@@ -180,7 +180,7 @@ put_line(struct out *o, const char *text)
 	char line[512];
 	size_t n = 0;
 
-	for (; text[n] != '\0' && n < sizeof line - 1; n++)
+	for (; n < sizeof line - 1 && text[n] != '\0'; n++)
 		line[n] = (unsigned char)text[n] < ' ' || text[n] == 0x7f ? ' ' : text[n];
 	binary_put_str(o, slice_of(line, n));
 }
