@@ -189,6 +189,19 @@ class Trouble(harness.Case):
         self.assertEqual(other(PING, 1), [1, 9])
         self.assertLess(d.status("VmRSS") - before, 4 << 20)
 
+    def test_half_a_request_is_never_executed(self):
+        d = self.daemon()
+        whole = frame(SET, 1, b"k", b"value")
+        for n in range(1, len(whole)):
+            c = Binary(d.path)
+            c.raw(whole[:n])
+            c.sock.shutdown(harness.socket.SHUT_WR)
+            with self.assertRaises(harness.Closed):
+                c.reply()
+            self.assertEqual(c.buffer, b"")
+            c.close()
+        self.assertEqual(Binary(d.path)(GET, 1, b"k"), [1, MISS])
+
     def test_headers_that_promise_gigabytes_cost_nothing(self):
         d = self.daemon()
         before = d.status("VmHWM")
