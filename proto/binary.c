@@ -503,7 +503,7 @@ is_client_name(const struct binary_value *v)
 static const char *
 take_hello_options(struct binary_cursor *c, uint32_t *min, struct slice *client)
 {
-	struct binary_value map, key, value;
+	struct binary_value map = { 0 }, key = { 0 }, value = { 0 };
 	const char *wrong = take(c, &map);
 	struct binary_cursor inside = *c;
 
@@ -535,7 +535,7 @@ take_hello_options(struct binary_cursor *c, uint32_t *min, struct slice *client)
 static const char *
 take_hello(struct binary_cursor *c, struct binary_hello *h)
 {
-	struct binary_value v;
+	struct binary_value v = { 0 };
 	uint64_t n;
 	uint32_t version = 0, min;
 	const char *wrong = take(c, &v);

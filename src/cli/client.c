@@ -153,7 +153,7 @@ authenticate(struct client *c, struct config_error *err)
 {
 	struct password p = { NULL, 0 };
 	struct resp_value v = { .type = RESP_NIL };
-	struct slice reply;
+	struct slice reply = { NULL, 0 };
 	size_t pos = 0;
 	int rc = find_password(&p, err);
 

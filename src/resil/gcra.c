@@ -35,13 +35,14 @@ static int64_t
 units_left(const struct gcra *g, int64_t reset_after_ns)
 {
 	int64_t left_ns = g->ahead_ns - reset_after_ns, n;
+	int64_t left_us = left_ns / NS_PER_US, interval_us = g->interval_ns / NS_PER_US;
 
 	if (left_ns <= 0)
 		return 0;
-	if (g->interval_ns < NS_PER_US)
+	if (interval_us == 0)
 		n = left_ns / g->interval_ns;
 	else
-		n = (int64_t)((double)(left_ns / NS_PER_US) / (double)(g->interval_ns / NS_PER_US));
+		n = (int64_t)((double)left_us / (double)interval_us);
 	return MIN(n, g->limit);
 }
 

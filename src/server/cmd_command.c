@@ -202,6 +202,7 @@ static void
 reply_key_specs(struct reply *r, const struct command *cmd)
 {
 	const char *rest = strstr(cmd->access, "; ");
+	/* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): numbers, not characters */
 	int first = cmd->first_key, last = cmd->last_key;
 	struct slice access = slice_str(cmd->access);
 

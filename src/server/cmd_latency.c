@@ -264,7 +264,8 @@ deviation(const struct latency_series *s)
 static int
 diagnose(struct buf *to, unsigned nth, const char *name, const struct latency_series *s)
 {
-	double span = (double)(clock_wall_ms() / 1000 - latency_sample(s, 0)->unix_s);
+	int64_t now_s = clock_wall_ms() / 1000;
+	double span = (double)(now_s - latency_sample(s, 0)->unix_s);
 
 	return buf_printf(to,
 	    "%u. %s: %u latency spikes (average %.0fms, mean deviation %.0fms, period %.2f sec). "
@@ -426,8 +427,8 @@ cmd_latency_help(struct call *c)
 		"    Reset latency data of one or more <event> classes.",
 		"    (default: reset all data for all event classes)",
 		"HISTOGRAM [COMMAND ...]",
-		"    Return a cumulative distribution of latencies in the format of a histogram "
-		"for the specified command names.",
+		("    Return a cumulative distribution of latencies in the format of a histogram "
+		"for the specified command names."),
 		"    If no commands are specified then all histograms are replied.",
 	};
 

@@ -148,8 +148,8 @@ cmd_script_help(struct call *c)
 		"    Return information about the existence of the scripts in the script cache.",
 		"FLUSH [ASYNC|SYNC]",
 		"    Flush the Lua scripts cache. Very dangerous on replicas.",
-		"    When called without the optional mode argument, the behavior is determined "
-		"by the",
+		("    When called without the optional mode argument, the behavior is determined "
+		"by the"),
 		"    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
 		"    * ASYNC: Asynchronously flush the scripts cache.",
 		"    * SYNC: Synchronously flush the scripts cache.",

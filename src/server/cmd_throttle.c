@@ -38,7 +38,7 @@ read_numbers(struct call *c, int64_t n[4])
 static bool
 read_args(struct call *c, struct request_args *out)
 {
-	int64_t n[4];
+	int64_t n[4] = { 0 };
 	int rc;
 
 	if (!read_numbers(c, n))

@@ -331,6 +331,7 @@ serve_batch(struct session *s, const struct batch *b)
 	uint64_t hashes[BATCH_MAX], begun = clock_ticks();
 	struct reply reply;
 	struct call c;
+	size_t look = OUT_LOOK_BYTES;
 	unsigned i;
 
 	reply.out = session_out(s);
@@ -339,8 +340,11 @@ serve_batch(struct session *s, const struct batch *b)
 	for (i = 0; i < b->n && !s->closing; i++) {
 		/* Who does not read gets no further replies for now; the rest of
 		 * the input comes again when there is room. */
-		if (unlikely(out_len(reply.out) > OUT_LOOK_BYTES) && conn_out_full(s->conn))
-			break;
+		if (unlikely(out_len(reply.out) > look)) {
+			if (conn_out_full(s->conn))
+				break;
+			look = out_len(reply.out) + OUT_LOOK_BYTES;
+		}
 		if (!session_serve(s, &c, &b->req[i], hashes[i])) {
 			s->stalled = true;
 			break;
