@@ -202,22 +202,6 @@ class Output(harness.Case):
         for c in greedy:
             c.close()
 
-    @unittest.skipIf(harness.SANITIZER, "sanitizers need memory of their own")
-    def test_who_watches_everything_and_reads_nothing_is_closed(self):
-        d = self.daemon("memory: 64MiB\noutput_limit: 1MiB\nthreads: 2\n")
-        c = d.client()
-        watcher = d.client()
-        try:
-            watcher("MONITOR")
-        except ReplyError:
-            self.skipTest("no MONITOR in this build")
-        before = d.status("VmRSS")
-        end = time.monotonic() + harness.PATIENCE_S
-        while int(d.info()["output_limit_closes"]) == 0 and time.monotonic() < end:
-            c.pipeline(*[("SET", "k", "v" * 10000)] * 50)
-        self.assertEqual(d.info()["output_limit_closes"], "1")
-        self.assertLess(d.status("VmRSS") - before, 16 * MIB)
-
     def test_config_get_tells_the_limits_in_redis_s_form(self):
         c = self.daemon("memory: 96MiB\noutput_limit: 8MiB\nmax_value: 1MiB\n").client()
         self.assertEqual(c("CONFIG", "GET", "client-output-buffer-limit")[1],
