@@ -78,6 +78,16 @@ def go(lists):
     return gofmt("\n".join(rows))
 
 
+def c(lists):
+    rows = [f"/* pannier-numbers.h - {SAYS} */", "#ifndef PANNIER_NUMBERS_H", "#define PANNIER_NUMBERS_H", "",
+            "enum pannier_op {"]
+    rows += [f"\tPANNIER_OP_{o.name} = {o.number}," for o in lists.ops] + ["};", "",
+             "/* How a reply came about. */", "enum pannier_status {"]
+    rows += [f"\tPANNIER_{s.id.upper()} = {s.number}, /* {s.help} */" for s in lists.statuses] + ["};", "",
+             "#endif", ""]
+    return "\n".join(rows)
+
+
 def gofmt(text):
     """As gofmt has it, so that the check does not depend on whether it is there: columns of comments,
     of assignments and of map values are lined up."""
@@ -109,7 +119,7 @@ def aligned(block):
 
 
 TARGETS = {"python/src/pannier/_numbers.py": python, "node/src/numbers.ts": node,
-           "go/numbers.go": go}
+           "go/numbers.go": go, "c/include/pannier-numbers.h": c}
 
 
 def main():

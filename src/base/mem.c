@@ -1,5 +1,10 @@
 #include "config.h"
 
+/* Of an application that has an allocator of its own. */
+#ifdef PANNIER_LIBRARY
+#undef HAVE_JEMALLOC
+#endif
+
 #include "base/mem.h"
 #include "base/util.h"
 

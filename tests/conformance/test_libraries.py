@@ -4,6 +4,7 @@ a scripted server, and the daemon. Each is installed as its users install it."""
 
 import os
 import re
+import select
 import subprocess
 import sys
 
@@ -87,6 +88,76 @@ class Libraries(real.Case):
         real.fetch(["go", "mod", "download", "-x"], folder, flags)
         real.run_tool(["go", "vet", "./..."], folder, flags)
         real.run_tool(["go", "test", "-c", "-o", "library.test", "."], folder, flags)
+
+
+class C(harness.Case):
+    """libpannier against the daemon; its unit tests are in tests/unit/clients."""
+
+    def example(self, name, *argv, path):
+        program = os.path.join(os.path.dirname(harness.BINARY), "clients", "c", "examples", name)
+        child = subprocess.Popen([program, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                 env={**os.environ, "PANNIER_SOCKET": path})
+        self.addCleanup(self.finish, child)
+        return child
+
+    @staticmethod
+    def finish(child):
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+    @staticmethod
+    def loading(children):
+        """The one that says that it loads."""
+        ready, _, _ = select.select([c.stdout for c in children], [], [], PROGRAM_S)
+        found = [c for c in children if c.stdout in ready]
+        assert len(found) == 1, f"{len(found)} load"
+        assert found[0].stdout.readline() == "loading k\n"
+        return found[0]
+
+    def stampede(self, kill):
+        daemon = self.daemon("namespaces:\n  - prefix: k\n    lease_time: 60s\n")
+        children = [self.example("get_or_load", "k", f"v{i}", path=daemon.path) for i in range(4)]
+        winner = self.loading(children)
+        harness.wait_until(lambda: daemon.info("clients")["blocked_clients"] == "3", "three to wait")
+        if kill:
+            winner.kill()
+            children.remove(winner)
+            winner = self.loading(children)
+        value = winner.args[2]
+        winner.stdin.write("go\n")
+        winner.stdin.flush()
+        said = [(c is winner, c.stdout.read()) for c in children]
+        for is_winner, text in said:
+            self.assertEqual(text, f"{'filled' if is_winner else 'coalesced'} {value}\n")
+        for name in "epoll", "libev":
+            self.assertEqual(self.example(name, "k", path=daemon.path).stdout.read(), f"k: hit {value}\n")
+
+    def test_each_call_does_what_it_says(self):
+        program = os.path.join(os.path.dirname(harness.BINARY), "tests", "helpers", "libpannier_calls")
+        done = subprocess.run([program], env={**os.environ, "PANNIER_SOCKET": self.daemon().path}, check=False,
+                              stdout=subprocess.PIPE, text=True, timeout=PROGRAM_S)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_four_processes_load_once(self):
+        self.stampede(kill=False)
+
+    def test_who_is_killed_is_replaced(self):
+        self.stampede(kill=True)
+
+    def test_only_its_own_names_are_exported_and_libc_alone_is_needed(self):
+        library = os.path.join(os.path.dirname(harness.BINARY), "libpannier.so.1.0.0")
+        names = subprocess.run(["nm", "-D", "--defined-only", library], check=True, stdout=subprocess.PIPE,
+                               text=True).stdout.split("\n")
+        found = [line.split()[2] for line in names if line]
+        self.assertIn("pannier_get_or_load@@PANNIER_1.0", found)
+        self.assertEqual([n for n in found if not re.fullmatch(r"pannier_\w+@@PANNIER_1\.0|PANNIER_1\.0", n)], [])
+        said = subprocess.run(["readelf", "-d", library], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.assertIn("soname: [libpannier.so.1]", said)
+        if not harness.SANITIZER:
+            self.assertEqual(re.findall(r"NEEDED.*\[(.*)\]", said), ["libc.so.6"])
 
 
 if __name__ == "__main__":
