@@ -2,7 +2,7 @@
 
 For each language tests/clients/LANGUAGE/ has a program that does with a library
 what its users do, and a list of pinned versions. What it needs is installed
-by the language's own tool into CLIENTS_DIR (build/clients) once; a change of
+by the language's own tool into CLIENTS_DIR (build/installed) once; a change of
 versions, sources or tool installs it anew. What a machine lacks is a skipped
 test that says so. A registry out of reach fails in CI, and is skipped elsewhere.
 
@@ -27,7 +27,7 @@ import harness
 
 CLIENTS = os.path.join(harness.TOP, "tests", "clients")
 STORE = os.path.abspath(os.environ.get("CLIENTS_DIR") or os.path.join(
-    os.environ.get("BUILD_DIR") or os.path.join(harness.TOP, "build"), "clients"))
+    os.environ.get("BUILD_DIR") or os.path.join(harness.TOP, "build"), "installed"))
 IN_CI = os.environ.get("CI") == "true"
 CONFIG = "memory: 256MiB\nthreads: 2\n"
 PASSWORD = "open sesame"
