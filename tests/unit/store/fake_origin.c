@@ -82,15 +82,30 @@ finish(struct origin_fetch *f, const struct origin_result *r)
 	free(f);
 }
 
+/* Clients of other loops have their fetches in the same list. */
+static struct origin_fetch *
+first_open_of(const struct origin_client *oc)
+{
+	struct origin_fetch *found = NULL;
+
+	pthread_mutex_lock(&lock);
+	list_foreach(it, &open_fetches) {
+		found = list_entry(it, struct origin_fetch, link);
+		if (found->client == oc)
+			break;
+		found = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
 void
 origin_client_free(struct origin_client *oc)
 {
-	list_foreach_safe(it, &open_fetches) {
-		struct origin_fetch *f = list_entry(it, struct origin_fetch, link);
+	struct origin_fetch *f;
 
-		if (f->client == oc)
-			finish(f, &(struct origin_result){ .status = ORIGIN_FAILED, .error = "stopping" });
-	}
+	while ((f = first_open_of(oc)) != NULL)
+		finish(f, &(struct origin_result){ .status = ORIGIN_FAILED, .error = "stopping" });
 	free(oc);
 }
 
@@ -130,6 +145,7 @@ origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns U
 	return 0;
 }
 
+/* Only for tests whose loops all run on one thread. */
 static struct origin_fetch *
 oldest(void)
 {
