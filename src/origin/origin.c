@@ -330,8 +330,8 @@ fetch_begin(struct origin_fetch *f)
 }
 
 int
-origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns, struct slice key,
-    int64_t deadline_ms, origin_done *done, void *arg, struct origin_fetch **out)
+origin_fetch_start(struct origin_client *oc, const struct origin_request *rq, origin_done *done,
+    void *arg, struct origin_fetch **out)
 {
 	const char *reject = NULL;
 	struct origin_fetch *f;
@@ -339,10 +339,10 @@ origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns, 
 
 	if (oc->closing)
 		return -ENOMEM;
-	rc = expand_path(oc, ns, key, &reject);
+	rc = expand_path(oc, rq->ns, rq->key, &reject);
 	if (rc != 0)
 		return rc;
-	f = fetch_new(oc, buf_slice(&oc->scratch), deadline_ms);
+	f = fetch_new(oc, buf_slice(&oc->scratch), rq->deadline_ms);
 	buf_shrink(&oc->scratch, SCRATCH_KEEP);
 	if (f == NULL)
 		return -ENOMEM;

@@ -13,22 +13,57 @@
 #include "net/loop.h"
 #include "stats/stats.h"
 
+enum origin_op {
+	ORIGIN_READ,
+	ORIGIN_WRITE,  /* HTTP: PUT; Redis: SET */
+	ORIGIN_REMOVE, /* HTTP: DELETE; Redis: DEL */
+};
+
+/* What is asked of an origin. All slices are borrowed for the call of
+ * origin_fetch_start(), `ns` until the end. */
+struct origin_request {
+	enum origin_op op;
+	const struct config_namespace *ns; /* of the configuration: its path template */
+	struct slice key;
+	struct slice value;         /* ORIGIN_WRITE */
+	int64_t ttl_ms;             /* ORIGIN_WRITE: what the client said; 0: nothing */
+	struct slice etag, last_modified; /* of what is still in the cache: asks with a
+	                             * condition; both empty: without */
+	int64_t deadline_ms;        /* monotonic */
+	bool background;            /* nobody waits for it: it is the first to be shed */
+};
+
 enum origin_status {
-	ORIGIN_OK,        /* body holds the value */
-	ORIGIN_NOT_FOUND, /* it says that there is none (404, 410) */
-	ORIGIN_FAILED,    /* refused, broken, bad answer, too large; see error */
-	ORIGIN_TIMEOUT,   /* no answer by the deadline */
+	ORIGIN_OK,           /* a read: body holds the value */
+	ORIGIN_NOT_FOUND,    /* it says that there is none (404, 410, nil) */
+	ORIGIN_NOT_MODIFIED, /* what the condition spoke of is still good, by `valid` */
+	ORIGIN_DONE,         /* a write or removal: carried out */
+	ORIGIN_FAILED,       /* refused, broken, bad answer, too large; see error */
+	ORIGIN_TIMEOUT,      /* no answer by the deadline */
+	ORIGIN_REFUSED,      /* nothing was sent: the guard let nothing pass; see error */
 };
 
 #define ORIGIN_TTL_UNSAID (-1) /* the answer says nothing: take the namespace's */
+
+/* How long a value may be kept, in ms, and what to ask with when it is over. */
+struct origin_validity {
+	int64_t ttl_ms;          /* 0: must not be stored; or ORIGIN_TTL_UNSAID */
+	int64_t swr_ms, sie_ms;  /* stale-while-revalidate, stale-if-error (RFC 5861);
+	                          * or ORIGIN_TTL_UNSAID */
+	struct slice etag, last_modified; /* "" where there is none */
+	struct slice tags;       /* of Surrogate-Key or Cache-Tag, blanks or commas between */
+};
 
 struct origin_result {
 	enum origin_status status;
 	int http_status;     /* 0: none came */
 	struct blob *body;   /* ORIGIN_OK: a reference that the callee must take
 	                      * with blob_ref() to keep; else NULL */
-	int64_t ttl_ms;      /* from Cache-Control; 0: must not be stored;
-	                      * ORIGIN_TTL_UNSAID unless ORIGIN_OK */
+	int64_t ttl_ms;      /* = valid->ttl_ms, where there is one; ORIGIN_TTL_UNSAID
+	                      * unless ORIGIN_OK */
+	const struct origin_validity *valid; /* of OK and NOT_MODIFIED, may be NULL;
+	                      * good until done() returns */
+	int64_t took_ms;     /* the attempt that answered; 0: none did */
 	const char *error;   /* one line, no control characters; else NULL */
 };
 
@@ -56,14 +91,11 @@ const char *origin_unsupported(void);
 
 struct origin_fetch;
 
-/* Fetches `key` in namespace `ns` of the configuration (its path template).
- * Both are borrowed for the call. done() is called exactly once, later, from
- * the loop, at the latest at deadline_ms (monotonic) or when the origin's own
- * deadline is over, whichever comes first; it may start and cancel fetches.
- * 0, or -ENOMEM without a call of done(). */
-int origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns,
-    struct slice key, int64_t deadline_ms, origin_done *done, void *arg,
-    struct origin_fetch **out) MUST_CHECK;
+/* done() is called exactly once, later, from the loop, at the latest at the
+ * request's deadline or when the origin's own is over, whichever comes first; it
+ * may start and cancel fetches. 0, or -ENOMEM without a call of done(). */
+int origin_fetch_start(struct origin_client *oc, const struct origin_request *rq,
+    origin_done *done, void *arg, struct origin_fetch **out) MUST_CHECK;
 /* Nobody wants it any more: done() is not called. */
 void origin_fetch_cancel(struct origin_fetch *f);
 

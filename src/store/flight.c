@@ -112,8 +112,7 @@ waiter_answer(struct store_waiter *w, const struct origin_result *r, struct blob
 	case ORIGIN_NOT_FOUND:
 		w->status = FILL_NOT_FOUND;
 		break;
-	case ORIGIN_FAILED:
-	case ORIGIN_TIMEOUT:
+	default:
 		w->status = FILL_FAILED;
 		w->error_text = text != NULL ? blob_ref(text) : NULL;
 		w->error = text != NULL ? blob_slice(text).ptr : no_memory;
@@ -154,7 +153,7 @@ flight_done(void *arg, const struct origin_result *r)
 	struct list waiters;
 
 	store_loop_set_now(sl, loop_now_ms(sl->loop));
-	if (r->status == ORIGIN_FAILED || r->status == ORIGIN_TIMEOUT)
+	if (r->status >= ORIGIN_FAILED)
 		counter_inc(&store_ns_stats(sl, f->ns)->fetch_errors);
 	list_init(&waiters);
 	flight_land(f, r, &waiters);
@@ -198,7 +197,6 @@ flight_start(struct flight *f)
 {
 	struct store_loop *sl = f->sl;
 	const struct config_origin *cfg = f->ns->origin_cfg;
-	int64_t deadline_ms = loop_now_ms(sl->loop) + cfg->deadline_ms;
 	struct origin_client *client;
 	struct origin_fetch *fetch;
 	int rc = -ENOTSUP;
@@ -209,8 +207,9 @@ flight_start(struct flight *f)
 	counter_inc(&store_ns_stats(sl, f->ns)->fetches);
 	client = origin_set_client(f->origins, sl, cfg);
 	if (client != NULL)
-		rc = origin_fetch_start(client, f->ns, f->p.key, deadline_ms, flight_done, f,
-		    &fetch);
+		rc = origin_fetch_start(client, &(struct origin_request){ .ns = f->ns,
+		    .key = f->p.key, .deadline_ms = loop_now_ms(sl->loop) + cfg->deadline_ms },
+		    flight_done, f, &fetch);
 	if (rc != 0)
 		loop_defer(sl->loop, &f->failed);
 }

@@ -332,13 +332,16 @@ START_TEST(freeing_the_client_answers_what_is_open)
 }
 END_TEST
 
+/* For as long as the origin's own deadline. */
+static const struct origin_request request = { .ns = &world.ns, .key = { "user:1", 6 },
+	.deadline_ms = INT64_MAX };
+
 static void
 start_in_done(struct world *w, unsigned nth UNUSED)
 {
 	struct origin_fetch *f;
 
-	ck_assert_int_eq(origin_fetch_start(w->client, &w->ns, SLICE("user:1"), INT64_MAX, NULL,
-	    NULL, &f), -ENOMEM);
+	ck_assert_int_eq(origin_fetch_start(w->client, &request, NULL, NULL, &f), -ENOMEM);
 }
 
 START_TEST(no_fetch_begins_while_the_client_is_freed)
@@ -438,7 +441,7 @@ fetch_with_failure(unsigned long n, int onwards)
 	mem_fail_nth(n, onwards);
 	rc = origin_client_new(l, &world.cfg, &world.stats, &oc);
 	if (rc == 0)
-		rc = origin_fetch_start(oc, &world.ns, SLICE("user:1"), INT64_MAX, count_done, l, &f);
+		rc = origin_fetch_start(oc, &request, count_done, l, &f);
 	if (rc == 0)
 		loop_run(l);
 	reached = mem_fail_seen() >= n;
@@ -447,8 +450,7 @@ fetch_with_failure(unsigned long n, int onwards)
 	ck_assert_uint_eq(n_done, rc == 0);
 	ck_assert(reached || (rc == 0 && last_status == ORIGIN_OK));
 	if (oc != NULL) {
-		ck_assert_int_eq(origin_fetch_start(oc, &world.ns, SLICE("user:1"), INT64_MAX,
-		    count_done, l, &f), 0);
+		ck_assert_int_eq(origin_fetch_start(oc, &request, count_done, l, &f), 0);
 		loop_run(l);
 		ck_assert_int_eq(last_status, ORIGIN_OK);
 	}

@@ -106,8 +106,9 @@ world_ask(struct world *w, const char *key, int64_t deadline_ms)
 	ck_assert_uint_lt(w->n_asked, WORLD_ANSWERS);
 	*q = (struct asked){ .world = w, .nth = w->n_asked, .deadline_ms = now_ms + MAX(deadline_ms, 0) };
 	w->asked[w->n_asked++] = q;
-	ck_assert_int_eq(origin_fetch_start(w->client, &w->ns, slice_str(key),
-	    loop_now_ms(w->loop) + deadline_ms, on_done, q, &q->fetch), 0);
+	ck_assert_int_eq(origin_fetch_start(w->client, &(struct origin_request){ .ns = &w->ns,
+	    .key = slice_str(key), .deadline_ms = loop_now_ms(w->loop) + deadline_ms },
+	    on_done, q, &q->fetch), 0);
 	return q->nth;
 }
 

@@ -119,9 +119,8 @@ answer_task(struct loop *l UNUSED, struct loop_task *t)
 }
 
 int
-origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns UNUSED,
-    struct slice key, int64_t deadline_ms UNUSED, origin_done *done, void *arg,
-    struct origin_fetch **out)
+origin_fetch_start(struct origin_client *oc, const struct origin_request *rq, origin_done *done,
+    void *arg, struct origin_fetch **out)
 {
 	struct origin_fetch *f;
 
@@ -140,7 +139,7 @@ origin_fetch_start(struct origin_client *oc, const struct config_namespace *ns U
 	*out = f;
 	if (automatic == NULL)
 		return 0;
-	automatic(key, f->value);
+	automatic(rq->key, f->value);
 	loop_defer(oc->loop, &f->task);
 	return 0;
 }
