@@ -51,7 +51,7 @@ struct loop {
 	double turn_ev;      /* ev_now() when this turn began */
 	double read_ev;      /* ev_now() when the clock was read, */
 	int64_t read_us;     /* and what it showed */
-	double max_lag_s;
+	_Atomic(double) max_lag_s; /* the loop adds, any thread takes */
 	unsigned ready;      /* descriptors' events in this turn */
 	bool crowded;        /* several in the last one */
 	struct task_queue deferred;
@@ -188,13 +188,16 @@ before_wait(struct ev_loop *ev) EV_NOEXCEPT
 {
 	struct loop *l = ev_userdata(ev);
 	double lag_s = ev_now(ev) - l->turn_ev;
+	double max_s = atomic_load_explicit(&l->max_lag_s, memory_order_relaxed);
 
-	if (likely(lag_s <= l->max_lag_s))
+	if (likely(lag_s <= max_s))
 		return;
 	/* Or was it the system's clock that was moved? */
 	if (lag_s > LAG_DOUBT_S)
 		lag_s = (double)(clock_mono_us() - l->now_us) / 1e6;
-	l->max_lag_s = MAX(lag_s, l->max_lag_s);
+	while (lag_s > max_s && !atomic_compare_exchange_weak_explicit(&l->max_lag_s, &max_s,
+	    lag_s, memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 static void
@@ -252,6 +255,7 @@ loop_new(unsigned index, struct loop **out)
 	atomic_init(&l->posted, NULL);
 	atomic_init(&l->stop, false);
 	atomic_init(&l->thread, 0);
+	atomic_init(&l->max_lag_s, 0);
 	hooks_start(l);
 	read_clock(l);
 	*out = l;
@@ -334,10 +338,7 @@ loop_is_crowded(const struct loop *l)
 int64_t
 loop_take_max_lag_us(struct loop *l)
 {
-	int64_t lag_us = (int64_t)(l->max_lag_s * 1e6);
-
-	l->max_lag_s = 0;
-	return lag_us;
+	return (int64_t)(atomic_exchange_explicit(&l->max_lag_s, 0, memory_order_relaxed) * 1e6);
 }
 
 void

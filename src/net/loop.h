@@ -40,7 +40,7 @@ int64_t loop_now_ms(const struct loop *l);
 int64_t loop_now_us(const struct loop *l);
 /* More than one descriptor was ready in the turn before: likely in this one too. */
 bool loop_is_crowded(const struct loop *l);
-/* Longest time that one turn's callbacks took, since the last call. */
+/* Longest time that one turn's callbacks took, since the last call. Any thread. */
 int64_t loop_take_max_lag_us(struct loop *l);
 
 /* The one door between threads: t->run() is called on l's thread, soon, in

@@ -372,7 +372,7 @@ cmd_config_set(struct call *c)
 void
 cmd_config_resetstat(struct call *c)
 {
-	info_reset(c->sl->server);
+	info_reset(c->sl->server, c->sl->timing.event_us);
 	reply_ok(c->reply);
 }
 

@@ -163,9 +163,10 @@ info_output_bytes(const struct server *s)
 }
 
 void
-info_reset(struct server *s)
+info_reset(struct server *s, int64_t event_us)
 {
 	stats_reset(s->stats, s->n_loops);
+	timing_lag_reset(s, event_us);
 	set(&s->info.input_bytes_reset, pools_sum(s, conn_pool_bytes_in));
 	set(&s->info.output_bytes_reset, pools_sum(s, conn_pool_bytes_out));
 }

@@ -20,8 +20,9 @@ struct info_sampler {
 
 /* Once a second, always from the same loop. */
 void info_sample(struct server *s);
-/* CONFIG RESETSTAT: stats_reset(), and what is counted elsewhere. */
-void info_reset(struct server *s);
+/* CONFIG RESETSTAT: stats_reset(), and what is counted elsewhere; event_us is
+ * timing_look()'s. */
+void info_reset(struct server *s, int64_t event_us);
 /* Bytes read from clients and written to them, since the last reset. */
 int64_t info_input_bytes(const struct server *s);
 int64_t info_output_bytes(const struct server *s);

@@ -361,6 +361,8 @@ info_stats(struct info *i)
 	print_nothing(i);
 	print_tracking(i);
 	info_printf(i, "total_error_replies:%" PRId64 "\r\n", n.error_replies);
+	info_printf(i, "loop_lag_max_us:%" PRId64 "\r\n",
+	    timing_lag_max_us(i->sl->server, i->sl->timing.event_us));
 	/* Of the rest each row of stats.def is a field. */
 #define LOOP_STAT(name, help) \
 	if (&n.name != &n.connections_received && &n.name != &n.commands_processed && \

@@ -177,11 +177,9 @@ static void
 look_for_stalls(struct loop *l, struct loop_task *t)
 {
 	struct server_loop *sl = container_of(t, struct server_loop, look);
-	int64_t lag_us = loop_take_max_lag_us(l);
 
-	if (lag_us >= sl->timing.event_us)
-		latency_add(&sl->server->latency, LATENCY_LOOP_STALL, lag_us / 1000,
-		    clock_wall_ms() / 1000);
+	(void)l;
+	timing_look(sl, sl->timing.event_us);
 	atomic_store(&sl->looking, false);
 }
 

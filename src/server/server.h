@@ -67,6 +67,7 @@ struct server_loop {
 	atomic_bool sweeping;
 	struct loop_task look; /* whether a turn of the loop took long */
 	atomic_bool looking;
+	_Atomic(int64_t) lag_max_us; /* see timing_look() */
 	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
 	struct counter parked;  /* replies owed now */

@@ -67,15 +67,50 @@ void
 timing_configure(struct server_loop *sl, const struct config *cfg)
 {
 	struct timing *t = &sl->timing;
-	bool had_events = t->event_us != INT64_MAX;
 
 	t->slow_us = cfg->slowlog_slower_than >= 0 ? cfg->slowlog_slower_than : INT64_MAX;
+	/* Stalls before that are none of LATENCY's. */
+	if (t->event_us == INT64_MAX)
+		timing_look(sl, INT64_MAX);
 	t->event_us = cfg->latency_threshold > 0 ? cfg->latency_threshold * 1000 : INT64_MAX;
-	/* Of stalls before that nobody wants to know. */
-	if (!had_events)
-		loop_take_max_lag_us(sl->loop);
 	set_suspect(t, clock_mono_us());
 	set_share(t);
+}
+
+/* --- turns of the loops ----------------------------------------------------------- */
+
+void
+timing_look(struct server_loop *sl, int64_t event_us)
+{
+	int64_t lag_us = loop_take_max_lag_us(sl->loop);
+	int64_t max_us = atomic_load(&sl->lag_max_us);
+
+	while (lag_us > max_us && !atomic_compare_exchange_weak(&sl->lag_max_us, &max_us, lag_us))
+		;
+	if (lag_us >= event_us)
+		latency_add(&sl->server->latency, LATENCY_LOOP_STALL, lag_us / 1000,
+		    clock_wall_ms() / 1000);
+}
+
+int64_t
+timing_lag_max_us(struct server *s, int64_t event_us)
+{
+	int64_t max_us = 0;
+
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		timing_look(&s->loops[i], event_us);
+		max_us = MAX(max_us, atomic_load(&s->loops[i].lag_max_us));
+	}
+	return max_us;
+}
+
+void
+timing_lag_reset(struct server *s, int64_t event_us)
+{
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		timing_look(&s->loops[i], event_us);
+		atomic_store(&s->loops[i].lag_max_us, 0);
+	}
 }
 
 /* --- one command ----------------------------------------------------------------- */

@@ -36,6 +36,7 @@
 struct call;
 struct config;
 struct request;
+struct server;
 struct server_loop;
 
 struct timing {
@@ -80,6 +81,13 @@ void timing_suspect(struct call *c, const struct request *req, unsigned n, uint6
 
 /* The same of one call. */
 void timing_suspect_call(struct call *c, uint64_t ticks, int64_t timed_us);
+
+/* The longest turn of sl's loop since the last look: remembered in sl->lag_max_us, and
+ * an event of LATENCY from event_us on. Any thread, as the next two. */
+void timing_look(struct server_loop *sl, int64_t event_us);
+/* The longest turn of any loop since timing_lag_reset(). */
+int64_t timing_lag_max_us(struct server *s, int64_t event_us);
+void timing_lag_reset(struct server *s, int64_t event_us);
 
 static inline bool
 timing_is_suspect(const struct timing *t, uint64_t begun_ticks)

@@ -74,6 +74,21 @@ class Slowlog(harness.Case):
 
         self.assertGreaterEqual(harness.wait_until(stalled, "a stall")[0][1], 3)
 
+    def test_the_longest_turn_of_the_loops_is_told_whatever_the_threshold(self):
+        for threshold in ("0", "1h"):
+            with self.subTest(threshold=threshold):
+                d = self.daemon(f"threads: 2\nmax_value: 32MiB\nlatency_threshold: {threshold}\n")
+                c = d.client()
+                prepare(c)
+
+                def told():
+                    return int(d.info("stats")["loop_lag_max_us"])
+
+                harness.wait_until(lambda: c(*HARD) is not None and told() >= 3000, "a stall")
+                longest = told()
+                harness.wait_until(lambda: c("CONFIG", "RESETSTAT") == "OK" and told() < longest,
+                                   "it to begin anew")
+
 
 LEASES = """
 threads: 2

@@ -307,6 +307,17 @@ START_TEST(events_are_kept_by_kind_and_second)
 }
 END_TEST
 
+START_TEST(the_longest_turn_of_any_loop_is_told_until_it_is_reset)
+{
+	atomic_store(&server->loops[0].lag_max_us, 12345);
+	atomic_store(&server->loops[1].lag_max_us, 23456);
+	ck_reply_has("INFO stats", "\r\nloop_lag_max_us:23456\r\n");
+	ck_reply_has("INFO stats", "\r\nloop_lag_max_us:23456\r\n");
+	ck_reply("CONFIG RESETSTAT", "+OK\r\n");
+	ck_reply_has("INFO stats", "\r\nloop_lag_max_us:0\r\n");
+}
+END_TEST
+
 START_TEST(the_newest_samples_are_kept)
 {
 	for (int i = 0; i < LATENCY_SAMPLES + 5; i++)
@@ -480,6 +491,7 @@ main(void)
 	tcase_add_test(t, of_a_slow_pipeline_the_longest_short_request_is_named);
 	tcase_add_test(t, below_a_millisecond_each_command_is_timed);
 	tcase_add_test(t, events_are_kept_by_kind_and_second);
+	tcase_add_test(t, the_longest_turn_of_any_loop_is_told_until_it_is_reset);
 	tcase_add_test(t, the_newest_samples_are_kept);
 	tcase_add_test(t, commands_are_events_from_the_threshold_on);
 	tcase_add_test(t, the_graph_rises_with_the_samples);
