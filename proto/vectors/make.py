@@ -202,7 +202,7 @@ def vector(file, name, about, *steps, **more):
 # --- the preface -------------------------------------------------------------------
 
 OFFER = {"server": "pannier 0.1.0", "id": 1, "max_frame": 8454144, "max_value": 8388608,
-         "max_batch": 16384, "max_waiting": 1024, "auth": False, "features": ["auth", "lease"]}
+         "max_batch": 16384, "max_waiting": 1024, "auth": False, "features": ["auth", "grace", "lease"]}
 
 
 def preface(*elements):
@@ -312,7 +312,7 @@ def reads():
            ask(request("GET", 2, b"k", meta=True),
                reply("GET", 2, "hit", b"v", 59990, None, *META, varies=[[3], [5]])))
     vector(f, "get_meta_false", "A flag that is false is not there.", SET_K,
-           ask(request("GET", 2, b"k", meta=False), reply("GET", 2, "hit", b"v")))
+           ask(request("GET", 2, b"k", meta=False), reply("GET", 2, "hit", b"v")), forms="other")
     vector(f, "get_deadline", "A hit needs no time.", SET_K,
            ask(request("GET", 2, b"k", deadline_ms=50), reply("GET", 2, "hit", b"v")),
            ask(request("GET", 3, b"other", deadline_ms=0), reply("GET", 3, "miss")))
@@ -614,6 +614,42 @@ def leases():
            ask(request("LEASE", 2, b"origin:none"), reply("LEASE", 2, "negative")),
            ask(request("LEASE", 3, b"origin:broken"), reply("LEASE", 3, "error", "ORIGIN", "why")),
            needs="lease")
+    vector(f, "not_stored", "A value that cannot be stored frees all who wait for it, at once.",
+           ask(request("LEASE", 1, b"k"), reply("LEASE", 1, "lease", token, varies=[[2]], binds=[[2]])),
+           request("LEASE", 2, b"k"), {**request("LEASE", 1, b"k"), "connection": 2},
+           {"wait_for": "waiters", "count": 2},
+           ask(request("SET", 3, b"k", b"v" * (5 << 20), lease=token),
+               reply("SET", 3, "error", "TOOBIG", "why", varies=[[3]])),
+           reply("LEASE", 2, "miss"), {**reply("LEASE", 1, "miss"), "connection": 2},
+           ask(request("RELEASE", 4, b"k", token), reply("RELEASE", 4, "miss")), needs="small")
+    over = (ask(request("SET", 1, b"lease:k", b"old", 1, grace_ms=60000), reply("SET", 1, "stored")),
+            {"wait_for": "absent", "key": {"text": "lease:k"}})
+    vector(f, "stale_while_it_is_loaded", "A value that is over is served to all but the one who loads it anew.",
+           *over, ask(request("LEASE", 2, b"lease:k"),
+                      reply("LEASE", 2, "lease", token, b"old", varies=[[2]], binds=[[2]])),
+           {**ask(request("GET", 1, b"lease:k", meta=True),
+                  reply("GET", 1, "stale", b"old", -5, None, *META, varies=[[3], [5]])), "connection": 2},
+           {**ask(request("LEASE", 2, b"lease:k"), reply("LEASE", 2, "stale", b"old")), "connection": 2},
+           ask(request("LEASE", 3, b"lease:k"), reply("LEASE", 3, "stale", b"old")),
+           ask(request("PEEK", 4, b"lease:k"), reply("PEEK", 4, "miss")),
+           ask(request("SET", 5, b"lease:k", b"v", 60000, lease=token), reply("SET", 5, "stored")),
+           {**ask(request("GET", 3, b"lease:k"), reply("GET", 3, "hit", b"v")), "connection": 2}, needs="grace")
+    vector(f, "stale_to_who_gives_up", "A load that fails leaves the stale value, and the lease goes on.",
+           *over, ask(request("LEASE", 2, b"lease:k"),
+                      reply("LEASE", 2, "lease", token, b"old", varies=[[2]], binds=[[2]])),
+           ask(request("RELEASE", 3, b"lease:k", token), reply("RELEASE", 3, "done")),
+           {**ask(request("LEASE", 1, b"lease:k"), reply("LEASE", 1, "lease", second, b"old", varies=[[2]])),
+            "connection": 2}, needs="grace")
+    vector(f, "touched_with_grace", "Another time to live leaves the grace as it was.",
+           ask(request("SET", 1, b"lease:k", b"old", 60000, grace_ms=60000), reply("SET", 1, "stored")),
+           ask(request("TOUCH", 2, b"lease:k", 1), reply("TOUCH", 2, "done")),
+           {"wait_for": "absent", "key": {"text": "lease:k"}},
+           ask(request("LEASE", 3, b"lease:k"), reply("LEASE", 3, "lease", token, b"old", varies=[[2]])),
+           needs="grace")
+    vector(f, "grace_0", "None, whatever the namespace has.",
+           ask(request("SET", 1, b"lease:k", b"old", 1, grace_ms=0), reply("SET", 1, "stored")),
+           {"wait_for": "absent", "key": {"text": "lease:k"}},
+           ask(request("LEASE", 2, b"lease:k"), reply("LEASE", 2, "lease", token, varies=[[2]])), needs="grace")
     vector(f, "lease_with_stale", "A value that is over comes with the lease, to fall back on.",
            ask(request("LEASE", 1, b"lease:k"), reply("LEASE", 1, "lease", token, b"old")),
            needs="client")

@@ -121,10 +121,21 @@ enum cache_result cache_open(struct cache *c, struct cache_thread *t, struct sli
  * lie in cur->value itself. Counts as a use. Afterwards the cursor stands on
  * the new entry. 0; -E2BIG: larger than cache_max_entry(); -ENOMEM: no room
  * could be made; -EDQUOT: protected entries have all that they may. On failure
- * the old entry stands untouched. An expiry that is not in the future removes. */
-int cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
-    int64_t expires_ms) MUST_CHECK;
-/* A hit's entry gets another expiry. 0, or -ENOMEM as above. */
+ * the old entry stands untouched. An expiry that is not in the future removes.
+ * grace_ms: how long it is kept as stale after its expiry. */
+int cache_put_graced(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
+    int64_t expires_ms, int64_t grace_ms) MUST_CHECK;
+/* With the grace of the entry where its expiry stays the same, else of its class. */
+#define CACHE_USUAL_GRACE (-1)
+#define CACHE_GRACE_MOST ((int64_t)1 << 47)
+static inline MUST_CHECK int
+cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
+    int64_t expires_ms)
+{
+	return cache_put_graced(cur, parts, n_parts, expires_ms, CACHE_USUAL_GRACE);
+}
+/* A hit's entry gets another expiry; its grace, if it has one, stays. 0, or -ENOMEM as
+ * above. */
 int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
 /* After a miss: if there is a stale entry, the cursor stands on it as on a hit,
  * for reading only, and its expires_ms has passed. Counts as a use. */

@@ -448,9 +448,27 @@ put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigne
 	return 0;
 }
 
+/* 0 where there is none. */
+static uint64_t
+own_stamp(const struct cache_cursor *cur)
+{
+	const struct entry *e = at(cur, cur->ref);
+
+	return entry_stamp(e, entry_word(e));
+}
+
+/* The stamp of what is put where the caller names no grace. */
+static uint64_t
+usual_stamp(const struct cache_cursor *cur, int64_t expires_ms, int64_t class_grace_ms)
+{
+	if (unlikely(expires_ms != CACHE_NEVER && expires_ms == cur->expires_ms))
+		return own_stamp(cur);
+	return stamp_of(MIN(expires_ms, EXPIRY_MAX), class_grace_ms);
+}
+
 int
-cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
-    int64_t expires_ms)
+cache_put_graced(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
+    int64_t expires_ms, int64_t grace_ms)
 {
 	struct cache *c = cur->cache;
 	uint64_t len = parts_len(parts, n_parts);
@@ -473,7 +491,8 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 		counter_inc(&tally->refused);
 		return -EDQUOT;
 	}
-	stamp = stamp_of(MIN(expires_ms, EXPIRY_MAX), class.grace_ms);
+	stamp = likely(grace_ms < 0) ? usual_stamp(cur, expires_ms, class.grace_ms) :
+	    stamp_of(MIN(expires_ms, EXPIRY_MAX), grace_ms);
 	if (cur->ref == 0 || !rewrite(cur, class.tally, parts, n_parts, len, stamp))
 		rc = put(cur, class.tally, parts, n_parts, len, stamp);
 	if (likely(rc == 0))
@@ -496,7 +515,7 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 		return 0;
 	}
 	class = class_of(cur->cache, cur->key);
-	stamp = stamp_of(MIN(expires_ms, EXPIRY_MAX), class.grace_ms);
+	stamp = stamp_regraced(own_stamp(cur), MIN(expires_ms, EXPIRY_MAX), class.grace_ms);
 	e = at(cur, cur->ref);
 	if (!(entry_word(e) & WORD_TTL)) {
 		/* No place for it: the entry moves to one that has it. */

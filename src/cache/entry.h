@@ -86,6 +86,17 @@ stamp_of(int64_t expires_ms, int64_t grace_ms)
 	    power << (GRACE_SHIFT + GRACE_DIGITS);
 }
 
+/* Another expiry, with the grace that `old` has, or with this one. */
+static inline uint64_t
+stamp_regraced(uint64_t old, int64_t expires_ms, int64_t grace_ms)
+{
+	uint64_t grace = old >> GRACE_SHIFT << GRACE_SHIFT;
+
+	if (expires_ms == 0 || grace == 0)
+		return stamp_of(expires_ms, grace_ms);
+	return (uint64_t)expires_ms | grace;
+}
+
 static inline int64_t
 stamp_expiry(uint64_t stamp)
 {

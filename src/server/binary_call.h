@@ -50,8 +50,6 @@ binary_answer(struct binary_call *b, enum binary_status status)
  * for an item of a batch. */
 void binary_put_failed(struct binary_call *b, int rc);
 void binary_put_failed_item(struct binary_call *b, struct out *items, int rc);
-/* Says that the server has no such feature. */
-void binary_unsupported(struct binary_call *b, const char *what);
 
 /* [id, done, [items]]; takes what is in items. TOOBIG where that is more than a
  * connection may have unsent. */

@@ -26,7 +26,7 @@
 #define FRAME_SLACK (INPUT_SLACK - 1024)
 #define STRANGER_FRAME (16 * 1024)
 
-static const char *const features[] = { "auth", "lease" };
+static const char *const features[] = { "auth", "grace", "lease" };
 
 /* --- the table ------------------------------------------------------------------------- */
 
@@ -589,12 +589,6 @@ binary_put_failed_item(struct binary_call *b, struct out *items, int rc)
 	}
 	counter_inc(&b->c.sl->stats.oom_errors);
 	binary_put_error(items, "OOM", "out of memory");
-}
-
-void
-binary_unsupported(struct binary_call *b, const char *what)
-{
-	reply_error(b->c.reply, "UNSUPPORTED this server has no %s", what);
 }
 
 uint64_t

@@ -40,37 +40,29 @@ static int
 put(struct binary_call *b, struct slice key, uint64_t hash, struct slice value, int64_t ttl_ms)
 {
 	int64_t expires_ms = ttl_ms != 0 ? b->c.now_ms + ttl_ms : CACHE_NEVER;
+	int64_t grace_ms = binary_given(&b->o, BINARY_OPTION_grace_ms) ? b->o.grace_ms :
+	    CACHE_USUAL_GRACE;
 	struct store_cursor cur;
 	int rc = -EAGAIN;
 	bool found;
 
 	store_make_room(b->c.store, key.len + value.len);
 	found = store_open_hashed(b->c.store, key, hash,
-	    b->o.given == 0 ? STORE_WRITE | STORE_SETS : STORE_WRITE, &cur) == CACHE_HIT;
-	if (likely(holds(b, &cur, found)))
-		rc = cache_put(&cur.c, &value, 1, expires_ms);
+	    STORE_WRITE, &cur) == CACHE_HIT;
+	if (likely(holds(b, &cur, found))) {
+		store_will_put(&cur);
+		rc = cache_put_graced(&cur.c, &value, 1, expires_ms, grace_ms);
+	}
 	store_close(&cur);
 	return rc;
-}
-
-/* What no server of this version can keep. True: refused. */
-static bool
-lacks_feature(struct binary_call *b)
-{
-	if (likely(!binary_given(&b->o, BINARY_OPTION_grace_ms)))
-		return false;
-	binary_unsupported(b, "grace of a single value; its namespace has one");
-	return true;
 }
 
 void
 binary_op_set(struct binary_call *b)
 {
-	int rc;
+	int rc = put(b, binary_key(b), b->c.hash, binary_bytes(&b->f->argv[1]),
+	    binary_ttl(b->f, 2));
 
-	if (lacks_feature(b))
-		return;
-	rc = put(b, binary_key(b), b->c.hash, binary_bytes(&b->f->argv[1]), binary_ttl(b->f, 2));
 	if (rc == 0)
 		binary_answer(b, BINARY_stored);
 	else if (rc == -EAGAIN)
@@ -101,8 +93,6 @@ binary_op_set_many(struct binary_call *b)
 	struct out items;
 	int rc;
 
-	if (lacks_feature(b))
-		return;
 	out_init(&items);
 	for (uint64_t i = 0; i < pairs->n; i += 2) {
 		binary_next(&c, &key);

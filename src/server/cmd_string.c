@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "base/parse.h"
 #include "server/expiry.h"
 #include "server/lease.h"
 #include "server/server.h"
@@ -26,12 +27,13 @@ enum {
 	OPT_PXAT = 1 << 8,
 	OPT_IFEQ = 1 << 9, /* of Valkey 8.1 */
 	OPT_LEASE = 1 << 10,
+	OPT_GRACE = 1 << 11,
 
 	OPT_TIMES = OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT,
 	OPT_LIVES = OPT_TIMES | OPT_KEEPTTL | OPT_PERSIST, /* at most one of them */
 	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_IFEQ | OPT_LEASE |
-	    OPT_TIMES,
-	OPT_WITH_ARGUMENT = OPT_TIMES | OPT_IFEQ | OPT_LEASE,
+	    OPT_GRACE | OPT_TIMES,
+	OPT_WITH_ARGUMENT = OPT_TIMES | OPT_IFEQ | OPT_LEASE | OPT_GRACE,
 	OPT_OF_GETEX = OPT_PERSIST | OPT_TIMES,
 };
 
@@ -47,6 +49,7 @@ static const struct set_option {
 	{ { "xx", 2 }, OPT_XX, OPT_NX | OPT_IFEQ, 0 },
 	{ { "ifeq", 4 }, OPT_IFEQ, OPT_NX | OPT_XX | OPT_IFEQ, 0 },
 	{ { "lease", 5 }, OPT_LEASE, OPT_LEASE, 0 },
+	{ { "grace", 5 }, OPT_GRACE, OPT_GRACE, 0 },
 	{ { "get", 3 }, OPT_GET, 0, 0 },
 	{ { "keepttl", 7 }, OPT_KEEPTTL, OPT_LIVES & ~OPT_KEEPTTL, 0 },
 	{ { "persist", 7 }, OPT_PERSIST, OPT_LIVES & ~OPT_PERSIST, 0 },
@@ -60,6 +63,8 @@ struct set_args {
 	struct slice time; /* as written; good with OPT_TIMES */
 	struct slice expected; /* of OPT_IFEQ */
 	uint64_t token;        /* of OPT_LEASE; 0: what was given can be none */
+	struct slice grace;    /* of OPT_GRACE, as written */
+	int64_t grace_ms;      /* for cache_put_graced() */
 };
 
 static const struct set_option *
@@ -78,6 +83,8 @@ set_args_take(struct set_args *out, const struct set_option *o, struct slice arg
 		out->expected = argument;
 	} else if (o->flag == OPT_LEASE) {
 		out->token = lease_token_parse(argument);
+	} else if (o->flag == OPT_GRACE) {
+		out->grace = argument;
 	} else {
 		out->form = o->form;
 		out->time = argument;
@@ -88,7 +95,7 @@ set_args_take(struct set_args *out, const struct set_option *o, struct slice arg
 static bool
 set_args_parse(struct call *c, uint32_t first, unsigned allowed, struct set_args *out)
 {
-	*out = (struct set_args){ 0 };
+	*out = (struct set_args){ .grace_ms = CACHE_USUAL_GRACE };
 	for (uint32_t i = first; i < c->argc; i++) {
 		const struct set_option *o = set_option_find(c->argv[i]);
 
@@ -135,7 +142,8 @@ set_entry(struct store_cursor *cur, bool found, struct slice value, const struct
 		return SET_REFUSED;
 	if (found && (flags & OPT_KEEPTTL))
 		expires_ms = cur->c.expires_ms;
-	*rc = cache_put(&cur->c, &value, 1, expires_ms);
+	store_will_put(cur);
+	*rc = cache_put_graced(&cur->c, &value, 1, expires_ms, args->grace_ms);
 	return *rc == 0 ? SET_DONE : SET_FAILED;
 }
 
@@ -163,8 +171,6 @@ set_key(struct call *c, struct slice value, const struct set_args *args, int64_t
 		how |= STORE_TOUCH;
 	if (flags & OPT_GET)
 		how |= STORE_COUNT;
-	if (!(flags & (OPT_XX | OPT_IFEQ | OPT_LEASE)))
-		how |= STORE_SETS;
 	found = open_to_put(c, value.len, how, &cur) == CACHE_HIT;
 	outcome = set_entry(&cur, found, value, args, expires_ms, old, &rc);
 	store_close(&cur);
@@ -230,6 +236,23 @@ set_if(struct call *c, struct slice value, const struct set_args *args, int64_t 
 	}
 }
 
+/* False: the error reply is written. */
+static bool
+take_grace(struct call *c, struct set_args *args)
+{
+	if (!(args->flags & OPT_GRACE))
+		return true;
+	if (parse_i64(args->grace, &args->grace_ms) != 0) {
+		call_not_integer(c);
+	} else if (args->grace_ms < 0 || args->grace_ms > CACHE_GRACE_MOST) {
+		reply_error(c->reply, "ERR GRACE takes 0 to %lld milliseconds",
+		    (long long)CACHE_GRACE_MOST);
+	} else {
+		return true;
+	}
+	return false;
+}
+
 void
 cmd_set(struct call *c)
 {
@@ -237,7 +260,7 @@ cmd_set(struct call *c)
 	struct set_args args;
 	enum expiry_status ok = EXPIRY_GOOD;
 
-	if (!set_args_parse(c, 3, OPT_OF_SET, &args))
+	if (!set_args_parse(c, 3, OPT_OF_SET, &args) || !take_grace(c, &args))
 		return;
 	if (args.flags & OPT_TIMES)
 		ok = expiry_parse(c, args.time, args.form, &expires_ms);
@@ -245,7 +268,7 @@ cmd_set(struct call *c)
 		expiry_refuse(c, ok);
 	else if (args.flags & OPT_GET)
 		set_and_get(c, c->argv[2], &args, expires_ms);
-	else if (args.flags & (OPT_NX | OPT_XX | OPT_IFEQ | OPT_KEEPTTL | OPT_LEASE))
+	else if (args.flags & (OPT_NX | OPT_XX | OPT_IFEQ | OPT_KEEPTTL | OPT_LEASE | OPT_GRACE))
 		set_if(c, c->argv[2], &args, expires_ms);
 	else
 		set_plain(c, c->argv[2], expires_ms);

@@ -97,6 +97,14 @@ store_close(struct store_cursor *cur)
 		store_close_written(cur);
 }
 
+/* A condition held, and a put follows: as if STORE_SETS had been given. */
+static inline void
+store_will_put(struct store_cursor *cur)
+{
+	if (unlikely(cur->stripe != NULL))
+		cur->flags |= STORE_SETS;
+}
+
 /* What a key is found by: cache_hash() of the store's cache. Calls that end in
  * _hashed take it from whoever has it already; it is the same for the life of
  * the store. */

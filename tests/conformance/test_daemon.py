@@ -30,6 +30,8 @@ LEASE = ORIGIN + """
   - prefix: "lease:"
     coalesce: lease
 """
+GRACE = LEASE + "    grace: 1h\n"
+CONFIGS = {"origin": ORIGIN, "lease": LEASE, "grace": GRACE}
 
 
 class Connection:
@@ -182,12 +184,12 @@ class World:
             else self.daemon.path
 
     def config(self, needs):
-        if needs in ("origin", "lease"):
+        if needs in CONFIGS:
             self.origin = self.case.origin()
             self.origin.on("/v", b"v")
             self.origin.on("/none", status=404)
             self.origin.on("/broken", status=500)
-            return (ORIGIN if needs == "origin" else LEASE).format(url=self.origin.url)
+            return CONFIGS[needs].format(url=self.origin.url)
         if needs == "small":
             return SMALL
         if needs in ("password", "read_only", "no_admin"):
@@ -224,6 +226,9 @@ class World:
     def wait_for(self, step):
         if step["wait_for"] == "origin":
             self.origin.wait_requests(self.seen + 1)
+        elif step["wait_for"] == "absent":
+            with contextlib.closing(harness.Client(self.daemon.path)) as c:
+                harness.wait_until(lambda: c("EXISTS", step["key"]["text"]) == 0, "the key to expire")
         else:
             harness.wait_until(
                 lambda: int(self.daemon.info("clients")["blocked_clients"]) >= step["count"],

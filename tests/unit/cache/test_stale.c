@@ -156,6 +156,63 @@ START_TEST(an_expiry_given_later_has_the_grace_too)
 }
 END_TEST
 
+static int
+put_graced(struct cache *c, const char *key, int64_t expires_ms, int64_t grace_ms)
+{
+	struct slice value = SLICE("v");
+	struct cache_cursor cur;
+	int rc;
+
+	open_at(c, slice_str(key), 0, &cur);
+	rc = cache_put_graced(&cur, &value, 1, expires_ms, grace_ms);
+	cache_close(&cur);
+	return rc;
+}
+
+START_TEST(a_grace_given_with_the_value_counts_more_than_the_class)
+{
+	struct cache *c = cache_with_grace();
+
+	ck_assert_int_eq(put_graced(c, "plain", ENDS, 100), 0);
+	ck_assert_int_eq(put_graced(c, "s", ENDS, 0), 0);
+	fix_thread.now_ms = ENDS + 99;
+	ck_assert_str_eq(stale_of(c, "plain"), "v");
+	ck_assert_str_eq(stale_of(c, "s"), "");
+	fix_thread.now_ms = ENDS + 100;
+	ck_assert_str_eq(stale_of(c, "plain"), "");
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(a_grace_stays_through_another_value_or_expiry)
+{
+	struct cache *c = cache_with_grace();
+	struct slice value = SLICE("longer");
+	struct cache_cursor cur;
+
+	ck_assert_int_eq(put_graced(c, "plain", 7000, 100), 0);
+	open_at(c, SLICE("plain"), 0, &cur);
+	ck_assert_int_eq(cache_put(&cur, &value, 1, cur.expires_ms), 0);
+	ck_assert_int_eq(cache_set_expiry(&cur, ENDS), 0);
+	cache_close(&cur);
+	fix_thread.now_ms = ENDS + 99;
+	ck_assert_str_eq(stale_of(c, "plain"), "longer");
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(a_put_is_of_the_class_again)
+{
+	struct cache *c = cache_with_grace();
+
+	ck_assert_int_eq(put_graced(c, "plain", 7000, 100), 0);
+	put(c, "plain", "v", ENDS);
+	fix_thread.now_ms = ENDS;
+	ck_assert_str_eq(stale_of(c, "plain"), "");
+	cache_free(c);
+}
+END_TEST
+
 START_TEST(a_scan_does_not_show_it)
 {
 	struct cache *c = cache_with_grace();
@@ -278,6 +335,8 @@ main(void)
 	    bytes_come_back_when_the_grace_is_over_and_not_before,
 	    a_put_replaces_it_whatever_its_length, a_remove_takes_it_away,
 	    it_gets_no_other_expiry, an_expiry_given_later_has_the_grace_too,
+	    a_grace_given_with_the_value_counts_more_than_the_class,
+	    a_grace_stays_through_another_value_or_expiry, a_put_is_of_the_class_again,
 	    a_scan_does_not_show_it, who_watches_sees_it_go_when_it_expires_and_no_second_time,
 	    large_values_become_stale_too_and_can_be_pinned,
 	    moving_entries_together_keeps_their_grace,

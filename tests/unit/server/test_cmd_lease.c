@@ -81,6 +81,38 @@ START_TEST(lease_goes_with_other_options)
 }
 END_TEST
 
+START_TEST(value_with_a_grace_of_its_own_is_shown_when_its_time_is_over)
+{
+	char token[32];
+
+	ck_reply("SET k old PX 70000 GRACE 5000", "+OK\r\n");
+	ck_reply("SET k old grace 5000 XX KEEPTTL", "+OK\r\n");
+	ck_reply("APPEND k er", ":5\r\n");
+	ck_reply("PEXPIRE k 1000", ":1\r\n");
+	now_ms += 1000;
+	ck_reply("EXISTS k", ":0\r\n");
+	ck_assert_int_eq(sscanf(ask("PANNIER.LEASE k"),
+	    "*3\r\n+LEASE\r\n$5\r\nolder\r\n$%*d\r\n%20[0-9]\r\n", token), 1);
+	ck_assert_str_eq(ask_with("SET k v PX 1000 GRACE 0 LEASE", token), "+OK\r\n");
+	now_ms += 1000;
+	token_of(ask("PANNIER.LEASE k"), token);
+}
+END_TEST
+
+START_TEST(grace_out_of_its_range_is_refused)
+{
+	ck_reply("SET k v GRACE", "-ERR syntax error\r\n");
+	ck_reply("SET k v GRACE 1 GRACE 2", "-ERR syntax error\r\n");
+	ck_reply("GETEX k GRACE 1", "-ERR syntax error\r\n");
+	ck_reply("SET k v GRACE x", "-ERR value is not an integer or out of range\r\n");
+	ck_reply("SET k v GRACE -1", "-ERR GRACE takes 0 to 140737488355328 milliseconds\r\n");
+	ck_reply("SET k v GRACE 140737488355329",
+	    "-ERR GRACE takes 0 to 140737488355328 milliseconds\r\n");
+	ck_reply("EXISTS k", ":0\r\n");
+	ck_reply("SET k v GRACE 140737488355328", "+OK\r\n");
+}
+END_TEST
+
 START_TEST(connection_that_holds_the_lease_does_not_wait_for_it)
 {
 	ask("PANNIER.LEASE k");
@@ -171,7 +203,9 @@ main(void)
 	SUITE_ADD_FIXTURE(s, "cmd_lease", handlers_setup, handlers_teardown,
 	    absent_key_gives_a_token_whose_set_is_done_once,
 	    tokens_cannot_be_guessed_from_each_other, what_is_no_token_is_a_void_one,
-	    lease_goes_with_other_options, connection_that_holds_the_lease_does_not_wait_for_it,
+	    lease_goes_with_other_options,
+	    value_with_a_grace_of_its_own_is_shown_when_its_time_is_over,
+	    grace_out_of_its_range_is_refused, connection_that_holds_the_lease_does_not_wait_for_it,
 	    release_gives_it_up, every_command_that_changes_the_key_voids_the_token,
 	    commands_that_change_nothing_leave_it, bad_arguments_say_what_is_wrong,
 	    without_memory_nothing_is_lost);
