@@ -58,10 +58,10 @@ bench_zipf_init(struct bench_zipf *z, uint64_t n, double skew)
 }
 
 uint64_t
-bench_zipf_draw(const struct bench_zipf *z, struct bench_rng *r)
+bench_zipf_draw(const struct bench_zipf *z, struct draw *r)
 {
 	for (;;) {
-		double u = z->high + bench_unit(bench_draw(r)) * (z->low - z->high);
+		double u = z->high + draw_unit(draw_next(r)) * (z->low - z->high);
 		double x = zipf_inverse(z->skew, u);
 		double k = fmin(fmax(floor(x + 0.5), 1), (double)z->n);
 
@@ -94,16 +94,16 @@ take(_Atomic(uint64_t) *counter)
 
 /* --grow: one of the newest keys, or the first before there is any. */
 static uint64_t
-recent(struct bench_keys *k, struct bench_rng *r)
+recent(struct bench_keys *k, struct draw *r)
 {
 	uint64_t written = atomic_load_explicit(&k->next, memory_order_relaxed);
 	uint64_t window = MIN(written, k->opts->keyspace);
 
-	return window == 0 ? 0 : written - 1 - bench_below(bench_draw(r), window);
+	return window == 0 ? 0 : written - 1 - draw_below(draw_next(r), window);
 }
 
 static uint64_t
-number(struct bench_keys *k, struct bench_rng *r, bool set)
+number(struct bench_keys *k, struct draw *r, bool set)
 {
 	const struct bench_opts *o = k->opts;
 
@@ -115,16 +115,16 @@ number(struct bench_keys *k, struct bench_rng *r, bool set)
 		return set ? take(&k->next) : recent(k, r);
 	if (o->zipf > 0)
 		return bench_zipf_draw(&k->zipf, r) - 1;
-	return bench_below(bench_draw(r), o->keyspace);
+	return draw_below(draw_next(r), o->keyspace);
 }
 
 uint64_t
-bench_keys_next(struct bench_keys *k, struct bench_rng *r, bool set)
+bench_keys_next(struct bench_keys *k, struct draw *r, bool set)
 {
 	const struct bench_opts *o = k->opts;
 
 	/* Behind all others, so that no two ever meet. */
-	if (o->pollute > 0 && bench_unit(bench_draw(r)) < o->pollute)
+	if (o->pollute > 0 && draw_unit(draw_next(r)) < o->pollute)
 		return o->first_key + o->keyspace + take(&k->polluted);
 	return o->first_key + number(k, r, set);
 }
@@ -140,10 +140,10 @@ bench_size(const struct bench_sizes *s, uint64_t draw)
 	case BENCH_FIXED:
 		break;
 	case BENCH_SIZES_UNIFORM:
-		return s->min + bench_below(draw, s->max - s->min + 1);
+		return s->min + draw_below(draw, s->max - s->min + 1);
 	case BENCH_LOGUNIFORM:
 		ratio = (double)(s->max + 1) / (double)s->min;
-		return MIN(s->max, (uint64_t)((double)s->min * pow(ratio, bench_unit(draw))));
+		return MIN(s->max, (uint64_t)((double)s->min * pow(ratio, draw_unit(draw))));
 	}
 	return s->min;
 }
@@ -151,7 +151,7 @@ bench_size(const struct bench_sizes *s, uint64_t draw)
 uint64_t
 bench_size_of_key(const struct bench_sizes *s, uint64_t id)
 {
-	return s->kind == BENCH_FIXED ? s->min : bench_size(s, bench_mix(id + 1));
+	return s->kind == BENCH_FIXED ? s->min : bench_size(s, draw_mix(id + 1));
 }
 
 #define WINDOWS 65536 /* places where a value may begin */
@@ -163,7 +163,7 @@ bench_values_init(struct bench_values *v, uint64_t max_size)
 	 * line for a request. */
 	static const char letters[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-	struct bench_rng r = { 42 };
+	struct draw r = { 42 };
 	uint64_t len = max_size + WINDOWS;
 
 	v->max = max_size;
@@ -171,7 +171,7 @@ bench_values_init(struct bench_values *v, uint64_t max_size)
 	if (v->text == NULL)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < len; i++)
-		v->text[i] = letters[bench_below(bench_draw(&r), sizeof letters - 1)];
+		v->text[i] = letters[draw_below(draw_next(&r), sizeof letters - 1)];
 	return 0;
 }
 
@@ -185,20 +185,20 @@ bench_values_fini(struct bench_values *v)
 struct slice
 bench_value(const struct bench_values *v, uint64_t id, uint64_t len)
 {
-	return slice_of(v->text + bench_below(bench_mix(~id), WINDOWS), len);
+	return slice_of(v->text + draw_below(draw_mix(~id), WINDOWS), len);
 }
 
 /* --- pace ----------------------------------------------------------------------- */
 
 static double
-gap_us(const struct bench_pace *p, struct bench_rng *r)
+gap_us(const struct bench_pace *p, struct draw *r)
 {
-	return -log(1 - bench_unit(bench_draw(r))) * p->interval_us;
+	return -log(1 - draw_unit(draw_next(r))) * p->interval_us;
 }
 
 void
 bench_pace_init(struct bench_pace *p, const struct bench_opts *o, unsigned index,
-    struct bench_rng *r, int64_t start_us)
+    struct draw *r, int64_t start_us)
 {
 	*p = (struct bench_pace){ .start_us = start_us, .poisson = o->arrivals == BENCH_POISSON };
 	if (o->rate <= 0)
@@ -209,7 +209,7 @@ bench_pace_init(struct bench_pace *p, const struct bench_opts *o, unsigned index
 }
 
 void
-bench_pace_advance(struct bench_pace *p, struct bench_rng *r)
+bench_pace_advance(struct bench_pace *p, struct draw *r)
 {
 	p->n++;
 	if (p->poisson)

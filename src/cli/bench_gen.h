@@ -8,42 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/draw.h"
 #include "base/slice.h"
 #include "cli/bench_opts.h"
-
-/* --- draws: splitmix64, http://prng.di.unimi.it/splitmix64.c ------------- */
-
-struct bench_rng {
-	uint64_t state;
-};
-
-static inline uint64_t
-bench_mix(uint64_t x)
-{
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return x ^ (x >> 31);
-}
-
-static inline uint64_t
-bench_draw(struct bench_rng *r)
-{
-	return bench_mix(r->state += 0x9e3779b97f4a7c15u);
-}
-
-/* A 64-bit draw made one of 0 to n-1. */
-static inline uint64_t
-bench_below(uint64_t draw, uint64_t n)
-{
-	return (uint64_t)(((unsigned __int128)draw * n) >> 64);
-}
-
-/* A 64-bit draw made one of [0, 1). */
-static inline double
-bench_unit(uint64_t draw)
-{
-	return (double)(draw >> 11) * 0x1p-53;
-}
 
 /* --- Zipf --------------------------------------------------------------- */
 
@@ -57,7 +24,7 @@ struct bench_zipf {
 };
 
 void bench_zipf_init(struct bench_zipf *z, uint64_t n, double skew); /* skew > 0 */
-uint64_t bench_zipf_draw(const struct bench_zipf *z, struct bench_rng *r); /* 1 to n */
+uint64_t bench_zipf_draw(const struct bench_zipf *z, struct draw *r); /* 1 to n */
 
 /* --- keys ----------------------------------------------------------------- */
 
@@ -74,7 +41,7 @@ struct bench_keys {
 void bench_keys_init(struct bench_keys *k, const struct bench_opts *o, const uint32_t *trace,
     uint64_t trace_len);
 /* The key of the next request. After the end of a trace it starts again. */
-uint64_t bench_keys_next(struct bench_keys *k, struct bench_rng *r, bool set);
+uint64_t bench_keys_next(struct bench_keys *k, struct draw *r, bool set);
 
 /* --- values ----------------------------------------------------------------- */
 
@@ -110,12 +77,12 @@ struct bench_pace {
 
 /* Thread `index` of `threads`, whose moments interleave. */
 void bench_pace_init(struct bench_pace *p, const struct bench_opts *o, unsigned index,
-    struct bench_rng *r, int64_t start_us);
+    struct draw *r, int64_t start_us);
 static inline int64_t
 bench_pace_due_us(const struct bench_pace *p)
 {
 	return p->start_us + (int64_t)p->at_us;
 }
-void bench_pace_advance(struct bench_pace *p, struct bench_rng *r);
+void bench_pace_advance(struct bench_pace *p, struct draw *r);
 
 #endif

@@ -39,7 +39,7 @@ begin_load(struct herd *h, struct bench_conn *c, int64_t now_us)
 	const struct bench_span *span = &h->worker->run->opts->load_time;
 	uint64_t spread = (uint64_t)(span->max_ms - span->min_ms);
 	int64_t ms = span->min_ms +
-	    (int64_t)bench_below(bench_draw(&h->worker->rng), spread + 1);
+	    (int64_t)draw_below(draw_next(&h->worker->rng), spread + 1);
 
 	h->loads++;
 	h->loading++;

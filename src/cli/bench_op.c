@@ -35,8 +35,8 @@ bench_ask(struct bench_worker *w, struct bench_conn *c, const struct bench_op *o
 		spread = (uint64_t)(o->ttl.max_ms - o->ttl.min_ms);
 		expiry.ttl_ms = o->ttl.min_ms;
 		if (spread > 0)
-			expiry.ttl_ms += (int64_t)bench_below(bench_draw(&w->rng), spread + 1);
-		size = o->redraw ? bench_size(&o->value_size, bench_draw(&w->rng)) :
+			expiry.ttl_ms += (int64_t)draw_below(draw_next(&w->rng), spread + 1);
+		size = o->redraw ? bench_size(&o->value_size, draw_next(&w->rng)) :
 				   bench_size_of_key(&o->value_size, op->id);
 		rc = bench_wire_set(&run->wire, &c->out, op->id, bench_conn_next_id(c),
 		    bench_value(&run->values, op->id, size), &expiry);

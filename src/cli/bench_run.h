@@ -38,7 +38,7 @@ struct bench_worker {
 	unsigned n_conns;
 	int epoll;
 	int timer;                /* open loop; -1 */
-	struct bench_rng rng;
+	struct draw rng;
 	struct bench_pace pace;
 	uint64_t left;            /* requests still to send */
 	uint64_t warmup_left;

@@ -66,7 +66,7 @@ bench_worker_init(struct bench_worker *w, struct bench_run *run, unsigned index)
 
 	w->run = run;
 	w->index = index;
-	w->rng.state = bench_mix(o->seed * 1000003 + index);
+	w->rng.state = draw_mix(o->seed * 1000003 + index);
 	w->left = share(o->requests, threads, index);
 	w->warmup_left = share(o->warmup, threads, index);
 	w->n_conns = o->herd != 0 ? (unsigned)o->herd : (unsigned)share(o->clients, threads, index);
@@ -120,7 +120,7 @@ draw_set(struct bench_worker *w)
 
 	if (o->cache_aside || o->ratio.set == 0)
 		return false;
-	return bench_below(bench_draw(&w->rng), o->ratio.get + o->ratio.set) >= o->ratio.get;
+	return draw_below(draw_next(&w->rng), o->ratio.get + o->ratio.set) >= o->ratio.get;
 }
 
 static int

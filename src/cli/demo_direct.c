@@ -62,7 +62,7 @@ static void *
 client_main(void *arg)
 {
 	struct direct_client *c = arg;
-	struct bench_rng rng = { .state = c->seed };
+	struct draw rng = { .state = c->seed };
 	struct bench_zipf zipf;
 	int fd = connect_to(c->direct->port);
 

@@ -28,7 +28,7 @@ struct worker {
 	unsigned n_open;
 	struct demo_conn *idle[CONNS];
 	unsigned n_idle;
-	struct bench_rng rng;
+	struct draw rng;
 	double owed;         /* requests that are due */
 	int64_t last_us;
 	struct counter answered, errors, wrong;

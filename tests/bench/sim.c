@@ -75,7 +75,7 @@ renumber(struct stream *s, const struct bench_trace *t, uint32_t *id_of)
 	memset(table, 0xff, mask * sizeof *table);
 	mask--;
 	for (uint64_t i = 0; i < t->n; i++) {
-		uint64_t h = bench_mix(t->ids[i] + 1) & mask;
+		uint64_t h = draw_mix(t->ids[i] + 1) & mask;
 
 		while (table[h] != NONE && id_of[table[h]] != t->ids[i])
 			h = (h + 1) & mask;
@@ -265,7 +265,7 @@ generate(int argc, char **argv)
 {
 	struct bench_keys keys = { 0 };
 	struct bench_opts o;
-	struct bench_rng rng;
+	struct draw rng;
 	char err[512];
 	FILE *f = fopen(argv[0], "wb");
 
@@ -273,7 +273,7 @@ generate(int argc, char **argv)
 		die("cannot write the file");
 	if (bench_opts_parse(argc, argv, &o, err, sizeof err) != BENCH_PARSED)
 		die(err);
-	rng.state = bench_mix(o.seed);
+	rng.state = draw_mix(o.seed);
 	bench_keys_init(&keys, &o, NULL, 0);
 	for (uint64_t i = 0; i < o.requests; i++) {
 		uint32_t word = htonl((uint32_t)bench_keys_next(&keys, &rng, false));

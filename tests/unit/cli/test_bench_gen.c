@@ -31,7 +31,7 @@ static void
 check_shape(uint64_t n, double skew)
 {
 	const int draws = 400000;
-	struct bench_rng r = { 7 };
+	struct draw r = { 7 };
 	struct bench_zipf z;
 	double norm = 0, expected, error;
 	int *seen = calloc(n + 1, sizeof *seen);
@@ -69,7 +69,7 @@ END_TEST
 
 START_TEST(zipf_over_one_key_draws_that_key)
 {
-	struct bench_rng r = { 1 };
+	struct draw r = { 1 };
 	struct bench_zipf z;
 
 	bench_zipf_init(&z, 1, 0.99);
@@ -80,7 +80,7 @@ END_TEST
 
 START_TEST(zipf_reaches_the_last_of_four_billion_ranks)
 {
-	struct bench_rng r = { 3 };
+	struct draw r = { 3 };
 	struct bench_zipf z;
 	uint64_t most = 0;
 
@@ -111,7 +111,7 @@ START_TEST(uniform_keys_hit_each_key_alike)
 {
 	struct bench_opts o = opts("--keyspace 10 --first-key 1000");
 	struct bench_keys *k = keys(&o);
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	int seen[10] = { 0 };
 
 	for (int i = 0; i < 100000; i++) {
@@ -130,7 +130,7 @@ START_TEST(a_scan_meets_every_key_in_order_and_starts_again)
 {
 	struct bench_opts o = opts("--keyspace 3 --scan");
 	struct bench_keys *k = keys(&o);
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 
 	for (unsigned i = 0; i < 9; i++)
 		ck_assert_uint_eq(bench_keys_next(k, &r, i % 2), i % 3);
@@ -141,7 +141,7 @@ START_TEST(growing_sets_new_keys_and_gets_recent_ones)
 {
 	struct bench_opts o = opts("--keyspace 4 --grow");
 	struct bench_keys *k = keys(&o);
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	unsigned seen = 0;
 
 	ck_assert_uint_eq(bench_keys_next(k, &r, false), 0); /* before there is any */
@@ -162,7 +162,7 @@ START_TEST(a_trace_is_replayed_in_order_and_again)
 {
 	static const uint32_t ids[] = { 7, 7, UINT32_MAX };
 	struct bench_opts o = opts("--trace x");
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	struct bench_keys k = { 0 };
 
 	bench_keys_init(&k, &o, ids, 3);
@@ -175,7 +175,7 @@ START_TEST(polluting_keys_are_never_seen_again)
 {
 	struct bench_opts o = opts("--keyspace 100 --pollute 0.25 --zipf 0.99");
 	struct bench_keys *k = keys(&o);
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	uint64_t polluted = 0;
 
 	for (unsigned i = 0; i < 100000; i++) {
@@ -279,7 +279,7 @@ END_TEST
 START_TEST(even_arrivals_do_not_drift)
 {
 	struct bench_opts o = opts("--rate 3");
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	struct bench_pace p;
 
 	bench_pace_init(&p, &o, 0, &r, 1000);
@@ -294,7 +294,7 @@ END_TEST
 START_TEST(arrivals_of_threads_interleave)
 {
 	struct bench_opts o = opts("--rate 1000 --threads 4");
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	struct bench_pace p[4];
 
 	for (unsigned t = 0; t < 4; t++)
@@ -309,7 +309,7 @@ END_TEST
 START_TEST(poisson_arrivals_keep_the_rate_and_vary)
 {
 	struct bench_opts o = opts("--rate 1000 --arrivals poisson");
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	struct bench_pace p;
 	int64_t last = 0, gap;
 	int n = 100000, shorter = 0;
@@ -331,7 +331,7 @@ END_TEST
 START_TEST(a_closed_loop_has_no_pace)
 {
 	struct bench_opts o = opts("--clients 1");
-	struct bench_rng r = { 5 };
+	struct draw r = { 5 };
 	struct bench_pace p;
 
 	bench_pace_init(&p, &o, 0, &r, 0);
@@ -341,13 +341,13 @@ END_TEST
 
 START_TEST(the_same_seed_draws_the_same)
 {
-	struct bench_rng a = { 9 }, b = { 9 }, c = { 10 };
+	struct draw a = { 9 }, b = { 9 }, c = { 10 };
 
-	ck_assert_uint_eq(bench_draw(&a), bench_draw(&b));
-	ck_assert_uint_ne(bench_draw(&a), bench_draw(&c));
-	ck_assert_uint_eq(bench_below(UINT64_MAX, 10), 9);
-	ck_assert_uint_eq(bench_below(0, 10), 0);
-	ck_assert_double_lt(bench_unit(UINT64_MAX), 1);
+	ck_assert_uint_eq(draw_next(&a), draw_next(&b));
+	ck_assert_uint_ne(draw_next(&a), draw_next(&c));
+	ck_assert_uint_eq(draw_below(UINT64_MAX, 10), 9);
+	ck_assert_uint_eq(draw_below(0, 10), 0);
+	ck_assert_double_lt(draw_unit(UINT64_MAX), 1);
 }
 END_TEST
 
