@@ -59,8 +59,11 @@ struct config_namespace {
 	int stats_id;           /* filled by the server */
 };
 
+enum origin_kind { ORIGIN_HTTP, ORIGIN_REDIS };
+
 struct config_origin {
 	char *name;
+	int kind;               /* enum origin_kind; which of http: and redis: it has */
 	char **endpoints;       /* http:// or https:// or http+unix:///path */
 	unsigned n_endpoints;
 	int64_t deadline_ms;

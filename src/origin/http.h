@@ -27,6 +27,7 @@ struct http_answer {
 	int status;        /* 0: none came */
 	struct blob *body; /* NULL but for 200; take a reference to keep it */
 	int64_t ttl_ms;    /* see cache_control_ttl_ms() */
+	int64_t retry_after_ms; /* what the head says of when to ask again; 0: nothing */
 	const char *error; /* unless HTTP_ANSWERED: why, without the origin's
 	                    * name; good until done() returns. It may quote the
 	                    * answer: sanitise it. */

@@ -188,7 +188,8 @@ static void
 answer_fill(struct http_attempt *a, CURLcode result, char *text, size_t size,
     struct http_answer *r)
 {
-	*r = (struct http_answer){ .status = a->head.status, .ttl_ms = CACHE_CONTROL_UNSAID };
+	*r = (struct http_answer){ .status = a->head.status, .ttl_ms = CACHE_CONTROL_UNSAID,
+		.retry_after_ms = http_head_retry_after_ms(&a->head, clock_wall_ms() / 1000) };
 	if (a->broken != NULL) {
 		r->end = HTTP_BROKEN;
 		r->error = a->broken;

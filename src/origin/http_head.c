@@ -3,11 +3,16 @@
 #include "origin/http_head.h"
 
 #include "base/parse.h"
+#include "base/util.h"
+#include "origin/http_date.h"
+
+#define RETRY_AFTER_MAX_S 86400
 
 void
 http_head_init(struct http_head *h)
 {
-	*h = (struct http_head){ .content_length = -1 };
+	*h = (struct http_head){ .content_length = -1, .retry_after_s = -1,
+		.retry_at_s = -1 };
 	cache_control_init(&h->cache);
 }
 
@@ -94,6 +99,20 @@ content_length(struct http_head *h, struct slice value)
 	return true;
 }
 
+/* Seconds or a date; what is neither says nothing. */
+static void
+retry_after(struct http_head *h, struct slice value)
+{
+	uint64_t n;
+
+	while (value.len > 1 && value.ptr[0] == '0')
+		value = slice_skip(value, 1);
+	if (parse_u64(value, &n) == 0)
+		h->retry_after_s = (int64_t)MIN(n, RETRY_AFTER_MAX_S);
+	else if (http_date_parse(value, &h->retry_at_s) != 0)
+		h->retry_at_s = -1;
+}
+
 /* The names that the framing and the body's meaning hang on. */
 static bool
 field(struct http_head *h, struct slice name, struct slice value)
@@ -108,6 +127,8 @@ field(struct http_head *h, struct slice name, struct slice value)
 		/* Whoever reads the value could not know that it is packed. */
 		if (h->reading == 200 && !slice_caseeq(value, SLICE("identity")))
 			return refuse(h, "Content-Encoding that was not asked for");
+	} else if (slice_caseeq(name, SLICE("retry-after"))) {
+		retry_after(h, value);
 	} else {
 		cache_control_field(&h->cache, name, value);
 	}
@@ -170,4 +191,14 @@ http_head_line(struct http_head *h, struct slice line)
 	if (!h->complete && slice_has_prefix(line, SLICE("HTTP/")))
 		return status_line(h, line);
 	return field_line(h, line);
+}
+
+int64_t
+http_head_retry_after_ms(const struct http_head *h, int64_t now_unix_s)
+{
+	int64_t s = h->retry_after_s;
+
+	if (s < 0 && h->retry_at_s >= 0)
+		s = MIN(h->retry_at_s - now_unix_s, RETRY_AFTER_MAX_S);
+	return s > 0 ? s * 1000 : 0;
 }

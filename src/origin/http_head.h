@@ -25,6 +25,8 @@ struct http_head {
 	bool has_coding;     /* Transfer-Encoding stands in it */
 	int64_t content_length; /* -1: not said */
 	struct cache_control cache;
+	int64_t retry_after_s; /* Retry-After (RFC 9110, 10.2.3): so long, -1: not said; */
+	int64_t retry_at_s;    /* or not before then, in seconds since 1970, -1: not said */
 	const char *broken;  /* why it is refused; static text; NULL: sound */
 	size_t bytes, lines; /* read so far */
 	int reading;         /* status of the head whose lines come, or 0 */
@@ -33,5 +35,8 @@ struct http_head {
 void http_head_init(struct http_head *h);
 /* One line as received, with its end. False: refused, h->broken says why. */
 bool http_head_line(struct http_head *h, struct slice line) MUST_CHECK;
+
+/* What Retry-After says, in ms from now; 0: nothing. At most a day. */
+int64_t http_head_retry_after_ms(const struct http_head *h, int64_t now_unix_s);
 
 #endif

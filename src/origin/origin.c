@@ -1,14 +1,13 @@
-/* A fetch goes through: its path, a queue while all connections are busy, one
- * attempt after the other until an endpoint can be reached, and its answer.
- * Its deadline is a timer of our own that runs over all of these, so that the
+/* A fetch goes through: a queue while all connections are busy, one attempt
+ * after the other until an endpoint can be reached, and its answer. Its
+ * deadline is a timer of our own that runs over all of these, so that the
  * answer comes in time whatever the library below is waiting for.
  *
- * Here the kinds of origins part. HTTP is the only one: http.h. */
+ * How an attempt is made is its transport's business: transport.h. */
 #include "config.h"
 
 #include "origin/origin.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,30 +15,20 @@
 
 #include "base/list.h"
 #include "base/mem.h"
-#include "config/template.h"
-#include "origin/cache_control.h"
-#include "origin/curl_api.h"
-#include "origin/http.h"
-#include "origin/tls.h"
+#include "origin/transport.h"
 
-/* RFC 9110, 4.1: every recipient should take so much; many take no more. */
-#define PATH_BYTES_MAX 8000
 #define ERROR_MAX 512
-#define SCRATCH_KEEP 4096
-
-/* NOLINTNEXTLINE(misc-redundant-expression): that is what it asserts */
-_Static_assert(ORIGIN_TTL_UNSAID == CACHE_CONTROL_UNSAID, "one value for both");
 
 struct origin_client {
 	struct loop *loop;
 	const struct config_origin *cfg;
 	struct stats_origin *stats;
-	struct http_client *http;
-	struct endpoint *endpoints; /* [cfg->n_endpoints] */
+	const struct transport_ops *ops;
+	struct transport *transport;
+	unsigned n_endpoints;
 	unsigned next;              /* whose turn it is */
 	struct list open;           /* by origin_fetch.link */
 	struct list queue;          /* by origin_fetch.queue_link, oldest first */
-	struct buf scratch;         /* for paths */
 	bool closing;
 };
 
@@ -47,17 +36,28 @@ struct origin_fetch {
 	struct list link;
 	struct list queue_link;
 	struct origin_client *oc;
-	struct http_attempt *attempt; /* NULL: waits, or is at its end */
-	struct timer timer;           /* at the deadline */
+	struct origin_request request; /* its slices point into `text` */
+	struct attempt *attempt;       /* NULL: waits, or is at its end */
+	struct timer timer;            /* at the deadline */
 	origin_done *done;
 	void *arg;
-	int64_t started_ms, deadline_ms;
+	int64_t started_ms;
 	int64_t attempted_us;
 	unsigned endpoint, tried;
-	const char *reject;           /* why it fails without an attempt */
-	size_t path_len;
-	char path[];
+	const char *reject;            /* why it fails without an attempt */
+	char text[];
 };
+
+/* By enum origin_kind. */
+static const struct transport_ops *const transports[] = {
+	[ORIGIN_HTTP] = &http_transport,
+};
+
+static const struct transport_ops *
+transport_of(const struct config_origin *cfg)
+{
+	return transports[cfg->kind];
+}
 
 /* --- answers ------------------------------------------------------------------- */
 
@@ -82,7 +82,7 @@ fetch_finish(struct origin_fetch *f, const struct origin_result *r)
 	list_del(&f->link);
 	list_del(&f->queue_link);
 	if (f->attempt != NULL)
-		http_attempt_cancel(f->attempt);
+		oc->ops->cancel(f->attempt);
 	f->done(f->arg, r);
 	mem_free(f);
 	fetch_pump(oc);
@@ -105,26 +105,21 @@ fetch_fail(struct origin_fetch *f, enum origin_status status, int http_status, c
 	fetch_finish(f, &r);
 }
 
+/* An answer that was received, whatever it says. */
 static void
-fetch_answer(struct origin_fetch *f, int http_status, struct blob *body, int64_t ttl_ms)
+fetch_answer(struct origin_fetch *f, const struct origin_result *r)
 {
-	struct origin_client *oc = f->oc;
-	struct origin_result r = { .status = ORIGIN_NOT_FOUND, .http_status = http_status,
-		.ttl_ms = ORIGIN_TTL_UNSAID };
+	struct stats_origin *stats = f->oc->stats;
 
-	histogram_add(&oc->stats->latency_us, loop_now_us(oc->loop) - f->attempted_us);
-	if (http_status == 404 || http_status == 410) {
-		counter_inc(&oc->stats->not_found);
-		fetch_finish(f, &r);
-	} else if (http_status == 200) {
-		r.status = ORIGIN_OK;
-		r.body = body;
-		r.ttl_ms = ttl_ms;
-		fetch_finish(f, &r);
-	} else {
-		counter_inc(&oc->stats->errors);
-		fetch_fail(f, ORIGIN_FAILED, http_status, "HTTP %d", http_status);
+	histogram_add(&stats->latency_us, loop_now_us(f->oc->loop) - f->attempted_us);
+	if (r->status == ORIGIN_NOT_FOUND)
+		counter_inc(&stats->not_found);
+	if (r->status < ORIGIN_FAILED) {
+		fetch_finish(f, r);
+		return;
 	}
+	counter_inc(&stats->errors);
+	fetch_fail(f, r->status, r->http_status, "%s", r->error);
 }
 
 /* --- attempts -------------------------------------------------------------------- */
@@ -134,7 +129,7 @@ static int fetch_attempt(struct origin_fetch *f);
 static void
 fetch_try_next(struct origin_fetch *f, const char *error)
 {
-	unsigned n = f->oc->cfg->n_endpoints;
+	unsigned n = f->oc->n_endpoints;
 
 	if (++f->tried < n) {
 		f->endpoint = (f->endpoint + 1) % n;
@@ -148,20 +143,20 @@ fetch_try_next(struct origin_fetch *f, const char *error)
 }
 
 static void
-on_attempt_done(void *arg, const struct http_answer *a)
+on_attempt_done(void *arg, const struct attempt_answer *a)
 {
 	struct origin_fetch *f = arg;
 
 	f->attempt = NULL;
-	if (a->end == HTTP_ANSWERED) {
-		fetch_answer(f, a->status, a->body, a->ttl_ms);
+	if (a->end == ATTEMPT_ANSWERED) {
+		fetch_answer(f, &a->result);
 		return;
 	}
 	counter_inc(&f->oc->stats->errors);
-	if (a->end == HTTP_UNREACHED)
-		fetch_try_next(f, a->error);
+	if (a->end == ATTEMPT_UNREACHED)
+		fetch_try_next(f, a->result.error);
 	else
-		fetch_fail(f, ORIGIN_FAILED, a->status, "%s", a->error);
+		fetch_fail(f, ORIGIN_FAILED, a->result.http_status, "%s", a->result.error);
 }
 
 /* 0 or -ENOMEM. */
@@ -169,20 +164,14 @@ static int
 fetch_attempt(struct origin_fetch *f)
 {
 	struct origin_client *oc = f->oc;
-	int rc = http_attempt_start(oc->http, &oc->endpoints[f->endpoint],
-	    slice_of(f->path, f->path_len), on_attempt_done, f, &f->attempt);
+	int rc = oc->ops->start(oc->transport, f->endpoint, &f->request, on_attempt_done, f,
+	    &f->attempt);
 
 	if (rc == 0) {
 		f->attempted_us = loop_now_us(oc->loop);
 		counter_inc(&oc->stats->requests);
 	}
 	return rc;
-}
-
-static bool
-has_room(const struct origin_client *oc)
-{
-	return http_client_busy(oc->http) < MAX(oc->cfg->max_connections, 1);
 }
 
 /* Calls no done(): also runs inside of origin_fetch_cancel(). A fetch whose
@@ -192,14 +181,14 @@ fetch_pump(struct origin_client *oc)
 {
 	int64_t now_ms = loop_now_ms(oc->loop);
 
-	while (!oc->closing && has_room(oc)) {
+	while (!oc->closing && oc->ops->has_room(oc->transport)) {
 		struct list *node = list_pop_head(&oc->queue);
 		struct origin_fetch *f;
 
 		if (node == NULL)
 			return;
 		f = list_entry(node, struct origin_fetch, queue_link);
-		if (f->deadline_ms > now_ms && fetch_attempt(f) != 0) {
+		if (f->request.deadline_ms > now_ms && fetch_attempt(f) != 0) {
 			f->reject = "no memory";
 			timer_start(&f->timer, 0);
 		}
@@ -212,24 +201,19 @@ on_room(void *arg)
 	fetch_pump(arg);
 }
 
-static void
-on_received(void *arg, size_t n)
-{
-	struct origin_client *oc = arg;
-
-	counter_add(&oc->stats->bytes, (int64_t)n);
-}
-
 /* --- deadlines --------------------------------------------------------------------- */
 
 static void
 fetch_time_out(struct origin_fetch *f)
 {
-	const struct endpoint *e = &f->oc->endpoints[f->endpoint];
-	struct slice host = e->kind == ENDPOINT_HTTP_UNIX ? e->path : e->authority;
-	int64_t ms = f->deadline_ms - f->started_ms;
-	const char *what = "no answer";
+	struct attempt_answer late = { 0 };
+	int64_t ms = f->request.deadline_ms - f->started_ms;
+	char text[ERROR_MAX];
 
+	if (f->attempt != NULL && f->oc->ops->cut_off(f->attempt, &late, text, sizeof text)) {
+		fetch_answer(f, &late.result);
+		return;
+	}
 	counter_inc(&f->oc->stats->timeouts);
 	if (ms <= 0) {
 		fetch_fail(f, ORIGIN_TIMEOUT, 0, "the deadline was over before the fetch began");
@@ -240,78 +224,59 @@ fetch_time_out(struct origin_fetch *f)
 		return;
 	}
 	counter_inc(&f->oc->stats->errors);
-	switch (http_attempt_phase(f->attempt)) {
-	case HTTP_RESOLVING:
-		fetch_fail(f, ORIGIN_TIMEOUT, 0, "%.*s not resolved within %" PRId64 " ms",
-		    (int)host.len, host.ptr, ms);
-		return;
-	case HTTP_CONNECTING:
-		fetch_fail(f, ORIGIN_TIMEOUT, 0, "no connection to %.*s within %" PRId64 " ms",
-		    (int)host.len, host.ptr, ms);
-		return;
-	case HTTP_BODY:
-		what = "body not complete";
-		break;
-	case HTTP_SENT:
-		break;
-	}
-	fetch_fail(f, ORIGIN_TIMEOUT, http_attempt_status(f->attempt), "%s within %" PRId64 " ms",
-	    what, ms);
+	fetch_fail(f, ORIGIN_TIMEOUT, late.result.http_status, "%s within %" PRId64 " ms", text,
+	    ms);
 }
 
 static void
 on_deadline(struct timer *t)
 {
 	struct origin_fetch *f = container_of(t, struct origin_fetch, timer);
-	int status = f->attempt != NULL ? http_attempt_status(f->attempt) : 0;
 
 	if (f->reject != NULL)
 		fetch_fail(f, ORIGIN_FAILED, 0, "%s", f->reject);
-	else if (status != 0 && status != 200)
-		fetch_answer(f, status, NULL, 0); /* what is late is only words */
 	else
 		fetch_time_out(f);
 }
 
 /* --- fetches ------------------------------------------------------------------------ */
 
-/* Writes the path into scratch. 0 or -ENOMEM; *reject: why it cannot be. */
-static int
-expand_path(struct origin_client *oc, const struct config_namespace *ns, struct slice key,
-    const char **reject)
+/* Copies what `s` points to and returns behind the copy. */
+static char *
+text_keep(char *to, struct slice *s)
 {
-	int rc = 0;
+	if (s->len != 0)
+		memcpy(to, s->ptr, s->len);
+	*s = slice_of(to, s->len);
+	return to + s->len;
+}
 
-	assert(ns->path != NULL); /* the configuration sees to it */
-	buf_clear(&oc->scratch);
-	if (key.len <= PATH_BYTES_MAX)
-		rc = template_expand(slice_str(ns->path), key, strlen(ns->prefix), &oc->scratch);
-	if (key.len > PATH_BYTES_MAX || buf_len(&oc->scratch) > PATH_BYTES_MAX) {
-		*reject = "key too long for a URL";
-		buf_clear(&oc->scratch);
-	} else if (rc == -EINVAL) {
-		*reject = "key would make a . or .. segment of the path";
-		rc = 0;
-	}
-	return rc;
+static void
+request_keep(struct origin_request *rq, char *text)
+{
+	text = text_keep(text, &rq->key);
+	text = text_keep(text, &rq->value);
+	text = text_keep(text, &rq->etag);
+	text_keep(text, &rq->last_modified);
 }
 
 static struct origin_fetch *
-fetch_new(struct origin_client *oc, struct slice path, int64_t deadline_ms)
+fetch_new(struct origin_client *oc, const struct origin_request *rq)
 {
-	struct origin_fetch *f = mem_alloc(sizeof *f + path.len);
+	struct origin_fetch *f = mem_alloc(sizeof *f + rq->key.len + rq->value.len +
+	    rq->etag.len + rq->last_modified.len);
 
 	if (f == NULL)
 		return NULL;
-	*f = (struct origin_fetch){ .oc = oc, .started_ms = loop_now_ms(oc->loop),
-		.deadline_ms = deadline_ms, .path_len = path.len };
+	*f = (struct origin_fetch){ .oc = oc, .request = *rq,
+		.started_ms = loop_now_ms(oc->loop) };
+	request_keep(&f->request, f->text);
 	if (oc->cfg->deadline_ms > 0)
-		f->deadline_ms = MIN(deadline_ms, f->started_ms + oc->cfg->deadline_ms);
-	if (path.len != 0)
-		memcpy(f->path, path.ptr, path.len);
+		f->request.deadline_ms = MIN(rq->deadline_ms, f->started_ms + oc->cfg->deadline_ms);
 	timer_init(&f->timer, oc->loop, on_deadline);
 	list_init(&f->queue_link);
-	f->endpoint = oc->next++ % oc->cfg->n_endpoints;
+	f->endpoint = oc->next++ % oc->n_endpoints;
+	f->reject = oc->ops->check(oc->transport, rq);
 	return f;
 }
 
@@ -321,9 +286,9 @@ fetch_begin(struct origin_fetch *f)
 {
 	struct origin_client *oc = f->oc;
 
-	if (f->reject != NULL || f->deadline_ms <= f->started_ms)
+	if (f->reject != NULL || f->request.deadline_ms <= f->started_ms)
 		return 0; /* its timer answers it */
-	if (list_empty(&oc->queue) && has_room(oc))
+	if (list_empty(&oc->queue) && oc->ops->has_room(oc->transport))
 		return fetch_attempt(f);
 	list_push_tail(&oc->queue, &f->queue_link);
 	return 0;
@@ -333,29 +298,24 @@ int
 origin_fetch_start(struct origin_client *oc, const struct origin_request *rq, origin_done *done,
     void *arg, struct origin_fetch **out)
 {
-	const char *reject = NULL;
 	struct origin_fetch *f;
 	int rc;
 
 	if (oc->closing)
 		return -ENOMEM;
-	rc = expand_path(oc, rq->ns, rq->key, &reject);
-	if (rc != 0)
-		return rc;
-	f = fetch_new(oc, buf_slice(&oc->scratch), rq->deadline_ms);
-	buf_shrink(&oc->scratch, SCRATCH_KEEP);
+	f = fetch_new(oc, rq);
 	if (f == NULL)
 		return -ENOMEM;
 	f->done = done;
 	f->arg = arg;
-	f->reject = reject;
 	rc = fetch_begin(f);
 	if (rc != 0) {
 		mem_free(f);
 		return rc;
 	}
 	list_push_tail(&oc->open, &f->link);
-	timer_start(&f->timer, reject != NULL ? 0 : f->deadline_ms - f->started_ms);
+	timer_start(&f->timer,
+	    f->reject != NULL ? 0 : f->request.deadline_ms - f->started_ms);
 	*out = f;
 	return 0;
 }
@@ -369,40 +329,12 @@ origin_fetch_cancel(struct origin_fetch *f)
 	list_del(&f->link);
 	list_del(&f->queue_link);
 	if (f->attempt != NULL)
-		http_attempt_cancel(f->attempt);
+		oc->ops->cancel(f->attempt);
 	mem_free(f);
 	fetch_pump(oc);
 }
 
 /* --- the client ---------------------------------------------------------------------- */
-
-static bool
-any_https(const struct config_origin *cfg)
-{
-	struct endpoint e;
-
-	for (unsigned i = 0; i < cfg->n_endpoints; i++)
-		if (endpoint_parse(slice_str(cfg->endpoints[i]), &e) == NULL &&
-		    e.kind == ENDPOINT_HTTPS)
-			return true;
-	return false;
-}
-
-static int
-parse_endpoints(struct origin_client *oc)
-{
-	const struct config_origin *cfg = oc->cfg;
-
-	if (cfg->n_endpoints == 0)
-		return -EINVAL;
-	oc->endpoints = mem_calloc(cfg->n_endpoints, sizeof *oc->endpoints);
-	if (oc->endpoints == NULL)
-		return -ENOMEM;
-	for (unsigned i = 0; i < cfg->n_endpoints; i++)
-		if (endpoint_parse(slice_str(cfg->endpoints[i]), &oc->endpoints[i]) != NULL)
-			return -EINVAL;
-	return 0;
-}
 
 int
 origin_client_new(struct loop *l, const struct config_origin *cfg, struct stats_origin *stats,
@@ -416,21 +348,18 @@ origin_client_new(struct loop *l, const struct config_origin *cfg, struct stats_
 	oc->loop = l;
 	oc->cfg = cfg;
 	oc->stats = stats;
+	oc->ops = transport_of(cfg);
 	/* Loops shall not all begin with the same endpoint. */
 	oc->next = loop_index(l);
 	list_init(&oc->open);
 	list_init(&oc->queue);
-	buf_init(&oc->scratch);
-	rc = parse_endpoints(oc);
-	if (rc == 0)
-		rc = http_client_new(&(struct http_opts){ .loop = l,
-		    .max_connections = cfg->max_connections, .max_body_bytes = cfg->max_body_bytes,
-		    .tls = any_https(cfg),
-		    .received = on_received, .ended = on_room, .arg = oc }, &oc->http);
+	rc = oc->ops->open(&(struct transport_opts){ .loop = l, .cfg = cfg, .stats = stats,
+	    .ended = on_room, .arg = oc }, &oc->transport);
 	if (rc != 0) {
-		origin_client_free(oc);
+		mem_free(oc);
 		return rc;
 	}
+	oc->n_endpoints = oc->ops->endpoints(oc->transport);
 	*out = oc;
 	return 0;
 }
@@ -444,26 +373,26 @@ origin_client_free(struct origin_client *oc)
 	while (!list_empty(&oc->open))
 		fetch_fail(list_entry(oc->open.next, struct origin_fetch, link), ORIGIN_FAILED, 0,
 		    "closed");
-	http_client_free(oc->http);
-	buf_fini(&oc->scratch);
-	mem_free(oc->endpoints);
+	oc->ops->close(oc->transport);
 	mem_free(oc);
 }
 
 int
 origin_prepare(const struct config *cfg)
 {
-	for (unsigned i = 0; i < cfg->n_origins; i++) {
-		if (curl_api_get() == NULL)
-			return -ENOTSUP;
-		if (any_https(&cfg->origins[i]))
-			tls_prepare();
-	}
-	return 0;
+	int rc = 0;
+
+	for (unsigned i = 0; i < cfg->n_origins && rc == 0; i++)
+		rc = transport_of(&cfg->origins[i])->prepare(&cfg->origins[i]);
+	return rc;
 }
 
 const char *
-origin_unsupported(void)
+origin_unsupported(const struct config *cfg)
 {
-	return curl_api_get() != NULL ? "" : curl_api_error();
+	const char *why = "";
+
+	for (unsigned i = 0; i < cfg->n_origins && *why == '\0'; i++)
+		why = transport_of(&cfg->origins[i])->unsupported();
+	return why;
 }

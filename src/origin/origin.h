@@ -72,7 +72,7 @@ typedef void origin_done(void *arg, const struct origin_result *r);
 struct origin_client;
 
 /* 0, -ENOMEM, -EINVAL where an endpoint is none (the configuration should have
- * said so), or -ENOTSUP where libcurl cannot be loaded: origin_unsupported()
+ * said so), or -ENOTSUP where a library cannot be loaded: origin_unsupported()
  * says why. `cfg` must live as long as the client. Counters go to `stats`.
  * Cheap until the first fetch, after origin_prepare(). */
 int origin_client_new(struct loop *l, const struct config_origin *cfg,
@@ -86,8 +86,8 @@ void origin_client_free(struct origin_client *oc);
  * before the loops run; else a first fetch does it, and its loop stands still
  * meanwhile. Any thread. 0 or -ENOTSUP: origin_unsupported() says why. */
 int origin_prepare(const struct config *cfg) MUST_CHECK;
-/* One line; "" where origins work in this process. */
-const char *origin_unsupported(void);
+/* Why, of the first that does not, in one line; "" where all of them work in this process. */
+const char *origin_unsupported(const struct config *cfg);
 
 struct origin_fetch;
 

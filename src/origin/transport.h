@@ -52,12 +52,14 @@ struct transport_ops {
 	/* Endpoints that the guard may choose from; 1 where the transport finds its way by
 	 * itself (Redis Cluster, Sentinel). */
 	unsigned (*endpoints)(const struct transport *t);
-	/* For messages and statistics: "10.0.0.1:8080", "unix:/path". Good as long as t. */
+	/* As the configuration writes it, for messages, statistics and commands. Good as long
+	 * as the configuration. */
 	const char *(*endpoint_name)(const struct transport *t, unsigned endpoint);
 	/* Whether one more attempt would get a connection now. */
 	bool (*has_room)(const struct transport *t);
 	/* Before the first attempt: NULL, or why this request can never be sent (static text):
-	 * a key too long for a URL. */
+	 * a key too long for a URL. NULL also where memory does not suffice to tell; start()
+	 * will fail by that. */
 	const char *(*check)(struct transport *t, const struct origin_request *rq);
 	/* Borrows the request until the end. done() is called once, later, from the loop; the
 	 * attempt is gone then. 0, or -ENOMEM without a call of done(). */
@@ -66,9 +68,11 @@ struct transport_ops {
 	/* done() is not called. Never waits, not even for a name server. */
 	void (*cancel)(struct attempt *a);
 	/* When a deadline strikes: an answer whose status is known already although its body is not
-	 * complete (true: *r says it), or else what the attempt was doing, as in "no connection to
-	 * 10.0.0.1:80", to go before " within 50 ms". */
-	bool (*cut_off)(const struct attempt *a, struct origin_result *r, char *doing, size_t size);
+	 * complete (true: *out is that answer), or else (only http_status of *out is set) what the
+	 * attempt was doing, as in "no connection to 10.0.0.1:80", to go before " within 50 ms".
+	 * `text` holds that, or the answer's error. The attempt goes on: cancel it. */
+	bool (*cut_off)(const struct attempt *a, struct attempt_answer *out, char *text,
+	    size_t size);
 	/* A health check's attempt: no key, `path` of the configuration. As start(). NULL where the
 	 * protocol has its own way (PING). */
 	int (*probe)(struct transport *t, unsigned endpoint, const char *path, attempt_done *done,

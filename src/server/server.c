@@ -85,7 +85,7 @@ server_prepare_origins(const struct config *cfg, char *err, size_t err_size)
 {
 	int rc = cfg->n_origins != 0 ? origin_prepare(cfg) : 0;
 
-	return rc == 0 ? 0 : fail(err, err_size, rc, "%s", origin_unsupported());
+	return rc == 0 ? 0 : fail(err, err_size, rc, "%s", origin_unsupported(cfg));
 }
 
 uint64_t

@@ -2,6 +2,8 @@
 
 #include "unit/suite.h"
 
+#include <stdio.h>
+
 #include "origin/http_head.h"
 
 /* Feeds `text` line by line; false where a line is refused. */
@@ -163,6 +165,35 @@ START_TEST(endless_interim_answers_have_a_bound)
 }
 END_TEST
 
+static int64_t
+retry_after_ms(const char *value, int64_t now_unix_s)
+{
+	struct http_head h;
+	char text[256];
+
+	snprintf(text, sizeof text, "HTTP/1.1 503 Busy\r\nRetry-After: %s\r\n\r\n", value);
+	http_head_init(&h);
+	ck_assert(feed(&h, text));
+	return http_head_retry_after_ms(&h, now_unix_s);
+}
+
+START_TEST(retry_after_is_seconds_or_a_date)
+{
+	static const char date[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+	ck_assert_int_eq(retry_after_ms("3", 0), 3000);
+	ck_assert_int_eq(retry_after_ms("0007", 0), 7000);
+	ck_assert_int_eq(retry_after_ms("0", 0), 0);
+	ck_assert_int_eq(retry_after_ms("999999999", 0), 86400000);
+	ck_assert_int_eq(retry_after_ms(date, 784111777 - 5), 5000);
+	ck_assert_int_eq(retry_after_ms(date, 784111777), 0);
+	ck_assert_int_eq(retry_after_ms(date, 784111777 + 100), 0);
+	ck_assert_int_eq(retry_after_ms(date, 0), 86400000);
+	ck_assert_int_eq(retry_after_ms("soon", 0), 0);
+	ck_assert_int_eq(retry_after_ms("-1", 0), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -171,6 +202,6 @@ main(void)
 	SUITE_ADD(s, "head", a_sound_head_is_read, lines_of_http_2_and_bare_line_feeds_are_read,
 	    interim_answers_leave_no_trace, trailers_change_nothing, conflicting_framing_is_refused,
 	    the_same_length_twice_is_no_conflict, malformed_lines_are_refused, heads_have_a_bound,
-	    endless_interim_answers_have_a_bound);
+	    endless_interim_answers_have_a_bound, retry_after_is_seconds_or_a_date);
 	return suite_main(s);
 }

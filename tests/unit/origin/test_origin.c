@@ -398,6 +398,7 @@ END_TEST
 
 START_TEST(bad_endpoints_make_no_client)
 {
+	const struct config all = { .origins = &world.cfg, .n_origins = 1 };
 	const char *url = "ftp://127.0.0.1/";
 	struct origin_client *oc = NULL;
 
@@ -406,9 +407,9 @@ START_TEST(bad_endpoints_make_no_client)
 	world.cfg.n_endpoints = 0;
 	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &oc), -EINVAL);
 	ck_assert_ptr_null(oc);
-	ck_assert_str_eq(origin_unsupported(), "");
 	world.cfg.n_endpoints = 1;
-	ck_assert_int_eq(origin_prepare(&(struct config){ .origins = &world.cfg, .n_origins = 1 }), 0);
+	ck_assert_int_eq(origin_prepare(&all), 0);
+	ck_assert_str_eq(origin_unsupported(&all), "");
 	loop_free(world.loop);
 }
 END_TEST

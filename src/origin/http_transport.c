@@ -1,0 +1,342 @@
+/* HTTP as a transport: the path of the request's namespace, one GET at one
+ * endpoint (http.h), and what its status means. */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "config/template.h"
+#include "origin/cache_control.h"
+#include "origin/curl_api.h"
+#include "origin/http.h"
+#include "origin/tls.h"
+#include "origin/transport.h"
+
+/* RFC 9110, 4.1: every recipient should take so much; many take no more. */
+#define PATH_BYTES_MAX 8000
+#define SCRATCH_KEEP 4096
+
+/* NOLINTNEXTLINE(misc-redundant-expression): that is what it asserts */
+_Static_assert(ORIGIN_TTL_UNSAID == CACHE_CONTROL_UNSAID, "one value for both");
+
+struct transport {
+	struct transport_opts opts;
+	struct http_client *http;
+	struct endpoint *endpoints; /* [n_endpoints] */
+	unsigned n_endpoints;
+	struct list attempts;       /* by attempt.link */
+	struct buf scratch;         /* for paths */
+};
+
+struct attempt {
+	struct list link;
+	struct transport *t;
+	struct http_attempt *http;
+	unsigned endpoint;
+	int64_t started_ms;
+	attempt_done *done;
+	void *arg;
+};
+
+/* --- answers ------------------------------------------------------------------- */
+
+/* Not found is an answer like any other; asking again helps against a gateway
+ * that reaches nobody (502, 504), and who is busy (429, 503). */
+static void
+answer_of_status(int status, char *text, size_t size, struct attempt_answer *out)
+{
+	struct origin_result *r = &out->result;
+
+	r->http_status = status;
+	if (status == 200) {
+		r->status = ORIGIN_OK;
+		return;
+	}
+	if (status == 404 || status == 410) {
+		r->status = ORIGIN_NOT_FOUND;
+		return;
+	}
+	snprintf(text, size, "HTTP %d", status);
+	r->status = ORIGIN_FAILED;
+	r->error = text;
+	out->fault = status >= 500;
+	out->repeatable = status == 429 || (status >= 502 && status <= 504);
+}
+
+static void
+attempt_free(struct attempt *a)
+{
+	list_del(&a->link);
+	mem_free(a);
+}
+
+static void
+on_http_done(void *arg, const struct http_answer *a)
+{
+	static const enum attempt_end ends[] = { [HTTP_ANSWERED] = ATTEMPT_ANSWERED,
+		[HTTP_UNREACHED] = ATTEMPT_UNREACHED, [HTTP_BROKEN] = ATTEMPT_BROKEN };
+	struct attempt copy = *(struct attempt *)arg;
+	struct attempt_answer out = { .end = ends[a->end], .retry_after_ms = a->retry_after_ms };
+	char text[32];
+
+	attempt_free(arg);
+	out.result.ttl_ms = ORIGIN_TTL_UNSAID;
+	if (a->end == HTTP_ANSWERED) {
+		answer_of_status(a->status, text, sizeof text, &out);
+	} else {
+		out.result.status = ORIGIN_FAILED;
+		out.result.http_status = a->status;
+		out.result.error = a->error;
+		out.fault = true;
+	}
+	if (out.result.status == ORIGIN_OK) {
+		out.result.body = a->body;
+		out.result.ttl_ms = a->ttl_ms;
+	}
+	out.result.took_ms = MAX(loop_now_ms(copy.t->opts.loop) - copy.started_ms, 1);
+	copy.done(copy.arg, &out);
+}
+
+/* --- attempts -------------------------------------------------------------------- */
+
+/* Writes the path into scratch. 0 or -ENOMEM; *reject: why it cannot be. */
+static int
+expand_path(struct transport *t, const struct origin_request *rq, const char **reject)
+{
+	const struct config_namespace *ns = rq->ns;
+	int rc = 0;
+
+	assert(ns->path != NULL); /* the configuration sees to it */
+	buf_clear(&t->scratch);
+	if (rq->key.len <= PATH_BYTES_MAX)
+		rc = template_expand(slice_str(ns->path), rq->key, strlen(ns->prefix), &t->scratch);
+	if (rq->key.len > PATH_BYTES_MAX || buf_len(&t->scratch) > PATH_BYTES_MAX) {
+		*reject = "key too long for a URL";
+		rc = 0;
+	} else if (rc == -EINVAL) {
+		*reject = "key would make a . or .. segment of the path";
+		rc = 0;
+	}
+	return rc;
+}
+
+static const char *
+http_check(struct transport *t, const struct origin_request *rq)
+{
+	const char *reject = NULL;
+	int rc = expand_path(t, rq, &reject);
+
+	buf_shrink(&t->scratch, SCRATCH_KEEP);
+	return rc == 0 ? reject : NULL; /* without memory the attempt will fail */
+}
+
+static int
+http_start(struct transport *t, unsigned endpoint, const struct origin_request *rq,
+    attempt_done *done, void *arg, struct attempt **out)
+{
+	const char *reject = NULL;
+	struct attempt *a;
+	int rc = expand_path(t, rq, &reject);
+
+	if (rc != 0)
+		return rc;
+	assert(reject == NULL); /* http_check() has looked */
+	a = mem_alloc(sizeof *a);
+	if (a == NULL)
+		return -ENOMEM;
+	*a = (struct attempt){ .t = t, .endpoint = endpoint, .done = done, .arg = arg,
+		.started_ms = loop_now_ms(t->opts.loop) };
+	rc = http_attempt_start(t->http, &t->endpoints[endpoint], buf_slice(&t->scratch),
+	    on_http_done, a, &a->http);
+	buf_shrink(&t->scratch, SCRATCH_KEEP);
+	if (rc != 0) {
+		mem_free(a);
+		return rc;
+	}
+	list_push_tail(&t->attempts, &a->link);
+	*out = a;
+	return 0;
+}
+
+static void
+http_cancel(struct attempt *a)
+{
+	http_attempt_cancel(a->http);
+	attempt_free(a);
+}
+
+static struct slice
+endpoint_host(const struct transport *t, unsigned endpoint)
+{
+	const struct endpoint *e = &t->endpoints[endpoint];
+
+	return e->kind == ENDPOINT_HTTP_UNIX ? e->path : e->authority;
+}
+
+static bool
+http_cut_off(const struct attempt *a, struct attempt_answer *out, char *text, size_t size)
+{
+	int status = http_attempt_status(a->http);
+	struct slice host = endpoint_host(a->t, a->endpoint);
+	const char *what = "no answer";
+
+	*out = (struct attempt_answer){ .result = { .ttl_ms = ORIGIN_TTL_UNSAID,
+	    .http_status = status } };
+	if (status != 0 && status != 200) {
+		answer_of_status(status, text, size, out); /* what is late is only words */
+		out->result.took_ms = MAX(loop_now_ms(a->t->opts.loop) - a->started_ms, 1);
+		return true;
+	}
+	switch (http_attempt_phase(a->http)) {
+	case HTTP_RESOLVING:
+		snprintf(text, size, "%.*s not resolved", (int)host.len, host.ptr);
+		return false;
+	case HTTP_CONNECTING:
+		snprintf(text, size, "no connection to %.*s", (int)host.len, host.ptr);
+		return false;
+	case HTTP_BODY:
+		what = "body not complete";
+		break;
+	case HTTP_SENT:
+		break;
+	}
+	snprintf(text, size, "%s", what);
+	return false;
+}
+
+/* --- the transport ----------------------------------------------------------------- */
+
+static bool
+any_https(const struct config_origin *cfg)
+{
+	struct endpoint e;
+
+	for (unsigned i = 0; i < cfg->n_endpoints; i++)
+		if (endpoint_parse(slice_str(cfg->endpoints[i]), &e) == NULL &&
+		    e.kind == ENDPOINT_HTTPS)
+			return true;
+	return false;
+}
+
+static int
+http_prepare(const struct config_origin *cfg)
+{
+	if (curl_api_get() == NULL)
+		return -ENOTSUP;
+	if (any_https(cfg))
+		tls_prepare();
+	return 0;
+}
+
+static const char *
+http_unsupported(void)
+{
+	return curl_api_get() != NULL ? "" : curl_api_error();
+}
+
+static int
+parse_endpoints(struct transport *t)
+{
+	const struct config_origin *cfg = t->opts.cfg;
+
+	if (cfg->n_endpoints == 0)
+		return -EINVAL;
+	t->endpoints = mem_calloc(cfg->n_endpoints, sizeof *t->endpoints);
+	if (t->endpoints == NULL)
+		return -ENOMEM;
+	t->n_endpoints = cfg->n_endpoints;
+	for (unsigned i = 0; i < t->n_endpoints; i++)
+		if (endpoint_parse(slice_str(cfg->endpoints[i]), &t->endpoints[i]) != NULL)
+			return -EINVAL;
+	return 0;
+}
+
+static void
+on_received(void *arg, size_t n)
+{
+	struct transport *t = arg;
+
+	counter_add(&t->opts.stats->bytes, (int64_t)n);
+}
+
+static void
+on_ended(void *arg)
+{
+	struct transport *t = arg;
+
+	t->opts.ended(t->opts.arg);
+}
+
+static void
+http_close(struct transport *t)
+{
+	if (t == NULL)
+		return;
+	http_client_free(t->http);
+	list_foreach_safe (it, &t->attempts)
+		attempt_free(list_entry(it, struct attempt, link));
+	buf_fini(&t->scratch);
+	mem_free(t->endpoints);
+	mem_free(t);
+}
+
+static int
+http_open(const struct transport_opts *o, struct transport **out)
+{
+	struct transport *t = mem_zalloc(sizeof *t);
+	int rc;
+
+	if (t == NULL)
+		return -ENOMEM;
+	t->opts = *o;
+	list_init(&t->attempts);
+	buf_init(&t->scratch);
+	rc = parse_endpoints(t);
+	if (rc == 0)
+		rc = http_client_new(&(struct http_opts){ .loop = o->loop,
+		    .max_connections = o->cfg->max_connections,
+		    .max_body_bytes = o->cfg->max_body_bytes, .tls = any_https(o->cfg),
+		    .received = on_received, .ended = on_ended, .arg = t }, &t->http);
+	if (rc != 0) {
+		http_close(t);
+		return rc;
+	}
+	*out = t;
+	return 0;
+}
+
+static unsigned
+http_endpoints(const struct transport *t)
+{
+	return t->n_endpoints;
+}
+
+static const char *
+http_endpoint_name(const struct transport *t, unsigned endpoint)
+{
+	return t->opts.cfg->endpoints[endpoint];
+}
+
+static bool
+http_has_room(const struct transport *t)
+{
+	return http_client_busy(t->http) < MAX(t->opts.cfg->max_connections, 1);
+}
+
+const struct transport_ops http_transport = {
+	.prepare = http_prepare,
+	.unsupported = http_unsupported,
+	.open = http_open,
+	.close = http_close,
+	.endpoints = http_endpoints,
+	.endpoint_name = http_endpoint_name,
+	.has_room = http_has_room,
+	.check = http_check,
+	.start = http_start,
+	.cancel = http_cancel,
+	.cut_off = http_cut_off,
+};
