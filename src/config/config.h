@@ -70,6 +70,9 @@ struct config_origin {
 	uint64_t max_body_bytes;
 	uint32_t max_connections; /* kept alive and in all, each loop */
 	uint32_t max_waiters;     /* of one flight */
+	char *tls_ca_file;        /* NULL: what the system trusts */
+	char *tls_cert_file, *tls_key_file; /* our own, or NULL */
+	int tls_verify;           /* 0 or 1 */
 	int stats_id;
 	unsigned index;           /* in config.origins */
 };

@@ -59,6 +59,19 @@ static const struct schema http_schema = {
 	.size = sizeof(struct config_origin),
 };
 
+static const struct field tls_fields[] = {
+#define ORIGIN_TLS_OPTION(...) ROW(config_origin, __VA_ARGS__)
+#include "config/origin.def"
+#undef ORIGIN_TLS_OPTION
+};
+
+static const struct schema tls_schema = {
+	.noun = "tls",
+	.fields = tls_fields,
+	.n = ARRAY_LEN(tls_fields),
+	.size = sizeof(struct config_origin),
+};
+
 /* The name is the first char * of the struct: FIELD_MAP fills it. */
 _Static_assert(offsetof(struct config_origin, name) == 0, "the key of the map");
 
@@ -68,6 +81,8 @@ static const struct field origin_fields[] = {
 #define ORIGIN_OPTION(...) ROW(config_origin, __VA_ARGS__)
 #include "config/origin.def"
 #undef ORIGIN_OPTION
+	{ .key = "tls", .kind = FIELD_PART, .sub = &tls_schema,
+	    .help = "How endpoints over TLS are trusted." },
 };
 
 static const struct schema origin_schema = {

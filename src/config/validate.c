@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "config/endpoint.h"
 #include "config/load.h"
 #include "config/schema.h"
 #include "config/text.h"
@@ -258,6 +259,53 @@ check_namespaces(struct config *c, const struct tree *t, struct diag *d)
 	return rc;
 }
 
+/* --- origins ---------------------------------------------------------------------- */
+
+static bool
+is_over_tls(const struct config_origin *o)
+{
+	struct endpoint e;
+
+	for (unsigned i = 0; i < o->n_endpoints; i++)
+		if (o->endpoints[i] != NULL &&
+		    endpoint_parse(slice_str(o->endpoints[i]), &e) == NULL &&
+		    e.kind == ENDPOINT_HTTPS)
+			return true;
+	return false;
+}
+
+static void
+check_tls(const struct config_origin *o, const struct node *tls, const struct place *at,
+    struct diag *d)
+{
+	struct place key = { .up = at, .key = "key_file" };
+
+	if (o->tls_key_file != NULL && o->tls_cert_file == NULL)
+		diag_error(d, node_member(tls, "key_file")->at, &key,
+		    "needs cert_file:, and there is none");
+	if (!is_over_tls(o) &&
+	    (o->tls_ca_file != NULL || o->tls_cert_file != NULL || !o->tls_verify))
+		diag_error(d, tls->at, at, "is for endpoints over https, and there is none");
+}
+
+/* An origin whose endpoints are wrong is told only that. */
+static void
+check_origins(const struct config *c, const struct tree *t, struct diag *d)
+{
+	struct place up = { .key = "origins" };
+	const struct node *map = node_member(t->root, "origins");
+
+	for (unsigned i = 0; i < c->n_origins && d->n == 0; i++) {
+		const struct config_origin *o = &c->origins[i];
+		struct place origin = { .up = &up, .key = o->name };
+		struct place at = { .up = &origin, .key = "tls" };
+		const struct node *tls = node_member(node_member(map, o->name), "tls");
+
+		if (tls != NULL)
+			check_tls(o, tls, &at, d);
+	}
+}
+
 /* --- what listeners say of namespaces --------------------------------------------- */
 
 static bool
@@ -352,6 +400,7 @@ validate(struct config *c, const struct tree *t, struct diag *d)
 	validate_limits(c, t, d);
 	rc = check_namespaces(c, t, d);
 	check_listen_namespaces(c, t, d);
+	check_origins(c, t, d);
 	if (rc != 0 || d->n != 0)
 		return rc;
 	rc = place_default(c);

@@ -53,6 +53,7 @@ static const struct option_enum {
 	    ARRAY_LEN(version_choices) },
 	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "verify", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },

@@ -33,11 +33,13 @@ struct http_answer {
 	                    * answer: sanitise it. */
 };
 
+struct config_origin;
+
 struct http_opts {
 	struct loop *loop;
 	uint32_t max_connections; /* in all, idle ones included */
 	uint64_t max_body_bytes;
-	bool tls; /* some endpoint is https */
+	const struct config_origin *tls; /* its tls_* fields; NULL: no endpoint is https */
 	void (*received)(void *arg, size_t n); /* bytes of a body came */
 	/* One or more attempts ended, their done() was called: there may be
 	 * room for others. From the loop. */

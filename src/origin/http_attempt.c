@@ -260,7 +260,9 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	/* HTTP/2 over TLS where both can; a libcurl without it says no. */
 	hc->curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	return hc->opts.tls ? tls_set_up(hc->curl, easy) : CURLE_OK;
+	if (hc->opts.tls == NULL)
+		return CURLE_OK;
+	return tls_set_up(hc->curl, easy, hc->opts.tls, hc->trust);
 }
 
 static CURLcode

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "origin/http_client.h"
@@ -174,6 +175,20 @@ set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 
 /* --- the client ----------------------------------------------------------------- */
 
+/* Where origin_prepare() was called, that was told then, and nothing is left to do. */
+static void
+prepare_tls(struct http_client *hc)
+{
+	char err[512];
+
+	if (hc->opts.tls == NULL)
+		return;
+	if (tls_prepare(hc->opts.tls, err, sizeof err) == 0)
+		hc->trust = tls_trust_get(hc->opts.tls);
+	else
+		log_warn("origin %s: %s", hc->opts.tls->name, err);
+}
+
 int
 http_client_new(const struct http_opts *o, struct http_client **out)
 {
@@ -183,8 +198,6 @@ http_client_new(const struct http_opts *o, struct http_client **out)
 
 	if (curl == NULL)
 		return -ENOTSUP;
-	if (o->tls)
-		tls_prepare();
 	hc = mem_zalloc(sizeof *hc);
 	if (hc == NULL)
 		return -ENOMEM;
@@ -197,6 +210,7 @@ http_client_new(const struct http_opts *o, struct http_client **out)
 	timer_init(&hc->doom_timer, o->loop, on_doom);
 	format_bytes(size, o->max_body_bytes);
 	snprintf(hc->over_text, sizeof hc->over_text, "body over %s", size);
+	prepare_tls(hc);
 	*out = hc;
 	return 0;
 }
@@ -282,6 +296,7 @@ http_client_free(struct http_client *hc)
 	list_foreach_safe (it, &hc->sockets)
 		socket_free(list_entry(it, struct http_socket, link));
 	hc->curl->slist_free_all(hc->headers);
+	tls_trust_free(hc->trust);
 	timer_stop(&hc->timer);
 	timer_stop(&hc->doom_timer);
 	mem_free(hc);

@@ -17,6 +17,7 @@ struct http_client {
 	const struct curl_api *curl;
 	struct http_opts opts;
 	CURLM *multi;                /* made for the first attempt */
+	struct tls_trust *trust;     /* NULL: libcurl sees to it */
 	struct curl_slist *headers;  /* sent with each request */
 	struct list attempts;        /* by http_attempt.link */
 	unsigned busy;               /* how many these are */

@@ -19,6 +19,7 @@
 /* RFC 9110, 4.1: every recipient should take so much; many take no more. */
 #define PATH_BYTES_MAX 8000
 #define SCRATCH_KEEP 4096
+#define ERROR_MAX 512
 
 /* NOLINTNEXTLINE(misc-redundant-expression): that is what it asserts */
 _Static_assert(ORIGIN_TTL_UNSAID == CACHE_CONTROL_UNSAID, "one value for both");
@@ -223,19 +224,18 @@ any_https(const struct config_origin *cfg)
 }
 
 static int
-http_prepare(const struct config_origin *cfg)
+http_prepare(const struct config_origin *cfg, char *err, size_t err_size)
 {
-	if (curl_api_get() == NULL)
-		return -ENOTSUP;
-	if (any_https(cfg))
-		tls_prepare();
-	return 0;
-}
+	char why[ERROR_MAX];
 
-static const char *
-http_unsupported(void)
-{
-	return curl_api_get() != NULL ? "" : curl_api_error();
+	if (curl_api_get() == NULL) {
+		snprintf(err, err_size, "%s", curl_api_error());
+		return -ENOTSUP;
+	}
+	if (!any_https(cfg) || tls_prepare(cfg, why, sizeof why) == 0)
+		return 0;
+	snprintf(err, err_size, "origin %s: %s", cfg->name, why);
+	return -EINVAL;
 }
 
 static int
@@ -299,7 +299,7 @@ http_open(const struct transport_opts *o, struct transport **out)
 	if (rc == 0)
 		rc = http_client_new(&(struct http_opts){ .loop = o->loop,
 		    .max_connections = o->cfg->max_connections,
-		    .max_body_bytes = o->cfg->max_body_bytes, .tls = any_https(o->cfg),
+		    .max_body_bytes = o->cfg->max_body_bytes, .tls = any_https(o->cfg) ? o->cfg : NULL,
 		    .received = on_received, .ended = on_ended, .arg = t }, &t->http);
 	if (rc != 0) {
 		http_close(t);
@@ -329,7 +329,6 @@ http_has_room(const struct transport *t)
 
 const struct transport_ops http_transport = {
 	.prepare = http_prepare,
-	.unsupported = http_unsupported,
 	.open = http_open,
 	.close = http_close,
 	.endpoints = http_endpoints,

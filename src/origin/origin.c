@@ -378,21 +378,11 @@ origin_client_free(struct origin_client *oc)
 }
 
 int
-origin_prepare(const struct config *cfg)
+origin_prepare(const struct config *cfg, char *err, size_t err_size)
 {
 	int rc = 0;
 
 	for (unsigned i = 0; i < cfg->n_origins && rc == 0; i++)
-		rc = transport_of(&cfg->origins[i])->prepare(&cfg->origins[i]);
+		rc = transport_of(&cfg->origins[i])->prepare(&cfg->origins[i], err, err_size);
 	return rc;
-}
-
-const char *
-origin_unsupported(const struct config *cfg)
-{
-	const char *why = "";
-
-	for (unsigned i = 0; i < cfg->n_origins && *why == '\0'; i++)
-		why = transport_of(&cfg->origins[i])->unsupported();
-	return why;
 }

@@ -72,7 +72,7 @@ typedef void origin_done(void *arg, const struct origin_result *r);
 struct origin_client;
 
 /* 0, -ENOMEM, -EINVAL where an endpoint is none (the configuration should have
- * said so), or -ENOTSUP where a library cannot be loaded: origin_unsupported()
+ * said so), or -ENOTSUP where a library cannot be loaded: origin_prepare()
  * says why. `cfg` must live as long as the client. Counters go to `stats`.
  * Cheap until the first fetch, after origin_prepare(). */
 int origin_client_new(struct loop *l, const struct config_origin *cfg,
@@ -84,10 +84,9 @@ void origin_client_free(struct origin_client *oc);
 /* Loads what the origins of this configuration need, once in the process:
  * libcurl, and for https the certificates to trust, each some 40 ms. Call it
  * before the loops run; else a first fetch does it, and its loop stands still
- * meanwhile. Any thread. 0 or -ENOTSUP: origin_unsupported() says why. */
-int origin_prepare(const struct config *cfg) MUST_CHECK;
-/* Why, of the first that does not, in one line; "" where all of them work in this process. */
-const char *origin_unsupported(const struct config *cfg);
+ * meanwhile. Any thread. 0, or with err set -ENOTSUP, or -EINVAL where a file for TLS
+ * is missing or wrong. */
+int origin_prepare(const struct config *cfg, char *err, size_t err_size) MUST_CHECK;
 
 struct origin_fetch;
 

@@ -42,9 +42,9 @@ struct transport_opts {
 };
 
 struct transport_ops {
-	/* Loads what it needs, once in the process. 0 or -ENOTSUP: unsupported() says why. */
-	int (*prepare)(const struct config_origin *cfg);
-	const char *(*unsupported)(void);
+	/* Loads what it needs, once in the process. 0, or -ENOTSUP or -EINVAL (a file that cfg
+	 * names is missing or wrong) with why in err, one line. */
+	int (*prepare)(const struct config_origin *cfg, char *err, size_t err_size);
 	/* Cheap until the first attempt. 0, -ENOMEM, -EINVAL (an endpoint is none), -ENOTSUP. */
 	int (*open)(const struct transport_opts *o, struct transport **out);
 	/* Attempts that are still open end without a call of done(). Never waits. */

@@ -83,9 +83,7 @@ server_number_names(struct server *s, struct config *cfg, char *err, size_t err_
 int
 server_prepare_origins(const struct config *cfg, char *err, size_t err_size)
 {
-	int rc = cfg->n_origins != 0 ? origin_prepare(cfg) : 0;
-
-	return rc == 0 ? 0 : fail(err, err_size, rc, "%s", origin_unsupported(cfg));
+	return cfg->n_origins != 0 ? origin_prepare(cfg, err, err_size) : 0;
 }
 
 uint64_t

@@ -100,7 +100,7 @@ START_TEST(unknown_and_repeated_keys_are_refused_with_the_nearest_known_one)
 		    "pannier.yaml:3:5: namespaces[0]: unknown key \"tll\"; did you mean \"ttl\"?" },
 		{ "origins:\n  users:\n    endpoints: []\n",
 		    "pannier.yaml:3:5: origins.users: unknown key \"endpoints\"; "
-		    "an origin has http, deadline, max_body, max_connections, max_waiters" },
+		    "an origin has http, deadline, max_body, max_connections, max_waiters, tls" },
 		{ "memory: 32MiB\nthreads: 1\nmemory: 64MiB\n",
 		    "pannier.yaml:3:1: \"memory\" stands here twice, first in line 1" },
 		{ ORIGIN "  users:\n    http: {endpoints: [\"http://127.0.0.1:1\"]}\n",
@@ -259,6 +259,14 @@ START_TEST(origins_are_checked)
 		{ "origins:\n  users: {http: {endpoints: []}}\n",
 		    "pannier.yaml:2:29: origins.users.http.endpoints: is empty; write at least one, "
 		    "for example http://127.0.0.1:8081" },
+		{ ORIGIN "    tls: {ca_file: /x.pem}\n",
+		    "pannier.yaml:4:10: origins.users.tls: is for endpoints over https, and there is none" },
+		{ ORIGIN "    tls: {verify: false}\n",
+		    "pannier.yaml:4:10: origins.users.tls: is for endpoints over https, and there is none" },
+		{ "origins:\n  users:\n    http: {endpoints: [\"https://x\"]}\n    tls: {key_file: /k}\n",
+		    "pannier.yaml:4:21: origins.users.tls.key_file: needs cert_file:, and there is none" },
+		{ "origins:\n  users:\n    http: {endpoints: [\"https://x\"]}\n    tls: {verify: maybe}\n",
+		    "pannier.yaml:4:19: origins.users.tls.verify: \"maybe\" is no truth value; there is false, true" },
 		{ "origins:\n  users: {http: {endpoints: [\"ftp://x\"]}}\n",
 		    "pannier.yaml:2:30: origins.users.http.endpoints[0]: \"ftp://x\" must begin with "
 		    "http://, https:// or http+unix://" },

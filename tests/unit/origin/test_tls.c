@@ -4,6 +4,7 @@
 
 #include "unit/suite.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,19 @@ static const char certificate[] =
     "ntTDWyHZ6EsuuFhR5USSABxxC44+ejBhHg==\n"
     "-----END CERTIFICATE-----\n";
 
+/* Of somebody else. */
+static const char other_certificate[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBdjCCAR2gAwIBAgIUJgrX9qciVihUB9QK4NtYY1q53zIwCgYIKoZIzj0EAwIw\n"
+    "EDEOMAwGA1UEAwwFb3RoZXIwIBcNMjYxMTIyMDMwNjA4WhgPMjEyNjEwMjkwMzA2\n"
+    "MDhaMBAxDjAMBgNVBAMMBW90aGVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n"
+    "Omwj95ae4VIyGqWvI2vat81J3ch5k8Fjuu9lX/VFp+78aa6Ux1V6b2SBvyJdlY/5\n"
+    "qkt/QGjtxcJ3x9cehgEKi6NTMFEwHQYDVR0OBBYEFL2OB1QdOOwngylxBjb9vQhd\n"
+    "Y8mgMB8GA1UdIwQYMBaAFL2OB1QdOOwngylxBjb9vQhdY8mgMA8GA1UdEwEB/wQF\n"
+    "MAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIgdrE5NWQQqKPF1zbQagTEUX0m3gXt2Ozt\n"
+    "lzfInTMEe4wCIBoSwVIp9x2idjE8DKb3jDisxYsJkOPpiMozlx9UiVuR\n"
+    "-----END CERTIFICATE-----\n";
+
 static const char server_text[] =
     "import socket, ssl, sys\n"
     "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
@@ -45,10 +59,22 @@ static const char server_text[] =
     "        pass\n";
 
 static char dir[] = "/tmp/pannier-test-XXXXXX";
-static char pem[64];
+static char pem[64], other_pem[64], ca_pem[64];
 static pid_t server;
 static unsigned port;
 static struct world world;
+
+static void
+write_file(char path[64], const char *name, const char *text)
+{
+	FILE *f;
+
+	snprintf(path, 64, "%s/%s", dir, name);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
 
 static void
 begin(void)
@@ -57,10 +83,9 @@ begin(void)
 	FILE *f;
 
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(pem, sizeof pem, "%s/c.pem", dir);
-	f = fopen(pem, "w");
-	fputs(certificate, f);
-	fclose(f);
+	write_file(pem, "c.pem", certificate);
+	write_file(other_pem, "other.pem", other_certificate);
+	write_file(ca_pem, "ca.pem", other_certificate);
 	ck_assert_int_eq(pipe(fds), 0);
 	server = fork();
 	if (server == 0) {
@@ -80,16 +105,31 @@ end(void)
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 	unlink(pem);
+	unlink(other_pem);
+	unlink(ca_pem);
 	rmdir(dir);
 }
+
+static char url[64];
 
 static void
 open_world(const char *host)
 {
-	static char url[64];
-
 	snprintf(url, sizeof url, "https://%s:%u", host, port);
 	world_open(&world, url);
+}
+
+/* The same of an origin that says itself whom it trusts. */
+static void
+open_world_with(const char *host, char *ca_file, bool verify)
+{
+	const char *urls[] = { url };
+
+	snprintf(url, sizeof url, "https://%s:%u", host, port);
+	world_init(&world, urls, 1);
+	world.cfg.tls_ca_file = ca_file;
+	world.cfg.tls_verify = verify;
+	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &world.client), 0);
 }
 
 START_TEST(a_certificate_that_is_trusted_is_taken)
@@ -137,6 +177,79 @@ START_TEST(without_certificates_nothing_is_trusted)
 }
 END_TEST
 
+START_TEST(a_ca_file_is_trusted_and_nothing_else)
+{
+	begin();
+	setenv("SSL_CERT_FILE", "/nonexistent/c.pem", 1);
+	open_world_with("localhost", pem, true);
+	check_ok(world_get(&world, "user:1", LONG_MS), "ok");
+	world_close(&world);
+	setenv("SSL_CERT_FILE", pem, 1);
+	open_world_with("localhost", other_pem, true);
+	check_failed(world_get(&world, "user:1", LONG_MS), "origin users: SSL");
+	world_close(&world);
+	end();
+}
+END_TEST
+
+START_TEST(a_ca_file_that_changed_is_read_anew)
+{
+	begin();
+	open_world_with("localhost", ca_pem, true);
+	check_failed(world_get(&world, "user:1", LONG_MS), "origin users: SSL");
+	ck_assert_int_eq(rename(pem, ca_pem), 0);
+	check_failed(world_get(&world, "user:1", LONG_MS), "origin users: SSL");
+	world_close(&world);
+	open_world_with("localhost", ca_pem, true);
+	check_ok(world_get(&world, "user:1", LONG_MS), "ok");
+	world_close(&world);
+	end();
+}
+END_TEST
+
+START_TEST(without_verification_anybody_is_taken)
+{
+	begin();
+	setenv("SSL_CERT_FILE", "/nonexistent/c.pem", 1);
+	open_world_with("127.0.0.1", NULL, false);
+	check_ok(world_get(&world, "user:1", LONG_MS), "ok");
+	world_close(&world);
+	end();
+}
+END_TEST
+
+static void
+check_unprepared(const struct config_origin *cfg, const char *why)
+{
+	char err[512] = "", wanted[256];
+
+	snprintf(wanted, sizeof wanted, "origin users: tls: %s", why);
+	ck_assert_int_eq(origin_prepare(&(struct config){ .origins = (struct config_origin *)cfg,
+	    .n_origins = 1 }, err, sizeof err), -EINVAL);
+	ck_assert_str_eq(err, wanted);
+}
+
+START_TEST(a_file_that_is_missing_or_wrong_is_told_at_start)
+{
+	static char here[] = "/dev/null", gone[] = "/nonexistent/c.pem", folder[] = "/tmp";
+	char *urls[] = { (char *)"http://a", (char *)"https://b" };
+	struct config_origin cfg = { .name = (char *)"users", .endpoints = urls,
+		.n_endpoints = 2, .tls_verify = 1, .tls_ca_file = gone };
+
+	check_unprepared(&cfg, "ca_file /nonexistent/c.pem: No such file or directory");
+	cfg.tls_ca_file = folder;
+	check_unprepared(&cfg, "ca_file /tmp: Is a directory");
+	cfg.tls_ca_file = here;
+	check_unprepared(&cfg, "ca_file /dev/null: no certificate in it that can be read; PEM is wanted");
+	cfg.tls_ca_file = NULL;
+	cfg.tls_cert_file = gone;
+	check_unprepared(&cfg, "cert_file /nonexistent/c.pem: No such file or directory");
+	cfg.tls_cert_file = here;
+	cfg.tls_key_file = gone;
+	check_unprepared(&cfg, "key_file /nonexistent/c.pem: No such file or directory");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -144,6 +257,9 @@ main(void)
 
 	SUITE_ADD(s, "tls", a_certificate_that_is_trusted_is_taken,
 	    a_certificate_of_another_name_is_refused,
-	    a_certificate_that_nobody_signed_is_refused, without_certificates_nothing_is_trusted);
+	    a_certificate_that_nobody_signed_is_refused, without_certificates_nothing_is_trusted,
+	    a_ca_file_is_trusted_and_nothing_else, a_ca_file_that_changed_is_read_anew,
+	    without_verification_anybody_is_taken,
+	    a_file_that_is_missing_or_wrong_is_told_at_start);
 	return suite_main(s);
 }

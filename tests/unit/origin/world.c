@@ -31,7 +31,7 @@ void
 world_init(struct world *w, const char *const *urls, unsigned n_urls)
 {
 	*w = (struct world){ .cfg = { .name = (char *)"users", .deadline_ms = 2 * LONG_MS,
-		.max_body_bytes = 1024, .max_connections = 4 } };
+		.max_body_bytes = 1024, .max_connections = 4, .tls_verify = 1 } };
 	for (unsigned i = 0; i < n_urls; i++)
 		w->endpoints[i] = (char *)urls[i];
 	w->cfg.endpoints = w->endpoints;
