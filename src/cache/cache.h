@@ -137,6 +137,12 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 /* A hit's entry gets another expiry; its grace, if it has one, stays. 0, or -ENOMEM as
  * above. */
 int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
+/* A hit's entry is stale from now on: for its own grace (its class's, where it never
+ * expired), for stale_ms where that is longer. The cursor then stands as after a
+ * miss. Watches and cache_on_change() are told, as of a write. False: there is
+ * none any more, because both are 0, or because there was no room for its end
+ * in time; it never stays fresh. One that is stale already keeps its time. */
+bool cache_soften(struct cache_cursor *cur, int64_t stale_ms);
 /* After a miss: if there is a stale entry, the cursor stands on it as on a hit,
  * for reading only, and its expires_ms has passed. Counts as a use. */
 bool cache_take_stale(struct cache_cursor *cur);

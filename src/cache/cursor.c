@@ -500,12 +500,28 @@ cache_put_graced(struct cache_cursor *cur, const struct slice *parts, unsigned n
 	return rc;
 }
 
+/* A hit's entry gets another stamp, in its place where it has one for it. */
+static int
+restamp(struct cache_cursor *cur, uint16_t class, uint64_t stamp)
+{
+	struct entry *e = at(cur, cur->ref);
+
+	if (!(entry_word(e) & WORD_TTL)) {
+		/* No place for it: the entry moves to one that has it. */
+		return stamp == 0 ? 0 : put(cur, class, &cur->value, 1, cur->value.len, stamp);
+	}
+	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
+	shard_write_begin(cur->shard);
+	store_stamp(cur, e, stamp);
+	shard_write_end(cur->shard);
+	cur->expires_ms = stamp_expiry(stamp);
+	return 0;
+}
+
 int
 cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 {
 	struct cache_class class;
-	struct entry *e;
-	uint64_t stamp;
 
 	assert(lock_held(&cur->shard->lock));
 	if (cur->ref == 0 || is_stale(cur))
@@ -515,19 +531,41 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 		return 0;
 	}
 	class = class_of(cur->cache, cur->key);
-	stamp = stamp_regraced(own_stamp(cur), MIN(expires_ms, EXPIRY_MAX), class.grace_ms);
-	e = at(cur, cur->ref);
-	if (!(entry_word(e) & WORD_TTL)) {
-		/* No place for it: the entry moves to one that has it. */
-		return stamp == 0 ? 0 :
-		    put(cur, class.tally, &cur->value, 1, cur->value.len, stamp);
+	return restamp(cur, class.tally,
+	    stamp_regraced(own_stamp(cur), MIN(expires_ms, EXPIRY_MAX), class.grace_ms));
+}
+
+/* The stamp that ends it now. It never is 0, which would be never. */
+static uint64_t
+softened_stamp(const struct cache_cursor *cur, int64_t class_grace_ms, int64_t stale_ms)
+{
+	int64_t now_ms = MAX(cur->thread->now_ms, 1);
+	uint64_t stamp = stamp_regraced(own_stamp(cur), now_ms, class_grace_ms);
+
+	return stamp_end(stamp) - now_ms < stale_ms ? stamp_of(now_ms, stale_ms) : stamp;
+}
+
+bool
+cache_soften(struct cache_cursor *cur, int64_t stale_ms)
+{
+	struct cache_class class;
+	uint64_t stamp;
+
+	assert(lock_held(&cur->shard->lock));
+	if (cur->ref == 0 || is_stale(cur))
+		return cur->ref != 0;
+	/* cache_take_stale() showed it. */
+	if (cur->expires_ms != CACHE_NEVER && cur->expires_ms <= cur->thread->now_ms)
+		return true;
+	class = class_of(cur->cache, cur->key);
+	stamp = softened_stamp(cur, class.grace_ms, stale_ms);
+	if (stamp_end(stamp) == stamp_expiry(stamp) || restamp(cur, class.tally, stamp) != 0) {
+		cache_remove(cur);
+		return false;
 	}
-	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
-	shard_write_begin(cur->shard);
-	store_stamp(cur, e, stamp);
-	shard_write_end(cur->shard);
-	cur->expires_ms = stamp_expiry(stamp);
-	return 0;
+	cur->value = (struct slice){ NULL, 0 };
+	cur->expires_ms = CACHE_NEVER;
+	return true;
 }
 
 /* --- pins ------------------------------------------------------------------------------ */

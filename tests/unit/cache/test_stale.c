@@ -325,6 +325,151 @@ START_TEST(a_grace_is_kept_to_a_thousandth_and_never_shorter)
 }
 END_TEST
 
+/* --- softened --------------------------------------------------------------------- */
+
+static bool
+soften(struct cache *c, const char *key, int64_t stale_ms)
+{
+	struct cache_cursor cur;
+	bool kept;
+
+	open_at(c, slice_str(key), 0, &cur);
+	kept = cache_soften(&cur, stale_ms);
+	ck_assert_ptr_null(cur.value.ptr);
+	ck_assert_int_eq(cur.expires_ms, CACHE_NEVER);
+	cache_close(&cur);
+	return kept;
+}
+
+/* It is stale from `from` on, and gone `stale_ms` later. */
+static void
+check_stale_for(struct cache *c, const char *key, const char *value, int64_t from,
+    int64_t stale_ms)
+{
+	struct cache_cursor cur;
+
+	fix_thread.now_ms = from + stale_ms - 1;
+	settle(c);
+	ck_assert(!has(c, key));
+	open_at(c, slice_str(key), 0, &cur);
+	ck_assert(cache_take_stale(&cur));
+	ck_assert_int_eq(cur.expires_ms, from);
+	ck_assert(slice_eq(cur.value, slice_str(value)));
+	ck_assert(cache_soften(&cur, 99000)); /* nothing: it is stale already */
+	cache_close(&cur);
+	fix_thread.now_ms = from + stale_ms + stale_ms / 1000 + 128;
+	settle(c);
+	ck_assert_uint_eq(cache_count(c), 0);
+	ck_assert_int_eq(counter_get(&fix_tally[0].entries), 0);
+}
+
+START_TEST(what_is_softened_is_stale_at_once_for_its_grace)
+{
+	static const int64_t expiries[] = { CACHE_NEVER, 99000 };
+
+	for (size_t i = 0; i < ARRAY_LEN(expiries); i++) {
+		struct cache *c = cache_with_grace();
+
+		fix_thread.now_ms = 1000;
+		put(c, "s", "old", expiries[i]);
+		ck_assert(soften(c, "s", 0));
+		check_stale_for(c, "s", "old", 1000, GRACE);
+		cache_free(c);
+	}
+}
+END_TEST
+
+START_TEST(softened_for_longer_than_its_grace_it_stays_so_long)
+{
+	struct cache *c = cache_with_grace();
+
+	fix_thread.now_ms = 1000;
+	put(c, "s", "old", 99000);
+	ck_assert(soften(c, "s", 3 * GRACE));
+	check_stale_for(c, "s", "old", 1000, 3 * GRACE);
+	fix_thread.now_ms = 80000;
+	put(c, "plain", "old", CACHE_NEVER);
+	ck_assert(soften(c, "plain", 10));
+	check_stale_for(c, "plain", "old", 80000, 10);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(softened_without_any_grace_it_is_gone)
+{
+	struct cache *c = cache_with_grace();
+
+	put(c, "plain", "old", 99000);
+	ck_assert(!soften(c, "plain", 0));
+	ck_assert_uint_eq(cache_count(c), 0);
+	ck_assert(!soften(c, "nothing", 1000));
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(softening_again_gives_no_more_time)
+{
+	struct cache *c = cache_with_grace();
+
+	fix_thread.now_ms = 1000;
+	put(c, "s", "old", CACHE_NEVER);
+	ck_assert(soften(c, "s", 0));
+	fix_thread.now_ms = 2000;
+	ck_assert(soften(c, "s", 4 * GRACE));
+	check_stale_for(c, "s", "old", 1000, GRACE);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(a_watch_is_touched_by_softening)
+{
+	struct cache *c = cache_with_grace();
+	struct cache_watch w;
+
+	put(c, "s", "old", CACHE_NEVER);
+	watch(c, &w);
+	soften(c, "s", 0);
+	ck_assert(w.touched);
+	cache_unwatch(c, &fix_thread, &w);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(a_softened_one_is_replaced_and_removed_as_any_stale_one)
+{
+	struct cache *c = cache_with_grace();
+
+	put(c, "s", "old", CACHE_NEVER);
+	soften(c, "s", 0);
+	ck_assert_int_eq(put(c, "s", "new", CACHE_NEVER), 0);
+	ck_assert(holds(c, "s", "new"));
+	soften(c, "s", 0);
+	remove_key(c, "s");
+	ck_assert_uint_eq(cache_count(c), 0);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(large_values_are_softened_in_place_or_moved)
+{
+	struct cache *c = cache_with_grace();
+	char *value = malloc(300000);
+	struct cache_cursor cur;
+
+	fill_bytes(value, 300000, 1);
+	for (int64_t expires_ms = 0; expires_ms <= 99000; expires_ms += 99000) {
+		ck_assert_int_eq(put_slice(c, SLICE("s"), slice_of(value, 300000), expires_ms), 0);
+		ck_assert(soften(c, "s", 0));
+		open_at(c, SLICE("s"), 0, &cur);
+		ck_assert(cache_take_stale(&cur));
+		ck_assert(slice_eq(cur.value, slice_of(value, 300000)));
+		cache_close(&cur);
+	}
+	free(value);
+	cache_free(c);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -341,5 +486,11 @@ main(void)
 	    large_values_become_stale_too_and_can_be_pinned,
 	    moving_entries_together_keeps_their_grace,
 	    a_grace_is_kept_to_a_thousandth_and_never_shorter);
+	SUITE_ADD(s, "softened", what_is_softened_is_stale_at_once_for_its_grace,
+	    softened_for_longer_than_its_grace_it_stays_so_long,
+	    softened_without_any_grace_it_is_gone, softening_again_gives_no_more_time,
+	    a_watch_is_touched_by_softening,
+	    a_softened_one_is_replaced_and_removed_as_any_stale_one,
+	    large_values_are_softened_in_place_or_moved);
 	return suite_main(s);
 }
