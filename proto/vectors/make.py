@@ -452,16 +452,17 @@ def connection():
            ask(request("PING", 2, b"hello"), reply("PING", 2, "done", b"hello")),
            ask(request("PING", 3, b""), reply("PING", 3, "done", b"")))
     vector(f, "stats", "A map of INFO's fields.",
-           {**request("STATS", 1), "receive": frame([1, 9, {"uptime_in_seconds": 5, "redis_mode": "standalone"}]),
+           {**request("STATS", 1),
+            "receive": frame([1, 9, {"uptime_in_seconds": 5, "redis_mode": "standalone"}, {"Server": 2}]),
             "reply": {"to": "STATS", "id": 1, "status": "done",
                       "stats": {"uptime_in_seconds": 5, "redis_mode": "standalone"}},
-            "varies": [[2]]})
+            "varies": [[2], [3]]})
     vector(f, "stats_of_a_section", "One section of it.",
-           {**request("STATS", 1, "clients"), "receive": frame([1, 9, {"connected_clients": 1}]),
+           {**request("STATS", 1, "clients"), "receive": frame([1, 9, {"connected_clients": 1}, {"Clients": 1}]),
             "reply": {"to": "STATS", "id": 1, "status": "done", "stats": {"connected_clients": 1}},
-            "varies": [[2]]})
+            "varies": [[2], [3]]})
     vector(f, "stats_unknown_section", "None such: nothing.",
-           {**request("STATS", 1, "weather"), "receive": frame([1, 9, {}]),
+           {**request("STATS", 1, "weather"), "receive": frame([1, 9, {}, {}]),
             "reply": {"to": "STATS", "id": 1, "status": "done", "stats": {}}})
     vector(f, "cancel_nothing", "No such request waits.",
            ask(request("CANCEL", 2, 1), reply("CANCEL", 2, "miss")))

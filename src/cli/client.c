@@ -3,30 +3,21 @@
 #include "cli/client.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <poll.h>
+#include <pannier.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-#include "base/buf.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "config/password.h"
 #include "config/text.h"
 
-#define REPLY_MAX (64u << 20)
-#define READ_SIZE 16384
+#define HOUR_MS 3600000 /* no timeout of the library is longer */
+#define SLACK_MS 1000
 
 struct client {
-	int fd;
+	struct pannier_client *lib;
 	int timeout_ms;
-	int64_t deadline_ms; /* of the call under way */
-	struct buf in, out;
-	size_t answered;     /* bytes of `in` that the last reply was */
-	char name[160];
+	char name[320];
 };
 
 static int PRINTF(4, 5) MUST_CHECK
@@ -42,95 +33,7 @@ failed(struct config_error *err, const char *name, int rc, const char *fmt, ...)
 	return rc;
 }
 
-/* --- connecting ------------------------------------------------------------------ */
-
-/* 0 or -ETIMEDOUT, -errno. */
-static MUST_CHECK int
-wait_for(struct client *c, short events)
-{
-	struct pollfd p = { .fd = c->fd, .events = events };
-	int64_t left;
-	int n;
-
-	do {
-		left = c->deadline_ms - clock_mono_ms();
-		n = left > 0 ? poll(&p, 1, (int)left) : 0;
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	return n == 0 ? -ETIMEDOUT : 0;
-}
-
-static MUST_CHECK int
-connect_to(struct client *c, const struct sockaddr *sa, socklen_t len)
-{
-	int error = 0, rc;
-	socklen_t size = sizeof error;
-
-	c->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (c->fd < 0)
-		return -errno;
-	if (connect(c->fd, sa, len) == 0)
-		return 0;
-	/* EAGAIN: a Unix socket whose queue is full; it cannot be waited for. */
-	if (errno != EINPROGRESS)
-		return -errno;
-	rc = wait_for(c, POLLOUT);
-	if (rc == 0 && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		return -errno;
-	return rc != 0 ? rc : -error;
-}
-
-static MUST_CHECK int
-connect_unix(struct client *c, const char *path)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-
-	if (strlen(path) >= sizeof sa.sun_path)
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	return connect_to(c, (const struct sockaddr *)&sa, sizeof sa);
-}
-
-static MUST_CHECK int
-connect_tcp(struct client *c, const char *host, unsigned port)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *list;
-	char service[8];
-	int rc = -EADDRNOTAVAIL;
-
-	snprintf(service, sizeof service, "%u", port);
-	if (getaddrinfo(host, service, &hints, &list) != 0)
-		return rc;
-	for (const struct addrinfo *a = list; a != NULL && rc != 0; a = a->ai_next) {
-		if (c->fd >= 0)
-			close(c->fd);
-		rc = connect_to(c, a->ai_addr, a->ai_addrlen);
-	}
-	freeaddrinfo(list);
-	return rc;
-}
-
-static const char *
-reason(int rc)
-{
-	switch (rc) {
-	case -ENOENT:
-		return "no such socket; is pannier running?";
-	case -ECONNREFUSED:
-		return "nobody listens there; is pannier running?";
-	case -EACCES:
-		return "permission denied; the socket's mode, owner and group say who may";
-	case -ETIMEDOUT:
-		return "no answer in time";
-	case -EAGAIN:
-		return "its queue is full: the daemon accepts no connections";
-	case -ENAMETOOLONG:
-		return "the path of a Unix socket has at most 107 bytes";
-	default:
-		return strerror(-rc);
-	}
-}
+/* --- opening --------------------------------------------------------------------- */
 
 /* From where serve has it too. None: text stays NULL. */
 static MUST_CHECK int
@@ -149,25 +52,54 @@ find_password(struct password *out, struct config_error *err)
 
 /* A daemon without a password takes any. */
 static MUST_CHECK int
-authenticate(struct client *c, struct config_error *err)
+set_password(struct pannier_options *o, struct config_error *err)
 {
 	struct password p = { NULL, 0 };
-	struct resp_value v = { .type = RESP_NIL };
-	struct slice reply = { NULL, 0 };
-	size_t pos = 0;
 	int rc = find_password(&p, err);
 
-	if (rc == 0 && p.text != NULL) {
-		struct slice argv[] = { SLICE("AUTH"), SLICE("default"), slice_of(p.text, p.len) };
-
-		rc = client_ask(c, argv, ARRAY_LEN(argv), &reply, err);
-		if (rc == 0 && resp_reply_next(reply, &pos, &v) && v.type == RESP_ERROR)
-			rc = failed(err, c->name, -EACCES, "the password of "
-			    "PANNIER_PASSWORD_FILE or PANNIER_PASSWORD was refused: %.*s",
-			    (int)MIN(v.text.len, 200), v.text.ptr);
-	}
+	if (rc == 0 && p.text != NULL &&
+	    pannier_options_password(o, pannier_bytes(p.text, p.len)) != 0)
+		rc = failed(err, "client", -ENOMEM, "out of memory");
 	password_fini(&p);
 	return rc;
+}
+
+static MUST_CHECK int
+set_address(struct client *c, struct pannier_options *o, const struct config_listen *to,
+    struct config_error *err)
+{
+	struct text t = text_in(c->name, sizeof c->name);
+	int rc;
+
+	if (to->is_unix)
+		text_add(&t, "unix:%s", to->path);
+	else
+		text_add(&t, strchr(to->host, ':') != NULL ? "tcp:[%s]:%u" : "tcp:%s:%u", to->host,
+		    to->port);
+	rc = pannier_options_address(o, c->name);
+	if (rc == PANNIER_E_NOMEM)
+		return failed(err, "client", -ENOMEM, "out of memory");
+	return rc == 0 ? 0 : failed(err, c->name, -EINVAL,
+	    "no address: the path of a Unix socket has 1 to 107 bytes, a port is 1 to 65535");
+}
+
+static MUST_CHECK int
+make(struct client *c, struct pannier_options *o, const struct config_listen *to,
+    struct config_error *err)
+{
+	uint32_t ms = (uint32_t)MIN(c->timeout_ms, HOUR_MS - SLACK_MS);
+	int rc = set_address(c, o, to, err);
+
+	if (rc == 0)
+		rc = set_password(o, err);
+	if (rc != 0)
+		return rc;
+	/* One time for all of it: the end of connecting comes later, and is not seen. */
+	if (pannier_options_timeout(o, ms) != 0 ||
+	    pannier_options_connect_timeout(o, ms + SLACK_MS) != 0 ||
+	    pannier_client_new(o, &c->lib) != 0)
+		return failed(err, "client", -ENOMEM, "out of memory");
+	return 0;
 }
 
 int
@@ -175,33 +107,21 @@ client_open(const struct config_listen *to, int timeout_ms, struct client **out,
     struct config_error *err)
 {
 	struct client *c = mem_zalloc(sizeof *c);
-	struct text t;
+	struct pannier_options *o = pannier_options_new();
 	int rc;
 
-	if (c == NULL)
-		return failed(err, "client", -ENOMEM, "out of memory");
-	c->fd = -1;
-	c->timeout_ms = timeout_ms;
-	c->deadline_ms = clock_mono_ms() + timeout_ms;
-	t = text_in(c->name, sizeof c->name);
-	if (to->is_unix)
-		text_add(&t, "unix:%s", to->path);
+	if (c == NULL || o == NULL) {
+		rc = failed(err, "client", -ENOMEM, "out of memory");
+	} else {
+		c->timeout_ms = timeout_ms;
+		rc = make(c, o, to, err);
+	}
+	pannier_options_free(o);
+	if (rc == 0)
+		*out = c;
 	else
-		text_add(&t, strchr(to->host, ':') != NULL ? "tcp:[%s]:%u" : "tcp:%s:%u", to->host,
-		    to->port);
-	rc = to->is_unix ? connect_unix(c, to->path) : connect_tcp(c, to->host, to->port);
-	if (rc != 0) {
-		rc = failed(err, c->name, rc, "%s", reason(rc));
 		client_close(c);
-		return rc;
-	}
-	rc = authenticate(c, err);
-	if (rc != 0) {
-		client_close(c);
-		return rc;
-	}
-	*out = c;
-	return 0;
+	return rc;
 }
 
 void
@@ -209,10 +129,7 @@ client_close(struct client *c)
 {
 	if (c == NULL)
 		return;
-	if (c->fd >= 0)
-		close(c->fd);
-	buf_fini(&c->in);
-	buf_fini(&c->out);
+	pannier_client_free(c->lib);
 	mem_free(c);
 }
 
@@ -224,95 +141,68 @@ client_name(const struct client *c)
 
 /* --- asking ------------------------------------------------------------------------ */
 
+/* What the library answered, as an errno with words. */
 static MUST_CHECK int
-send_all(struct client *c)
+outcome(const struct client *c, int status, struct config_error *err)
 {
-	int rc = 0;
+	const char *said = pannier_client_error(c->lib);
 
-	while (rc == 0 && buf_len(&c->out) != 0) {
-		ssize_t n = send(c->fd, buf_data(&c->out), buf_len(&c->out), MSG_NOSIGNAL);
-
-		if (n > 0)
-			buf_consume(&c->out, (size_t)n);
-		else if (n < 0 && errno == EAGAIN)
-			rc = wait_for(c, POLLOUT);
-		else if (n < 0 && errno != EINTR)
-			rc = -errno;
-	}
-	return rc == -EPIPE ? -ECONNRESET : rc;
-}
-
-/* Some more bytes. */
-static MUST_CHECK int
-receive(struct client *c)
-{
-	ssize_t n;
-	int rc;
-
-	if (buf_reserve(&c->in, READ_SIZE) != 0)
-		return -ENOMEM;
-	for (;;) {
-		n = recv(c->fd, buf_tail(&c->in), READ_SIZE, 0);
-		if (n > 0) {
-			buf_commit(&c->in, (size_t)n);
-			return 0;
-		}
-		if (n == 0)
-			return -ECONNRESET;
-		if (errno == EAGAIN && (rc = wait_for(c, POLLIN)) != 0)
-			return rc;
-		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
-	}
-}
-
-static MUST_CHECK int
-receive_reply(struct client *c)
-{
-	int64_t len;
-	int rc;
-
-	for (;;) {
-		len = buf_len(&c->in) == 0 ? 0 :
-		    resp_reply_len(buf_data(&c->in), buf_len(&c->in), REPLY_MAX);
-		if (len > 0) {
-			c->answered = (size_t)len;
-			return 0;
-		}
-		if (len < 0 || buf_len(&c->in) > REPLY_MAX)
-			return -EPROTO;
-		rc = receive(c);
-		if (rc != 0)
-			return rc;
+	switch (status) {
+	case PANNIER_DONE:
+		return 0;
+	case PANNIER_E_TIMEOUT:
+		return failed(err, c->name, -ETIMEDOUT, "no answer within %d ms", c->timeout_ms);
+	case PANNIER_E_NOMEM:
+		return failed(err, c->name, -ENOMEM, "out of memory");
+	case PANNIER_E_AWAY:
+		return failed(err, c->name, -ECONNREFUSED, "%s", said);
+	case PANNIER_ERROR:
+		if (strncmp(said, "WRONGPASS", 9) == 0)
+			return failed(err, c->name, -EACCES, "the password of "
+			    "PANNIER_PASSWORD_FILE or PANNIER_PASSWORD was refused: %s", said);
+		return failed(err, c->name, -EACCES, "%s", said);
+	default:
+		return failed(err, c->name, -EPROTO, "%s", said);
 	}
 }
 
 int
-client_ask(struct client *c, const struct slice *argv, uint32_t argc, struct slice *reply,
-    struct config_error *err)
+client_ping(struct client *c, struct config_error *err)
 {
-	int rc;
+	return outcome(c, pannier_ping(c->lib), err);
+}
 
-	buf_consume(&c->in, c->answered);
-	c->answered = 0;
-	c->deadline_ms = clock_mono_ms() + c->timeout_ms;
-	rc = resp_request(&c->out, argv, argc);
-	if (rc == 0)
-		rc = send_all(c);
-	if (rc == 0)
-		rc = receive_reply(c);
-	if (rc == 0) {
-		*reply = slice_of(buf_data(&c->in), c->answered);
-		return 0;
-	}
-	if (rc == -ETIMEDOUT)
-		return failed(err, c->name, rc, "no answer within %d ms", c->timeout_ms);
-	if (rc == -ECONNRESET)
-		return failed(err, c->name, rc, "closed the connection without an answer");
-	if (rc == -EPROTO)
-		return failed(err, c->name, rc,
-		    "what answers there does not speak Redis's protocol");
-	return failed(err, c->name, rc, "%s", strerror(-rc));
+static MUST_CHECK int
+add_field(struct buf *text, const struct pannier_field *f, struct pannier_bytes *section)
+{
+	int rc = 0;
+
+	if (f->section.len != section->len ||
+	    memcmp(f->section.ptr, section->ptr, section->len) != 0)
+		rc = buf_printf(text, "# %.*s\r\n", (int)f->section.len,
+		    (const char *)f->section.ptr);
+	*section = f->section;
+	if (rc != 0)
+		return rc;
+	if (f->is_number)
+		return buf_printf(text, "%.*s:%lld\r\n", (int)f->name.len,
+		    (const char *)f->name.ptr, (long long)f->number);
+	return buf_printf(text, "%.*s:%.*s\r\n", (int)f->name.len, (const char *)f->name.ptr,
+	    (int)f->text.len, (const char *)f->text.ptr);
+}
+
+int
+client_info(struct client *c, const char *section, struct buf *text, struct config_error *err)
+{
+	struct pannier_bytes title = pannier_str("");
+	struct pannier_reply *r = NULL;
+	int rc = outcome(c, pannier_stats(c->lib, section, &r), err);
+
+	for (size_t i = 0; rc == 0 && i < r->n_fields; i++)
+		if (add_field(text, &r->fields[i], &title) != 0)
+			rc = failed(err, c->name, -ENOMEM, "out of memory");
+	pannier_reply_free(r);
+	return rc;
 }
 
 int

@@ -61,24 +61,13 @@ parse(int argc, char **argv, struct ping *p)
 static int
 ask(struct client *c, const struct ping *p, struct config_error *err)
 {
-	const struct slice request = SLICE("PING");
 	int64_t start_us = clock_mono_us();
-	struct resp_value v = { 0 };
-	struct slice reply;
-	size_t pos = 0;
-	int rc = client_ask(c, &request, 1, &reply, err);
+	int rc = client_ping(c, err);
 
-	if (rc != 0)
-		return rc;
-	if (!resp_reply_next(reply, &pos, &v) || v.type != RESP_STATUS) {
-		snprintf(err->text, sizeof err->text, "%s: answered %.*s", client_name(c),
-		    (int)MIN(v.text.len, 200), v.text.len != 0 ? v.text.ptr : "");
-		return -EPROTO;
-	}
-	if (!p->quiet)
-		printf("%.*s from %s in %.2f ms\n", (int)v.text.len, v.text.ptr, client_name(c),
+	if (rc == 0 && !p->quiet)
+		printf("PONG from %s in %.2f ms\n", client_name(c),
 		    (double)(clock_mono_us() - start_us) / 1000.0);
-	return 0;
+	return rc;
 }
 
 int

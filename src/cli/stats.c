@@ -84,22 +84,17 @@ show(const struct client *c, const struct stats_args *a, struct slice text,
 static MUST_CHECK int
 ask(struct client *c, const struct stats_args *a, struct config_error *err)
 {
-	static const struct slice request[] = { SLICE("INFO"), SLICE("everything") };
-	struct resp_value v = { 0 };
-	struct slice reply;
-	size_t pos = 0;
-	int rc = client_ask(c, request, ARRAY_LEN(request), &reply, err);
+	struct buf text;
+	int rc;
 
-	if (rc != 0)
-		return rc;
-	if (!resp_reply_next(reply, &pos, &v) || v.type != RESP_BULK) {
-		snprintf(err->text, sizeof err->text, "%s: answered %.*s", client_name(c),
-		    (int)MIN(v.text.len, 200), v.text.len != 0 ? v.text.ptr : "");
-		return -EPROTO;
-	}
-	if (a->watch_ms != 0 && !a->json && isatty(STDOUT_FILENO))
+	buf_init(&text);
+	rc = client_info(c, "everything", &text, err);
+	if (rc == 0 && a->watch_ms != 0 && !a->json && isatty(STDOUT_FILENO))
 		printf("\033[H\033[J"); /* home, clear what is below */
-	return show(c, a, v.text, err);
+	if (rc == 0)
+		rc = show(c, a, buf_slice(&text), err);
+	buf_fini(&text);
+	return rc;
 }
 
 static MUST_CHECK int

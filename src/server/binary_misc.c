@@ -10,9 +10,10 @@
 
 /* --- STATS ------------------------------------------------------------------------- */
 
-/* The next line of INFO that has a field; false: there is none. */
+/* The next line of INFO that has a field, and the title above it, which stays as it is
+ * where none comes; false: there is none. */
 static bool
-next_field(struct slice *text, struct slice *name, struct slice *value)
+next_field(struct slice *text, struct slice *title, struct slice *name, struct slice *value)
 {
 	while (text->len > 0) {
 		const char *end = memchr(text->ptr, '\r', text->len);
@@ -21,6 +22,8 @@ next_field(struct slice *text, struct slice *name, struct slice *value)
 		struct slice line = slice_of(text->ptr, len);
 
 		*text = slice_skip(*text, MIN(len + 2, text->len));
+		if (slice_has_prefix(slice_of(line.ptr, len), SLICE("# ")))
+			*title = slice_of(line.ptr + 2, len - 2);
 		if (colon == NULL || line.ptr[0] == '#')
 			continue;
 		*name = slice_of(line.ptr, (size_t)(colon - line.ptr));
@@ -42,17 +45,50 @@ put_field(struct out *o, struct slice name, struct slice value)
 		binary_put_str(o, value);
 }
 
+/* Of a section with fields: its title and how many. False: there are no more. */
+static bool
+next_section(struct slice *text, struct slice *title, size_t *n)
+{
+	struct slice rest, name, value, next_title = SLICE("");
+
+	rest = *text;
+	*n = 0;
+	while (next_field(&rest, &next_title, &name, &value)) {
+		if (*n != 0 && next_title.ptr != title->ptr)
+			return true;
+		*title = next_title;
+		*text = rest;
+		++*n;
+	}
+	return *n != 0;
+}
+
 static void
 put_fields(struct out *o, struct slice text)
 {
-	struct slice rest = text, name, value;
+	struct slice rest = text, title = SLICE(""), name, value;
 	size_t n = 0;
 
-	while (next_field(&rest, &name, &value))
+	while (next_field(&rest, &title, &name, &value))
 		n++;
 	binary_put_map(o, n);
-	while (next_field(&text, &name, &value))
+	while (next_field(&text, &title, &name, &value))
 		put_field(o, name, value);
+}
+
+static void
+put_sections(struct out *o, struct slice text)
+{
+	struct slice rest = text, title;
+	size_t n, sections = 0;
+
+	while (next_section(&rest, &title, &n))
+		sections++;
+	binary_put_map(o, sections);
+	while (next_section(&text, &title, &n)) {
+		binary_put_str(o, title);
+		binary_put_uint(o, n);
+	}
 }
 
 void
@@ -69,10 +105,11 @@ binary_op_stats(struct binary_call *b)
 		binary_put_failed(b, -ENOMEM);
 	} else {
 		m = binary_begin(o);
-		binary_put_array(o, 3);
+		binary_put_array(o, 4);
 		binary_put_uint(o, binary_id(b));
 		binary_put_uint(o, BINARY_done);
 		put_fields(o, buf_slice(&info.text));
+		put_sections(o, buf_slice(&info.text));
 		binary_end(o, m);
 	}
 	buf_fini(&info.text);

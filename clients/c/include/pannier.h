@@ -75,6 +75,7 @@ PANNIER_API const char *pannier_version(void);
 #define PANNIER_UNKNOWN INT64_MIN
 
 struct pannier_field {
+	struct pannier_bytes section;    /* "Server"; empty where the sidecar does not say */
 	struct pannier_bytes name, text; /* text: empty where it is a number */
 	int64_t number;
 	int is_number;
@@ -115,7 +116,7 @@ PANNIER_API void pannier_options_free(struct pannier_options *o); /* NULL is fin
  * up while connecting, which may block: event loops give numbers. */
 PANNIER_API int pannier_options_address(struct pannier_options *o, const char *address);
 /* AUTH with this comes first on each connection. 0 or PANNIER_E_NOMEM. */
-PANNIER_API int pannier_options_password(struct pannier_options *o, const char *password);
+PANNIER_API int pannier_options_password(struct pannier_options *o, struct pannier_bytes password);
 /* Of a call that says nothing else: 1,000. 1 to 3,600,000, else PANNIER_E_ARGS. */
 PANNIER_API int pannier_options_timeout(struct pannier_options *o, uint32_t ms);
 /* Until the sidecar has answered the preface: 250. */

@@ -123,7 +123,7 @@ back_off(struct pannier_conn *c)
 }
 
 void
-conn_end_with(struct pannier_conn *c, const struct pannier_reply *r)
+conn_fail_with(struct pannier_conn *c, const struct pannier_reply *r)
 {
 	if (c->state != OPEN)
 		back_off(c);
@@ -136,21 +136,21 @@ conn_end_with(struct pannier_conn *c, const struct pannier_reply *r)
 }
 
 void
-conn_end(struct pannier_conn *c, int status, const char *text)
+conn_fail(struct pannier_conn *c, int status, const char *text)
 {
 	struct pannier_reply r;
 
 	reply_failure(&r, status, text);
-	conn_end_with(c, &r);
+	conn_fail_with(c, &r);
 }
 
 void
-conn_end_errno(struct pannier_conn *c, const char *what, int err)
+conn_fail_errno(struct pannier_conn *c, const char *what, int err)
 {
 	char text[128];
 
 	snprintf(text, sizeof text, "%s: %s", what, strerror(err));
-	conn_end(c, PANNIER_E_AWAY, text);
+	conn_fail(c, PANNIER_E_AWAY, text);
 }
 
 /* --- replies ---------------------------------------------------------------------------------- */
@@ -171,12 +171,12 @@ deliver(struct pannier_conn *c, const struct binary_frame *f)
 
 		snprintf(text, sizeof text, "the server says: %.*s",
 		    said ? (int)MIN(f->argv[1].n, (uint64_t)150) : 0, said ? f->argv[1].ptr : "");
-		conn_end(c, PANNIER_E_PROTOCOL, text);
+		conn_fail(c, PANNIER_E_PROTOCOL, text);
 		return;
 	}
 	if (f->a >= c->n_slots || !c->slots[f->a].used) {
 		snprintf(text, sizeof text, "a reply to request %u, which nobody made", f->a);
-		conn_end(c, PANNIER_E_PROTOCOL, text);
+		conn_fail(c, PANNIER_E_PROTOCOL, text);
 		return;
 	}
 	s = c->slots[f->a];
@@ -209,7 +209,7 @@ take_replies(struct pannier_conn *c)
 		}
 		buf_consume(&c->in, used);
 		if (status == PARSE_ERROR) {
-			conn_end(c, PANNIER_E_PROTOCOL, c->parser.error);
+			conn_fail(c, PANNIER_E_PROTOCOL, c->parser.error);
 			return false;
 		}
 	} while (b.n != 0 && buf_len(&c->in) != 0);
@@ -234,7 +234,7 @@ write_some(struct pannier_conn *c)
 	if (n < 0) {
 		/* What the peer said before it closed is read first. */
 		if (errno != EAGAIN && errno != EPIPE && errno != ECONNRESET)
-			conn_end_errno(c, "the connection was lost", errno);
+			conn_fail_errno(c, "the connection was lost", errno);
 		return false;
 	}
 	out_consume(&c->out, (size_t)n);
@@ -247,17 +247,17 @@ read_some(struct pannier_conn *c)
 	ssize_t n;
 
 	if (buf_reserve(&c->in, READ_BYTES) != 0) {
-		conn_end(c, PANNIER_E_NOMEM, "no memory for what comes");
+		conn_fail(c, PANNIER_E_NOMEM, "no memory for what comes");
 		return false;
 	}
 	n = recv(c->fd, buf_tail(&c->in), READ_BYTES, 0);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		conn_end_errno(c, "the connection was lost", errno);
+		conn_fail_errno(c, "the connection was lost", errno);
 	} else if (n == 0) {
 		if (c->state == GREETING)
 			conn_take_preface(c, true);
 		if (c->state != CLOSED)
-			conn_end(c, PANNIER_E_AWAY, "the connection was closed");
+			conn_fail(c, PANNIER_E_AWAY, "the sidecar closed the connection");
 	}
 	if (n <= 0)
 		return n < 0 && c->state != CLOSED && errno == EINTR;
@@ -309,7 +309,7 @@ expire(struct pannier_conn *c, int64_t now)
 			return;
 	}
 	if (c->abandoned > ABANDONED_MOST)
-		conn_end(c, PANNIER_E_AWAY, "the sidecar answers nothing");
+		conn_fail(c, PANNIER_E_AWAY, "the sidecar answers nothing");
 }
 
 /* --- the interface ------------------------------------------------------------------------------------ */
@@ -428,7 +428,7 @@ pannier_conn_step(struct pannier_conn *c, int events)
 		for (int i = 0; i < READS_A_STEP && read_some(c); i++)
 			;
 	if (c->state != CLOSED && c->state != OPEN && now >= c->connect_by)
-		conn_end(c, PANNIER_E_AWAY, "the sidecar did not answer the preface in time");
+		conn_fail(c, PANNIER_E_AWAY, "the sidecar did not answer the preface in time");
 	expire(c, now);
 	/* What callbacks, or an answered preface, put there. */
 	if (c->state > CONNECTING && out_len(&c->out) != 0)

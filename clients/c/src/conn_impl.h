@@ -44,9 +44,9 @@ void conn_slot_give(struct pannier_conn *c, uint32_t id);
 void conn_fail_slot(struct pannier_conn *c, const struct slot *s, int status, const char *text);
 
 /* Close the socket, then fail all requests so. */
-void conn_end_with(struct pannier_conn *c, const struct pannier_reply *r);
-void conn_end(struct pannier_conn *c, int status, const char *text);
-void conn_end_errno(struct pannier_conn *c, const char *what, int err);
+void conn_fail_with(struct pannier_conn *c, const struct pannier_reply *r);
+void conn_fail(struct pannier_conn *c, int status, const char *text);
+void conn_fail_errno(struct pannier_conn *c, const char *what, int err);
 
 /* 0 or a failure. No request is waiting yet. */
 int conn_start(struct pannier_conn *c);

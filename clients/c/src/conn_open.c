@@ -11,6 +11,29 @@
 
 #include "clients/c/src/conn_impl.h"
 
+/* Ends the connection that could not be made. */
+static void
+no_connection(struct pannier_conn *c, int err)
+{
+	switch (err) {
+	case ENOENT:
+		conn_fail(c, PANNIER_E_AWAY, "no such socket; is pannier running?");
+		break;
+	case ECONNREFUSED:
+		conn_fail(c, PANNIER_E_AWAY, "nobody listens there; is pannier running?");
+		break;
+	case EACCES:
+		conn_fail(c, PANNIER_E_AWAY,
+		    "permission denied; the socket's mode, owner and group say who may");
+		break;
+	case EAGAIN: /* of a Unix socket; it cannot be waited for */
+		conn_fail(c, PANNIER_E_AWAY, "its queue is full: pannier accepts no connections");
+		break;
+	default:
+		conn_fail_errno(c, "no connection", err);
+	}
+}
+
 /* --- connecting --------------------------------------------------------------------------- */
 
 /* 0 or an errno, with nothing open then. */
@@ -90,7 +113,7 @@ conn_start(struct pannier_conn *c)
 	binary_write_hello(&c->out, "libpannier-" PANNIER_VERSION);
 	err = c->o.path != NULL ? dial_unix(c) : dial_tcp(c);
 	if (err != 0) {
-		conn_end_errno(c, "no connection", err);
+		no_connection(c, err);
 		return PANNIER_E_AWAY;
 	}
 	c->connect_by = now + c->o.connect_timeout_ms;
@@ -114,7 +137,7 @@ conn_connected(struct pannier_conn *c)
 			return;
 	}
 	if (err != 0)
-		conn_end_errno(c, "no connection", err);
+		no_connection(c, err);
 	else
 		c->state = GREETING;
 }
@@ -171,18 +194,19 @@ opened(struct pannier_conn *c)
 	c->state = OPEN;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	if (!send_queued(c))
-		conn_end(c, PANNIER_E_NOMEM, "no memory for what is to be sent");
+		conn_fail(c, PANNIER_E_NOMEM, "no memory for what is to be sent");
 }
 
 static void
 authenticate(struct pannier_conn *c)
 {
-	struct pannier_request r = { .op = PANNIER_OP_AUTH, .key = pannier_str(c->o.password) };
+	struct pannier_request r = { .op = PANNIER_OP_AUTH,
+	    .key = pannier_bytes(c->o.password, c->o.password_len) };
 	const char *why;
 
 	c->state = AUTHENTICATING;
 	if (request_write(&c->out, NO_SLOT, &r, 0, &why) != 0)
-		conn_end(c, PANNIER_E_NOMEM, "no memory for the password");
+		conn_fail(c, PANNIER_E_NOMEM, "no memory for the password");
 }
 
 void
@@ -192,14 +216,14 @@ conn_authenticated(struct pannier_conn *c, const struct binary_frame *f)
 
 	reply_read(f, PANNIER_OP_AUTH, 0, &r);
 	if (f->nil_a || f->a != NO_SLOT)
-		conn_end(c, PANNIER_E_PROTOCOL, "a reply that nobody asked for");
+		conn_fail(c, PANNIER_E_PROTOCOL, "a reply that nobody asked for");
 	else if (r.status == PANNIER_DONE)
 		opened(c);
 	else if (r.status == PANNIER_ERROR)
-		conn_end_with(c, &(struct pannier_reply){ .status = r.status, .text = r.text,
+		conn_fail_with(c, &(struct pannier_reply){ .status = r.status, .text = r.text,
 		    .code = pannier_str("WRONGPASS") });
 	else
-		conn_end_with(c, &r);
+		conn_fail_with(c, &r);
 }
 
 static void
@@ -210,13 +234,13 @@ take_offer(struct pannier_conn *c, const char *body, size_t len)
 	char text[200];
 
 	if (wrong != NULL) {
-		conn_end(c, PANNIER_E_PROTOCOL, wrong);
+		conn_fail(c, PANNIER_E_PROTOCOL, wrong);
 	} else if (offer.version == 0) {
 		snprintf(text, sizeof text, "the server refused: %.*s",
 		    (int)MIN(offer.error.len, (size_t)150), (const char *)offer.error.ptr);
-		conn_end(c, PANNIER_E_PROTOCOL, text);
+		conn_fail(c, PANNIER_E_PROTOCOL, text);
 	} else if (offer.version != BINARY_VERSION) {
-		conn_end(c, PANNIER_E_PROTOCOL, "the server chose a version that was not offered");
+		conn_fail(c, PANNIER_E_PROTOCOL, "the server chose a version that was not offered");
 	} else {
 		c->max_frame = offer.max_frame;
 		if (c->o.password != NULL)
@@ -254,7 +278,7 @@ take_plain(struct pannier_conn *c, const char *data, size_t have, bool over)
 	have = line_end != NULL ? (size_t)(line_end - data) : have;
 	snprintf(text, sizeof text, "this is no pannier, or it refused: %.*s",
 	    (int)strcspn(strndupa(data, MIN(have, (size_t)PREFACE_LINE)), "\r"), data);
-	conn_end(c, PANNIER_E_PROTOCOL, text);
+	conn_fail(c, PANNIER_E_PROTOCOL, text);
 }
 
 bool
@@ -272,7 +296,7 @@ conn_take_preface(struct pannier_conn *c, bool over)
 	}
 	head = preface_length((const unsigned char *)data + 1, have - 1, &len);
 	if (head < 0 || len > BINARY_HELLO_MAX) {
-		conn_end(c, PANNIER_E_PROTOCOL, "the answer to the preface is none");
+		conn_fail(c, PANNIER_E_PROTOCOL, "the answer to the preface is none");
 		return false;
 	}
 	if (head == 0 || have - 1 - (size_t)head < len)

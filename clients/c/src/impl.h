@@ -20,6 +20,7 @@ struct pannier_options {
 	char *path;         /* unix; or */
 	char *host, *port;
 	char *password;     /* NULL: none */
+	size_t password_len;
 	uint32_t timeout_ms, connect_timeout_ms;
 	uint64_t max_reply;
 	pannier_metrics *metrics;

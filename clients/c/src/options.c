@@ -131,14 +131,15 @@ pannier_options_address(struct pannier_options *o, const char *address)
 }
 
 int
-pannier_options_password(struct pannier_options *o, const char *password)
+pannier_options_password(struct pannier_options *o, struct pannier_bytes password)
 {
-	char *copy = mem_strdup(password);
+	char *copy = mem_slicedup(slice_from(password));
 
 	if (copy == NULL)
 		return PANNIER_E_NOMEM;
 	mem_free(o->password);
 	o->password = copy;
+	o->password_len = password.len;
 	return 0;
 }
 
@@ -196,7 +197,10 @@ options_copy(struct pannier_options *to, const struct pannier_options *from)
 	*to = *from;
 	to->path = to->host = to->port = to->password = NULL;
 	ok = dup_or_null(&to->path, from->path) && dup_or_null(&to->host, from->host) &&
-	    dup_or_null(&to->port, from->port) && dup_or_null(&to->password, from->password);
+	    dup_or_null(&to->port, from->port);
+	if (ok && from->password != NULL)
+		ok = pannier_options_password(to,
+		    pannier_bytes(from->password, from->password_len)) == 0;
 	if (ok)
 		rc = to->path != NULL || to->host != NULL ? 0 :
 		    pannier_options_address(to, env != NULL && *env != '\0' ? env : DEFAULT_ADDRESS);

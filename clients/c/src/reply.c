@@ -170,6 +170,28 @@ read_items(const struct rest *rest, enum pannier_op op, size_t n_items, struct p
 	return 0;
 }
 
+/* Behind the fields: how many of them each section has, in their order. */
+static void
+read_sections(const struct rest *rest, struct pannier_reply *out)
+{
+	struct pannier_field *fields = (struct pannier_field *)out->fields;
+	struct binary_value name, n;
+	struct binary_cursor c;
+	size_t at = 0;
+
+	if (rest->n < 2 || rest->v[1].kind != BINARY_MAP)
+		return;
+	c = (struct binary_cursor){ (const unsigned char *)rest->v[1].ptr, rest->end };
+	for (uint64_t i = 0; i < rest->v[1].n; i++) {
+		next(&c, &name);
+		next(&c, &n);
+		if (name.kind != BINARY_BYTES || n.kind != BINARY_UINT || n.n > out->n_fields - at)
+			return;
+		for (uint64_t j = 0; j < n.n; j++)
+			fields[at++].section = bytes_from(binary_bytes(&name));
+	}
+}
+
 static int
 read_fields(const struct rest *rest, struct pannier_reply *out)
 {
@@ -196,6 +218,8 @@ read_fields(const struct rest *rest, struct pannier_reply *out)
 		f->is_number = take_int(&one, 0, &f->number);
 		out->n_fields += f->is_number || take_bytes(&one, 0, &f->text);
 	}
+	if (out->n_fields == rest->v[0].n)
+		read_sections(rest, out);
 	return 0;
 }
 
@@ -315,7 +339,7 @@ reply_copy(const struct pannier_reply *r)
 	for (size_t i = 0; i < r->n_items; i++)
 		bytes += bytes_of(&r->items[i]);
 	for (size_t i = 0; i < r->n_fields; i++)
-		bytes += r->fields[i].name.len + r->fields[i].text.len;
+		bytes += r->fields[i].section.len + r->fields[i].name.len + r->fields[i].text.len;
 	copy = mem_alloc(heads + bytes);
 	if (copy == NULL)
 		return NULL;
@@ -330,6 +354,7 @@ reply_copy(const struct pannier_reply *r)
 	}
 	for (size_t i = 0; i < r->n_fields; i++) {
 		fields[i] = r->fields[i];
+		move(&fields[i].section, &to);
 		move(&fields[i].name, &to);
 		move(&fields[i].text, &to);
 	}

@@ -18,6 +18,11 @@
 #include "cli/target.h"
 
 #define LONG_MS 20000 /* never waited for: the answer comes */
+/* The preface of a daemon, and its replies to the first request. */
+#define OFFER "\xc1\x0b\x93\xa7pannier\x01\x80"
+#define DONE "\x03\x92\x00\x09"
+#define STATS "\x20\x94\x00\x09\x83\xa1" "a\x05\xa1" "b\xa3x:y\xa1" "c\xff" \
+	"\x82\xa6Server\x02\xa5Other\x01"
 
 /* A server that answers the first bytes of each connection with `answer`, a
  * byte at a time, and then closes it or, with `hold`, keeps it. */
@@ -25,7 +30,7 @@ struct fake {
 	char dir[64];
 	struct config_listen at;
 	int fd, held;
-	const char *answer;
+	struct slice answer;
 	bool hold;
 	pthread_t thread;
 };
@@ -42,8 +47,8 @@ fake_main(void *arg)
 		if (fd < 0)
 			return NULL;
 		if (read(fd, seen, sizeof seen) > 0)
-			for (const char *p = f->answer; *p != '\0'; p++)
-				if (send(fd, p, 1, MSG_NOSIGNAL) != 1)
+			for (size_t i = 0; i < f->answer.len; i++)
+				if (send(fd, f->answer.ptr + i, 1, MSG_NOSIGNAL) != 1)
 					break; /* the client gave up */
 		if (f->hold)
 			f->held = fd;
@@ -53,7 +58,7 @@ fake_main(void *arg)
 }
 
 static void
-fake_start(struct fake *f, const char *answer, bool hold)
+fake_start(struct fake *f, struct slice answer, bool hold)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	static char path[108];
@@ -82,18 +87,17 @@ fake_stop(struct fake *f)
 	ck_assert_int_eq(rmdir(f->dir), 0);
 }
 
+/* INFO's text, or with none PING. */
 static int
-ask(const struct fake *f, int timeout_ms, char *answer, size_t size, struct config_error *err)
+ask(const struct fake *f, int timeout_ms, struct buf *info, struct config_error *err)
 {
-	const struct slice request = SLICE("PING");
 	struct client *c = NULL;
-	struct slice reply;
 	int rc = client_open(&f->at, timeout_ms, &c, err);
 
-	ck_assert_msg(rc == 0, "%s", err->text);
-	rc = client_ask(c, &request, 1, &reply, err);
-	if (rc == 0)
-		snprintf(answer, size, "%.*s", (int)reply.len, reply.ptr);
+	if (rc == 0 && info != NULL)
+		rc = client_info(c, "everything", info, err);
+	else if (rc == 0)
+		rc = client_ping(c, err);
 	client_close(c);
 	return rc;
 }
@@ -102,24 +106,38 @@ START_TEST(a_reply_that_comes_in_pieces_is_whole)
 {
 	struct fake f;
 	struct config_error err;
-	char answer[64] = "";
 
-	fake_start(&f, "*2\r\n$3\r\nabc\r\n:5\r\n", false);
-	ck_assert_int_eq(ask(&f, LONG_MS, answer, sizeof answer, &err), 0);
-	ck_assert_str_eq(answer, "*2\r\n$3\r\nabc\r\n:5\r\n");
+	fake_start(&f, SLICE(OFFER DONE), false);
+	ck_assert_int_eq(ask(&f, LONG_MS, NULL, &err), 0);
 	fake_stop(&f);
 }
 END_TEST
 
-static void
-assert_failure(const char *answer, bool hold, int timeout_ms, int expected, const char *why)
+START_TEST(statistics_have_the_form_of_info)
 {
 	struct fake f;
 	struct config_error err;
-	char got[64], text[256];
+	struct buf text;
+
+	buf_init(&text);
+	fake_start(&f, SLICE(OFFER STATS), false);
+	ck_assert_int_eq(ask(&f, LONG_MS, &text, &err), 0);
+	fake_stop(&f);
+	ck_assert(slice_eq(buf_slice(&text),
+	    SLICE("# Server\r\na:5\r\nb:x:y\r\n# Other\r\nc:-1\r\n")));
+	buf_fini(&text);
+}
+END_TEST
+
+static void
+assert_failure(struct slice answer, bool hold, int timeout_ms, int expected, const char *why)
+{
+	struct fake f;
+	struct config_error err;
+	char text[256];
 
 	fake_start(&f, answer, hold);
-	ck_assert_int_eq(ask(&f, timeout_ms, got, sizeof got, &err), expected);
+	ck_assert_int_eq(ask(&f, timeout_ms, NULL, &err), expected);
 	snprintf(text, sizeof text, "unix:%s: %s", f.at.path, why);
 	ck_assert_str_eq(err.text, text);
 	fake_stop(&f);
@@ -127,65 +145,80 @@ assert_failure(const char *answer, bool hold, int timeout_ms, int expected, cons
 
 START_TEST(silence_half_a_reply_and_nonsense_are_told_apart)
 {
-	assert_failure("", true, 30, -ETIMEDOUT, "no answer within 30 ms");
-	assert_failure("$5\r\nab", true, 30, -ETIMEDOUT, "no answer within 30 ms");
-	assert_failure("", false, LONG_MS, -ECONNRESET, "closed the connection without an answer");
-	assert_failure("$5\r\nab", false, LONG_MS, -ECONNRESET,
-	    "closed the connection without an answer");
-	assert_failure("HTTP/1.1 400 Bad Request\r\n\r\n", true, LONG_MS, -EPROTO,
-	    "what answers there does not speak Redis's protocol");
+	static const char closed[] = "the sidecar closed the connection";
+
+	assert_failure(SLICE(""), true, 30, -ETIMEDOUT, "no answer within 30 ms");
+	assert_failure(SLICE("\xc1\x0b\x93"), true, 30, -ETIMEDOUT, "no answer within 30 ms");
+	assert_failure(SLICE(OFFER "\x03\x92"), true, 30, -ETIMEDOUT, "no answer within 30 ms");
+	assert_failure(SLICE(""), false, LONG_MS, -ECONNREFUSED, closed);
+	assert_failure(SLICE(OFFER "\x03\x92"), false, LONG_MS, -ECONNREFUSED, closed);
+	assert_failure(SLICE("HTTP/1.1 400 Bad Request\r\n\r\n"), true, LONG_MS, -EPROTO,
+	    "this is no pannier, or it refused: HTTP/1.1 400 Bad Request");
+	assert_failure(SLICE(OFFER "\x03\x92\x00\x05"), true, LONG_MS, -EPROTO,
+	    "a status that the operation cannot have");
 }
 END_TEST
 
 START_TEST(a_socket_that_is_not_there_or_dead_is_told)
 {
-	struct config_listen at = { .is_unix = true };
 	struct config_error err;
-	struct client *c = NULL;
 	struct fake f;
-	char path[108], text[256];
+	char text[256];
 
-	fake_start(&f, "", false);
-	snprintf(path, sizeof path, "%s", f.at.path);
-	at.path = path;
+	fake_start(&f, SLICE(""), false);
 	shutdown(f.fd, SHUT_RDWR);
 	pthread_join(f.thread, NULL);
 	close(f.fd);
-	ck_assert_int_eq(client_open(&at, LONG_MS, &c, &err), -ECONNREFUSED);
-	snprintf(text, sizeof text, "unix:%s: nobody listens there; is pannier running?", path);
+	ck_assert_int_eq(ask(&f, LONG_MS, NULL, &err), -ECONNREFUSED);
+	snprintf(text, sizeof text, "unix:%s: nobody listens there; is pannier running?", f.at.path);
 	ck_assert_str_eq(err.text, text);
-	unlink(path);
-	ck_assert_int_eq(client_open(&at, LONG_MS, &c, &err), -ENOENT);
-	snprintf(text, sizeof text, "unix:%s: no such socket; is pannier running?", path);
+	unlink(f.at.path);
+	ck_assert_int_eq(ask(&f, LONG_MS, NULL, &err), -ECONNREFUSED);
+	snprintf(text, sizeof text, "unix:%s: no such socket; is pannier running?", f.at.path);
 	ck_assert_str_eq(err.text, text);
 	rmdir(f.dir);
-	ck_assert_int_eq(client_exit_code(-ENOENT), EX_UNAVAILABLE);
+	ck_assert_int_eq(client_exit_code(-ECONNREFUSED), EX_UNAVAILABLE);
 	ck_assert_int_eq(client_exit_code(-EPROTO), EX_PROTOCOL);
-	ck_assert_ptr_null(c);
 }
 END_TEST
+
+static void *
+answer_one(void *arg)
+{
+	int fd = accept(*(int *)arg, NULL, NULL);
+	char seen[64];
+
+	ck_assert_int_gt(read(fd, seen, sizeof seen), 0);
+	ck_assert_int_eq(send(fd, OFFER DONE, sizeof OFFER DONE - 1, MSG_NOSIGNAL),
+	    sizeof OFFER DONE - 1);
+	while (read(fd, seen, sizeof seen) > 0)
+		;
+	close(fd);
+	return NULL;
+}
 
 START_TEST(tcp_works_and_a_closed_port_is_told)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	char host[] = "127.0.0.1", text[128];
-	struct config_listen at = { .host = host };
+	struct fake f = { .at.host = host };
 	socklen_t len = sizeof sa;
 	struct config_error err;
-	struct client *c = NULL;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	pthread_t thread;
 
-	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&sa, sizeof sa), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-	at.port = ntohs(sa.sin_port);
-	ck_assert_int_eq(client_open(&at, LONG_MS, &c, &err), -ECONNREFUSED);
+	f.fd = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(f.fd, (const struct sockaddr *)&sa, sizeof sa), 0);
+	ck_assert_int_eq(getsockname(f.fd, (struct sockaddr *)&sa, &len), 0);
+	f.at.port = ntohs(sa.sin_port);
+	ck_assert_int_eq(ask(&f, LONG_MS, NULL, &err), -ECONNREFUSED);
 	snprintf(text, sizeof text, "tcp:127.0.0.1:%u: nobody listens there; is pannier running?",
-	    at.port);
+	    f.at.port);
 	ck_assert_str_eq(err.text, text);
-	ck_assert_int_eq(listen(fd, 1), 0);
-	ck_assert_int_eq(client_open(&at, LONG_MS, &c, &err), 0);
-	client_close(c);
-	close(fd);
+	ck_assert_int_eq(listen(f.fd, 1), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, answer_one, &f.fd), 0);
+	ck_assert_int_eq(ask(&f, LONG_MS, NULL, &err), 0);
+	pthread_join(thread, NULL);
+	close(f.fd);
 }
 END_TEST
 
@@ -193,29 +226,24 @@ START_TEST(without_memory_asking_fails_cleanly)
 {
 	struct fake f;
 	struct config_error err;
-	char answer[64] = "";
+	struct buf text;
 	unsigned long n = 0;
-	const struct slice request = SLICE("PING");
-	struct slice reply;
 	int rc;
 
-	fake_start(&f, "+PONG\r\n", false);
+	buf_init(&text);
+	setenv("PANNIER_PASSWORD", "", 1);
+	fake_start(&f, SLICE(OFFER STATS), false);
 	do {
-		struct client *c = NULL;
-
+		buf_fini(&text);
 		mem_fail_nth(++n, 0);
-		rc = client_open(&f.at, LONG_MS, &c, &err);
-		if (rc == 0)
-			rc = client_ask(c, &request, 1, &reply, &err);
+		rc = ask(&f, LONG_MS, &text, &err);
 		mem_fail_nth(0, 0);
-		if (rc == 0)
-			snprintf(answer, sizeof answer, "%.*s", (int)reply.len, reply.ptr);
-		else
+		if (rc != 0)
 			ck_assert_int_eq(rc, -ENOMEM);
-		client_close(c);
 	} while (rc != 0 && n < 50);
-	ck_assert_str_eq(answer, "+PONG\r\n");
+	ck_assert_int_eq(rc, 0);
 	ck_assert_uint_gt(n, 3);
+	buf_fini(&text);
 	fake_stop(&f);
 }
 END_TEST
@@ -249,7 +277,7 @@ START_TEST(addresses_come_from_the_option_then_the_environment_then_the_usual_pl
 		ck_assert_int_eq(target_to_ask(NULL, &to, &err), -ENOENT);
 		ck_assert_ptr_nonnull(strstr(err.text, path));
 		unlink(path);
-		fake_start(&f, "", false);
+		fake_start(&f, SLICE(""), false);
 		ck_assert_int_eq(link(f.at.path, path), 0);
 		ck_assert_int_eq(target_to_ask(NULL, &to, &err), 0);
 		ck_assert_str_eq(to.path, path);
@@ -289,7 +317,7 @@ main(void)
 	Suite *s = suite_create("client");
 
 	SUITE_ADD(s, "client", a_reply_that_comes_in_pieces_is_whole,
-	    silence_half_a_reply_and_nonsense_are_told_apart,
+	    statistics_have_the_form_of_info, silence_half_a_reply_and_nonsense_are_told_apart,
 	    a_socket_that_is_not_there_or_dead_is_told, tcp_works_and_a_closed_port_is_told,
 	    without_memory_asking_fails_cleanly);
 	SUITE_ADD(s, "target",
