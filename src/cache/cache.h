@@ -93,10 +93,15 @@ void cache_prefetch(const struct cache *c, uint64_t hash);
  * values over 64 KiB; small ones find room kept for them. */
 void cache_make_room(struct cache *c, struct cache_thread *t, uint64_t bytes);
 
-enum cache_result { CACHE_MISS, CACHE_HIT };
+enum cache_result {
+	CACHE_MISS,
+	CACHE_HIT,
+	CACHE_HIT_RECORD, /* a hit whose entry has a record; only where asked for */
+};
 
 enum {
-	CACHE_TOUCH = 1 << 0, /* a use, for the eviction policy */
+	CACHE_TOUCH = 1 << 0,  /* a use, for the eviction policy */
+	CACHE_RECORD = 1 << 1, /* say CACHE_HIT_RECORD */
 };
 
 struct cache_cursor {
@@ -134,6 +139,16 @@ cache_put(struct cache_cursor *cur, const struct slice *parts, unsigned n_parts,
 {
 	return cache_put_graced(cur, parts, n_parts, expires_ms, CACHE_USUAL_GRACE);
 }
+/* The same with a record, which is no part of the value: only cache_record() shows it.
+ * Any cache_put() drops it, another expiry does not. The entry is kept as stale for
+ * stale_ms, whatever its class says; so its expiry may have passed already: then it is
+ * there only for cache_take_stale(). `value` may be that of the cursor, `record`
+ * may not; it has at most CACHE_RECORD_MAX bytes. */
+#define CACHE_RECORD_MAX 4096
+int cache_put_record(struct cache_cursor *cur, struct slice value, int64_t expires_ms,
+    int64_t stale_ms, struct slice record) MUST_CHECK;
+/* Of the entry that the cursor stands on, good as long as its value; {NULL, 0}: none. */
+struct slice cache_record(const struct cache_cursor *cur);
 /* A hit's entry gets another expiry; its grace, if it has one, stays. 0, or -ENOMEM as
  * above. */
 int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
@@ -144,7 +159,8 @@ int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
  * in time; it never stays fresh. One that is stale already keeps its time. */
 bool cache_soften(struct cache_cursor *cur, int64_t stale_ms);
 /* After a miss: if there is a stale entry, the cursor stands on it as on a hit,
- * for reading only, and its expires_ms has passed. Counts as a use. */
+ * and its expires_ms has passed. It may be replaced, with its own value too; that it
+ * gets another expiry would not bring it back. Counts as a use. */
 bool cache_take_stale(struct cache_cursor *cur);
 /* Removes a hit's entry, and a stale one; on a miss does nothing else. */
 void cache_remove(struct cache_cursor *cur);

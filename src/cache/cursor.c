@@ -83,7 +83,42 @@ stand_on_found(struct cache_cursor *cur, const struct cache *c, struct found f)
 {
 	cur->ref = f.ref;
 	cur->value = entry_value(c, f.e, f.word);
-	cur->expires_ms = entry_expiry(f.e, f.word);
+	cur->expires_ms = stamp_seen(entry_stamp(f.e, f.word));
+}
+
+/* 0 where there is none. */
+static uint64_t
+own_stamp(const struct cache_cursor *cur)
+{
+	const struct entry *e = at(cur, cur->ref);
+
+	return entry_stamp(e, entry_word(e));
+}
+
+static bool
+has_record(const struct cache_cursor *cur)
+{
+	return stamp_has_record(own_stamp(cur));
+}
+
+/* What ends such a value: the record, and its length in two bytes. */
+static struct slice
+record_of(struct slice raw)
+{
+	uint16_t len;
+
+	memcpy(&len, raw.ptr + raw.len - sizeof len, sizeof len);
+	return slice_of(raw.ptr + raw.len - sizeof len - len, len);
+}
+
+/* After stand_on_found(), which takes all of it for the value. */
+static NOINLINE void
+part_from_record(struct cache_cursor *cur)
+{
+	struct slice record = record_of(cur->value);
+
+	cur->value.len = (size_t)(record.ptr - cur->value.ptr);
+	cur->expires_ms &= EXPIRY_MAX;
 }
 
 static void
@@ -129,13 +164,21 @@ stand_on_stale(struct cache_cursor *cur)
 	cur->expires_ms = CACHE_NEVER;
 }
 
-/* What is rare is a call at the end, for the same reason. */
+/* What is rare is a call at the end, for the same reason. What has a record looks
+ * as if its time were over. */
 static NOINLINE enum cache_result
-open_expired(struct cache_cursor *cur)
+open_expired(struct cache_cursor *cur, unsigned flags)
 {
 	const struct entry *e = at(cur, cur->ref);
+	uint32_t word = entry_word(e);
 
-	if (entry_ended(e, entry_word(e), cur->thread->now_ms))
+	if (has_record(cur) && !entry_expired(e, word, cur->thread->now_ms)) {
+		part_from_record(cur);
+		if ((flags & CACHE_TOUCH) && !cur->thread->no_touch)
+			touch(cur);
+		return flags & CACHE_RECORD ? CACHE_HIT_RECORD : CACHE_HIT;
+	}
+	if (entry_ended(e, word, cur->thread->now_ms))
 		leave(cur, LEAVE_EXPIRED);
 	else
 		stand_on_stale(cur);
@@ -162,7 +205,7 @@ look_locked(struct cache_cursor *cur, struct cache *c, struct shard *sh, struct 
 	}
 	stand_on_found(cur, c, f);
 	if (cur->expires_ms != CACHE_NEVER && unlikely(cur->expires_ms <= cur->thread->now_ms))
-		return open_expired(cur);
+		return open_expired(cur, flags);
 	if ((flags & CACHE_TOUCH) && likely(!cur->thread->no_touch)) {
 		if (unlikely(sh->policy->touch != NULL))
 			return open_touched(cur);
@@ -208,8 +251,21 @@ cache_take_stale(struct cache_cursor *cur)
 	if (!is_stale(cur))
 		return false;
 	stand_on_found(cur, cur->cache, (struct found){ cur->ref, entry_word(e), e });
+	if (has_record(cur))
+		part_from_record(cur);
 	touch(cur);
 	return true;
+}
+
+struct slice
+cache_record(const struct cache_cursor *cur)
+{
+	const struct entry *e = at(cur, cur->ref);
+
+	assert(lock_held(&cur->shard->lock));
+	if (cur->ref == 0 || is_stale(cur) || !has_record(cur))
+		return (struct slice){ NULL, 0 };
+	return record_of(entry_value(cur->cache, e, entry_word(e)));
 }
 
 uint64_t
@@ -319,12 +375,21 @@ is_pinned(const struct cache_cursor *cur, const struct entry *e, uint32_t word)
 static void
 store_stamp(struct cache_cursor *cur, struct entry *e, uint64_t stamp)
 {
-	bool had = entry_stamp(e, entry_word(e)) != 0;
+	bool had = entry_expiry(e, entry_word(e)) != CACHE_NEVER;
 
-	shard_add(&cur->shard->expiring, (stamp != 0) - had);
+	shard_add(&cur->shard->expiring, (stamp_expiry(stamp) != CACHE_NEVER) - had);
 	entry_set_stamp(e, stamp);
 	if (stamp != 0)
 		pool_expiry(&cur->cache->pool, cur->ref, stamp_end(stamp));
+}
+
+/* The value under the cursor as it lies there, with its record. */
+static inline struct slice
+raw_value(const struct cache_cursor *cur, const struct entry *e, uint32_t word)
+{
+	if (unlikely(stamp_has_record(entry_stamp(e, word))))
+		return entry_value(cur->cache, e, word);
+	return cur->value;
 }
 
 /* A value of the same length takes the old one's place: no room, no moving. */
@@ -334,20 +399,22 @@ rewrite(struct cache_cursor *cur, uint16_t class, const struct slice *parts, uns
 {
 	struct entry *e = at(cur, cur->ref);
 	uint32_t word = entry_word(e);
+	struct slice raw = raw_value(cur, e, word);
 
-	if (len != cur->value.len || is_stale(cur) || (stamp != 0 && !(word & WORD_TTL)) ||
+	if (len != raw.len || is_stale(cur) || (stamp != 0 && !(word & WORD_TTL)) ||
 	    pool_gen_of(&cur->cache->pool, cur->ref) != pool_gen(&cur->cache->pool) ||
-	    is_pinned(cur, e, word) || parts_clash(cur->value, parts, n) ||
+	    is_pinned(cur, e, word) || parts_clash(raw, parts, n) ||
 	    word_is_protected(word) != ((class & CACHE_PROTECTED) != 0))
 		return false;
 	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	shard_write_begin(cur->shard);
-	copy_parts((char *)(uintptr_t)cur->value.ptr, parts, n);
+	copy_parts((char *)(uintptr_t)raw.ptr, parts, n);
 	if (word & WORD_TTL)
 		store_stamp(cur, e, stamp);
 	shard_write_end(cur->shard);
 	touch(cur);
-	cur->expires_ms = stamp_expiry(stamp);
+	cur->value = raw;
+	cur->expires_ms = stamp_seen(stamp);
 	return true;
 }
 
@@ -448,22 +515,32 @@ put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigne
 	return 0;
 }
 
-/* 0 where there is none. */
-static uint64_t
-own_stamp(const struct cache_cursor *cur)
-{
-	const struct entry *e = at(cur, cur->ref);
-
-	return entry_stamp(e, entry_word(e));
-}
-
 /* The stamp of what is put where the caller names no grace. */
 static uint64_t
 usual_stamp(const struct cache_cursor *cur, int64_t expires_ms, int64_t class_grace_ms)
 {
 	if (unlikely(expires_ms != CACHE_NEVER && expires_ms == cur->expires_ms))
-		return own_stamp(cur);
+		return own_stamp(cur) & ~STAMP_RECORD;
 	return stamp_of(MIN(expires_ms, EXPIRY_MAX), class_grace_ms);
+}
+
+/* Such a class may have a value so long, of this expiry; and it is put. */
+static ALWAYS_INLINE int
+put_stamped(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
+    uint64_t len, int64_t expires_ms, uint64_t stamp)
+{
+	struct cache_tally *tally = tally_of_class(cur->thread, class);
+	int rc = 0;
+
+	if (unlikely((class & CACHE_PROTECTED) && !protect_admits(cur, len, expires_ms))) {
+		counter_inc(&tally->refused);
+		return -EDQUOT;
+	}
+	if (cur->ref == 0 || !rewrite(cur, class, parts, n, len, stamp))
+		rc = put(cur, class, parts, n, len, stamp);
+	if (likely(rc == 0))
+		counter_inc(&tally->stored);
+	return rc;
 }
 
 int
@@ -472,10 +549,7 @@ cache_put_graced(struct cache_cursor *cur, const struct slice *parts, unsigned n
 {
 	struct cache *c = cur->cache;
 	uint64_t len = parts_len(parts, n_parts);
-	struct cache_tally *tally;
 	struct cache_class class;
-	uint64_t stamp;
-	int rc = 0;
 
 	assert(lock_held(&cur->shard->lock));
 	if (unlikely(expires_ms != CACHE_NEVER && expires_ms <= cur->thread->now_ms)) {
@@ -486,21 +560,39 @@ cache_put_graced(struct cache_cursor *cur, const struct slice *parts, unsigned n
 		return -E2BIG;
 	/* Of the same key, so of the same class, as what is there. */
 	class = class_of(c, cur->key);
-	tally = tally_of_class(cur->thread, class.tally);
-	if (unlikely((class.tally & CACHE_PROTECTED) && !protect_admits(cur, len, expires_ms))) {
-		counter_inc(&tally->refused);
-		return -EDQUOT;
-	}
-	stamp = likely(grace_ms < 0) ? usual_stamp(cur, expires_ms, class.grace_ms) :
-	    stamp_of(MIN(expires_ms, EXPIRY_MAX), grace_ms);
-	if (cur->ref == 0 || !rewrite(cur, class.tally, parts, n_parts, len, stamp))
-		rc = put(cur, class.tally, parts, n_parts, len, stamp);
-	if (likely(rc == 0))
-		counter_inc(&tally->stored);
-	return rc;
+	return put_stamped(cur, class.tally, parts, n_parts, len, expires_ms,
+	    likely(grace_ms < 0) ? usual_stamp(cur, expires_ms, class.grace_ms) :
+	    stamp_of(MIN(expires_ms, EXPIRY_MAX), grace_ms));
 }
 
-/* A hit's entry gets another stamp, in its place where it has one for it. */
+int
+cache_put_record(struct cache_cursor *cur, struct slice value, int64_t expires_ms,
+    int64_t stale_ms, struct slice record)
+{
+	uint16_t record_len = (uint16_t)record.len;
+	struct slice parts[] = { value, record,
+		{ (const char *)&record_len, sizeof record_len } };
+	uint64_t len = value.len + record.len + sizeof record_len, stamp;
+	int rc;
+
+	assert(lock_held(&cur->shard->lock) && record.len <= CACHE_RECORD_MAX);
+	stamp = stamp_of(MIN(expires_ms, EXPIRY_MAX), stale_ms);
+	if (expires_ms != CACHE_NEVER && stamp_end(stamp) <= cur->thread->now_ms) {
+		cache_remove(cur);
+		return 0;
+	}
+	if (cur->key.len + len > cache_max_entry(cur->cache))
+		return -E2BIG;
+	rc = put_stamped(cur, class_of(cur->cache, cur->key).tally, parts, 3, len, expires_ms,
+	    stamp | STAMP_RECORD);
+	if (rc != 0)
+		return rc;
+	part_from_record(cur);
+	return 0;
+}
+
+/* A hit's entry gets another stamp, in its place where it has one for it; what it
+ * says of a record stays. */
 static int
 restamp(struct cache_cursor *cur, uint16_t class, uint64_t stamp)
 {
@@ -512,7 +604,7 @@ restamp(struct cache_cursor *cur, uint16_t class, uint64_t stamp)
 	}
 	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	shard_write_begin(cur->shard);
-	store_stamp(cur, e, stamp);
+	store_stamp(cur, e, stamp | (own_stamp(cur) & STAMP_RECORD));
 	shard_write_end(cur->shard);
 	cur->expires_ms = stamp_expiry(stamp);
 	return 0;

@@ -4,14 +4,19 @@
  *   4  newer   neighbours in the policy's queue       }
  *   8  older                                          }
  *  12  word    value length 16 | key length 10 | TTL 1 | state 2 | policy 3
- *  16  stamp   8 bytes, only where TTL is set: 48 bits of milliseconds, when
- *              it expires, and 16 bits of how long it is kept after that
+ *  16  stamp   8 bytes, only where TTL is set: 47 bits of milliseconds, when
+ *              it expires, a bit that says that a record lies behind the value,
+ *              and 16 bits of how long it is kept after that
  *      key, value, padded to 8 bytes
  *
  * A value length at its maximum marks a large entry: instead of key and value
  * a struct entry_large follows, which names an extent that holds both. Its key
  * length is then cut to the field's maximum, so that a lookup compares one
  * field for entries of either kind.
+ *
+ * A record is what the cache's user keeps of an entry beside its value. It and its
+ * length, in two bytes behind it, end the value as it lies here and as its length says:
+ * so whatever moves, counts or frees entries need not know of it.
  *
  * Who may look: links belong to the shard's lock. The word is read without it
  * by whoever walks a segment (hence the atomics), and what makes up the size
@@ -58,13 +63,18 @@ struct entry_large {
 #define WORD_POLICY_SHIFT 29
 #define WORD_POLICY_MASK (7u << WORD_POLICY_SHIFT)
 
-#define EXPIRY_MAX (((int64_t)1 << 48) - 1)
+#define EXPIRY_MAX (((int64_t)1 << 47) - 1)
 #define EXPIRY_BYTES 8
 
 /* A stamp is expiry and grace: until its expiry an entry is there, and then for
- * its grace it is only for those who ask for stale ones. 0: never expires. The
+ * its grace it is only for those who ask for stale ones. Expiry 0: never. The
  * grace is a number of 12 bits and a power of four, so that 16 bits reach from
- * 1 ms to centuries, exact to a thousandth. */
+ * 1 ms to centuries, exact to a thousandth.
+ *
+ * The bit between the two, that of a record, is the sign of the expiry where
+ * that is read with it. So such an entry looks as if it had expired long ago, and
+ * a hit of one without a record needs no look at the bit (stamp_seen()). */
+#define STAMP_RECORD ((uint64_t)1 << 47)
 #define GRACE_SHIFT 48
 #define GRACE_DIGITS 12
 #define GRACE_MAX ((((int64_t)1 << GRACE_DIGITS) - 1) << 30)
@@ -103,14 +113,29 @@ stamp_expiry(uint64_t stamp)
 	return (int64_t)(stamp & EXPIRY_MAX);
 }
 
+static inline bool
+stamp_has_record(uint64_t stamp)
+{
+	return (stamp & STAMP_RECORD) != 0;
+}
+
+/* The expiry; below 0 where there is a record. */
+static inline int64_t
+stamp_seen(uint64_t stamp)
+{
+	return (int64_t)(stamp << (64 - GRACE_SHIFT)) >> (64 - GRACE_SHIFT);
+}
+
 /* When it goes for good; 0: never. */
 static inline int64_t
 stamp_end(uint64_t stamp)
 {
 	uint64_t grace = stamp >> GRACE_SHIFT;
 
-	if (likely(grace == 0))
+	if (likely(stamp <= (uint64_t)EXPIRY_MAX))
 		return (int64_t)stamp;
+	if (stamp_expiry(stamp) == 0)
+		return 0;
 	return stamp_expiry(stamp) + (int64_t)((grace & ((1u << GRACE_DIGITS) - 1)) <<
 	    2 * (grace >> GRACE_DIGITS));
 }
@@ -232,9 +257,9 @@ entry_expired(const struct entry *e, uint32_t word, int64_t now_ms)
 static inline bool
 entry_ended(const struct entry *e, uint32_t word, int64_t now_ms)
 {
-	uint64_t stamp = entry_stamp(e, word);
+	int64_t end_ms = stamp_end(entry_stamp(e, word));
 
-	return stamp != 0 && stamp_end(stamp) <= now_ms;
+	return end_ms != 0 && end_ms <= now_ms;
 }
 
 /* Links are also read without the lock, by who guesses at a shard's age. */
