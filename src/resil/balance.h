@@ -32,7 +32,7 @@ struct balance {
 	enum balance_kind kind;
 	uint32_t n;
 	uint32_t panic_pct;
-	uint32_t weight[BALANCE_MAX];   /* configured, times 100 */
+	uint32_t weight[BALANCE_MAX];   /* configured */
 	uint32_t ramp_pct[BALANCE_MAX]; /* of it, while it starts slowly: 1 to 100 */
 	int64_t turn[BALANCE_MAX];      /* of round robin */
 	uint32_t in_flight[BALANCE_MAX];

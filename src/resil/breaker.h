@@ -51,7 +51,8 @@ struct breaker_cfg {
 	uint32_t slow_pct;      /* likewise of slow calls, failed or not */
 	int64_t slow_us;        /* a call that takes so long is slow; 0: none is */
 	int64_t open_us;        /* at least 1 */
-	uint32_t growth_pct;    /* of the last open time, the next one; 100: no growth; to 1000 */
+	uint32_t growth_pct;    /* of the last open time, the next one: 100 (no growth) to 1000;
+	                         * who stayed closed for the last open time starts afresh */
 	int64_t open_max_us;    /* at least open_us */
 	uint32_t jitter_pct;    /* of the open time, either way; 0 to 100 */
 	uint32_t probes;        /* 1 to BREAKER_PROBES_MAX */
@@ -105,9 +106,9 @@ struct breaker {
 	uint64_t ring_failed[BREAKER_CALLS_MAX / 64], ring_slow[BREAKER_CALLS_MAX / 64];
 
 	/* Half-open: which places are out, until when, and what came back. */
-	uint64_t leased;
+	uint64_t leased, done;
 	int64_t lease_until_us[BREAKER_PROBES_MAX];
-	uint32_t probes_done, probes_failed, probes_slow;
+	uint32_t probes_failed, probes_slow;
 };
 
 /* Closed and empty. 0, or -EINVAL: a figure outside of its range above, or beyond

@@ -36,7 +36,7 @@ struct health {
 	uint32_t check;      /* the number of the last check */
 	int64_t next_us;     /* when the next one starts */
 	int64_t started_us;  /* of the one under way */
-	int64_t up_since_us; /* 0: since ever, so no slow start */
+	int64_t up_since_us; /* of the last recovery, where ups is not 0 */
 	uint64_t ups, downs; /* changes */
 	uint64_t passed, failed, timed_out; /* checks; the last among the failed */
 };

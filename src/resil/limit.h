@@ -40,11 +40,11 @@ struct limit_cfg {
 	uint32_t sample_calls;  /* ... and only after so many calls; 1 to 1000 */
 	int64_t best_us;        /* a best round trip holds so long unless seen again; at least 1 */
 	uint32_t measure_calls; /* to find a new one, at the limit `min`; 1 to 1000 */
-	int64_t measure_max_us; /* ... but no longer than that once there was one; at least 1 */
+	int64_t measure_max_us; /* ... but no longer than that, once any is known; at least 1 */
 };
 
-/* Adaptive: from 20, within 3 and 200; 25 %, 0.2, 100 ms and 10 calls; 60 s, 50 calls
- * and 5 s. Else fixed at 32. */
+/* Adaptive: from 20, within 3 and 200; 25 %, 0.2, 100 ms and 10 calls; 60 s, 25 calls
+ * and 1 s. Else fixed at 32. */
 void limit_defaults(struct limit_cfg *cfg, bool adaptive);
 
 enum limit_outcome {
@@ -60,7 +60,7 @@ struct limit {
 	double limit;
 	uint32_t in_flight;
 	uint32_t most_in_flight; /* of this sample */
-	uint32_t dropped;        /* likewise */
+	uint32_t calls, dropped; /* likewise */
 	int64_t sample_from_us;
 	struct sketch sample;    /* of this sample */
 	int64_t service_us;      /* median of the last whole sample; 0: none yet */

@@ -44,7 +44,7 @@ bool budget_take(struct budget *b, int64_t now_us);
 /* One goes out although budget_take() said no: a dry run that counts it in. What is
  * left may become less than nothing; not to be called otherwise. */
 void budget_overdraw(struct budget *b, int64_t now_us);
-/* An extra request that was taken was not sent after all; soon after the take. */
+/* An extra request that was taken was not sent after all. */
 void budget_return(struct budget *b, int64_t now_us);
 /* How many could be taken now; can be negative. For statistics. */
 double budget_left(const struct budget *b, int64_t now_us);

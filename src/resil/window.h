@@ -21,6 +21,8 @@ struct window {
 void window_init(struct window *w, int64_t length_us, int64_t now_us);
 /* A time before the newest bucket counts as in it. */
 void window_add(struct window *w, unsigned kind, int64_t n, int64_t now_us);
+/* Takes back the last one that was counted; none where all are forgotten. */
+void window_undo(struct window *w, unsigned kind, int64_t now_us);
 int64_t window_sum(struct window *w, unsigned kind, int64_t now_us);
 /* Likewise, of a state that must not change: statistics. */
 int64_t window_peek(const struct window *w, unsigned kind, int64_t now_us);

@@ -5,37 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/loglin.h"
 #include "base/mem.h"
 
-#define SUBS (1 << HISTOGRAM_SUB_BITS)
 #define VALUE_MAX (((int64_t)1 << HISTOGRAM_MAX_BITS) - 1)
-
-/* Below SUBS each value has a bucket of its own; from there on, a value's
- * bucket is its power of two and the six bits behind its leading one. */
-static unsigned
-bucket_of(int64_t value)
-{
-	unsigned power;
-
-	if (value < SUBS)
-		return (unsigned)value;
-	power = 63 - (unsigned)__builtin_clzll((unsigned long long)value) - HISTOGRAM_SUB_BITS;
-	return (power << HISTOGRAM_SUB_BITS) + (unsigned)(value >> power);
-}
-
-/* The middle of a bucket. */
-static int64_t
-bucket_value(unsigned bucket)
-{
-	unsigned power;
-	int64_t low;
-
-	if (bucket < 2 * SUBS)
-		return bucket;
-	power = (bucket >> HISTOGRAM_SUB_BITS) - 1;
-	low = (int64_t)(SUBS + (bucket & (SUBS - 1))) << power;
-	return low + ((int64_t)1 << power) / 2;
-}
 
 static bool
 reset_pending(const struct histogram *h)
@@ -91,7 +64,7 @@ histogram_add(struct histogram *h, int64_t value)
 		counter_set(&h->max, value);
 	buckets = own_buckets(h);
 	if (buckets != NULL)
-		counter_inc(&buckets[bucket_of(MIN(value, VALUE_MAX))]);
+		counter_inc(&buckets[loglin_bucket(MIN(value, VALUE_MAX), HISTOGRAM_SUB_BITS)]);
 }
 
 void
@@ -158,7 +131,7 @@ histogram_at_most(const struct histogram_sum *s, int64_t value)
 	uint64_t n = 0;
 
 	for (unsigned i = 0; s->buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
-		if (bucket_value(i) <= value)
+		if (loglin_middle(i, HISTOGRAM_SUB_BITS) <= value)
 			n += s->buckets[i];
 	return n;
 }
@@ -177,7 +150,7 @@ histogram_quantile(const struct histogram_sum *s, double q)
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		seen += s->buckets[i];
 		if (seen >= rank)
-			return MIN(bucket_value(i), s->max);
+			return MIN(loglin_middle(i, HISTOGRAM_SUB_BITS), s->max);
 	}
 	return s->max;
 }

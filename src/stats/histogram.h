@@ -9,12 +9,13 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/loglin.h"
 #include "base/util.h"
 #include "stats/counter.h"
 
 #define HISTOGRAM_SUB_BITS 6
 #define HISTOGRAM_MAX_BITS 36 /* values from 2^36 (19 hours in us) on are counted as the last */
-#define HISTOGRAM_BUCKETS (((HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS))
+#define HISTOGRAM_BUCKETS LOGLIN_BUCKETS(HISTOGRAM_SUB_BITS, HISTOGRAM_MAX_BITS)
 
 /* Zeroed is empty. */
 struct histogram {
