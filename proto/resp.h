@@ -91,6 +91,23 @@ struct resp_value {
  * ask again only when there is clearly more. Attributes and streamed
  * aggregates, which Redis never sends unasked, are refused. */
 int64_t resp_reply_len(const char *data, size_t len, uint64_t max_bulk) MUST_CHECK;
+
+/* Likewise for who reads a reply in pieces: no element is looked at twice. Holds no
+ * memory. */
+struct resp_reply_walk {
+	uint64_t max_bulk;
+	unsigned max_depth;  /* aggregates within each other; below RESP_REPLY_DEPTH */
+	size_t pos;          /* behind the last whole element */
+	unsigned depth;
+	int64_t total;       /* elements, announced so far */
+	int64_t owed[RESP_REPLY_DEPTH]; /* at each depth: that are still to come */
+};
+
+void resp_reply_walk_init(struct resp_reply_walk *w, uint64_t max_bulk, unsigned max_depth);
+/* data: the whole reply from its start, as far as it came; what earlier calls were
+ * given with more behind it. Answers as resp_reply_len(). */
+int64_t resp_reply_walk(struct resp_reply_walk *w, const char *data, size_t len) MUST_CHECK;
+
 /* The element at *pos of a complete reply, and moves on; false at its end. */
 bool resp_reply_next(struct slice reply, size_t *pos, struct resp_value *out);
 

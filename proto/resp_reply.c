@@ -123,34 +123,60 @@ is_aggregate(enum resp_type type)
 	return type == RESP_ARRAY || type == RESP_MAP || type == RESP_SET || type == RESP_PUSH;
 }
 
-int64_t
-resp_reply_len(const char *data, size_t len, uint64_t max_bulk)
+void
+resp_reply_walk_init(struct resp_reply_walk *w, uint64_t max_bulk, unsigned max_depth)
 {
-	const char *p = data, *end = data + len;
-	int64_t owed[RESP_REPLY_DEPTH] = { 1 }, total = 0;
-	unsigned depth = 0;
+	*w = (struct resp_reply_walk){ .max_bulk = max_bulk,
+		.max_depth = MIN(max_depth, RESP_REPLY_DEPTH - 1), .owed = { 1 } };
+}
 
-	while (depth > 0 || owed[0] > 0) {
+/* What a whole element means for the count of those that are owed. 0 or -EPROTO. */
+static int
+count_element(struct resp_reply_walk *w, const struct resp_value *v)
+{
+	int64_t n;
+
+	w->owed[w->depth]--;
+	if (!is_aggregate(v->type))
+		return 0;
+	n = v->type == RESP_MAP ? 2 * v->n : v->n;
+	w->total += n;
+	if (w->depth == w->max_depth || w->total > RESP_REPLY_ELEMENTS)
+		return -EPROTO;
+	w->owed[++w->depth] = n;
+	return 0;
+}
+
+int64_t
+resp_reply_walk(struct resp_reply_walk *w, const char *data, size_t len)
+{
+	const char *p = data + w->pos, *end = data + len;
+
+	while (w->depth > 0 || w->owed[0] > 0) {
 		struct resp_value v;
 		int rc;
 
-		if (owed[depth] == 0) {
-			depth--;
+		if (w->owed[w->depth] == 0) {
+			w->depth--;
 			continue;
 		}
-		rc = read_element(p, end, max_bulk, &p, &v);
+		rc = read_element(p, end, w->max_bulk, &p, &v);
+		if (rc > 0)
+			rc = count_element(w, &v) == 0 ? 1 : -EPROTO;
 		if (rc <= 0)
 			return rc;
-		owed[depth]--;
-		if (!is_aggregate(v.type))
-			continue;
-		v.n *= v.type == RESP_MAP ? 2 : 1;
-		total += v.n;
-		if (++depth == RESP_REPLY_DEPTH || total > RESP_REPLY_ELEMENTS)
-			return -EPROTO;
-		owed[depth] = v.n;
+		w->pos = (size_t)(p - data);
 	}
 	return p - data;
+}
+
+int64_t
+resp_reply_len(const char *data, size_t len, uint64_t max_bulk)
+{
+	struct resp_reply_walk w;
+
+	resp_reply_walk_init(&w, max_bulk, RESP_REPLY_DEPTH - 1);
+	return resp_reply_walk(&w, data, len);
 }
 
 bool

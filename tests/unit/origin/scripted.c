@@ -180,6 +180,61 @@ conn_request(struct scripted_conn *c)
 }
 
 bool
+conn_read(struct scripted_conn *c, char *to, size_t n)
+{
+	while (n > 0) {
+		ssize_t got;
+
+		if (!wait_for(c->server, c->fd, POLLIN, -1))
+			return false;
+		got = recv(c->fd, to, n, 0);
+		if (got <= 0)
+			return false;
+		to += got;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
+/* "*3\r\n" is 3; -1: the peer is gone. */
+static long
+read_count(struct scripted_conn *c, char kind)
+{
+	char line[32] = "";
+
+	for (size_t i = 0; i < sizeof line - 1; i++) {
+		if (!conn_read(c, &line[i], 1))
+			return -1;
+		if (line[i] == '\n')
+			break;
+	}
+	ck_assert_int_eq(line[0], kind);
+	return atol(line + 1);
+}
+
+bool
+conn_command(struct scripted_conn *c)
+{
+	long args = read_count(c, '*');
+	size_t at = 0;
+
+	if (args < 0)
+		return false;
+	for (long i = 0; i < args; i++) {
+		long n = read_count(c, '$');
+
+		if (n < 0 || !conn_read(c, c->request + at, (size_t)n + 2))
+			return false;
+		at += (size_t)n;
+		c->request[at++] = ' ';
+		ck_assert_uint_lt(at, sizeof c->request - 4096);
+	}
+	c->request[at - 1] = '\0';
+	atomic_fetch_add(&c->server->requests, 1);
+	return true;
+}
+
+bool
 conn_send_bytes(struct scripted_conn *c, const void *bytes, size_t n)
 {
 	const char *p = bytes;

@@ -1,6 +1,6 @@
 /* scripted.h - an HTTP origin whose every byte the test writes: a thread that
  * accepts and one for each connection, which runs the script. Blocking, and
- * knows nothing of HTTP. */
+ * knows nothing of HTTP but where a head ends, and of Redis what a command is. */
 #ifndef PANNIER_TESTS_ORIGIN_SCRIPTED_H
 #define PANNIER_TESTS_ORIGIN_SCRIPTED_H
 
@@ -34,6 +34,11 @@ unsigned scripted_peak(const struct scripted *s);
 
 /* Reads a request's head; false where the connection or the test ends. */
 bool conn_request(struct scripted_conn *c);
+/* Exactly n bytes; false likewise. */
+bool conn_read(struct scripted_conn *c, char *to, size_t n);
+/* Reads a command as Redis's clients send it; request is then its arguments with
+ * blanks between. */
+bool conn_command(struct scripted_conn *c);
 /* False: the peer is gone. */
 bool conn_send(struct scripted_conn *c, const char *text);
 bool conn_send_bytes(struct scripted_conn *c, const void *bytes, size_t n);
