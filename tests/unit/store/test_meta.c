@@ -3,6 +3,9 @@
 
 #include "unit/suite.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/draw.h"
 #include "store/meta.h"
 
