@@ -393,6 +393,29 @@ take_set(struct binary_cursor c, struct binary_frame *f)
 	return c.p == c.end;
 }
 
+/* The reply [id, status, bytes], as a hit has it. False: something else, or broken. */
+static bool
+take_hit(struct binary_cursor c, struct binary_frame *f)
+{
+	if (left(&c) < 6 || *c.p++ != 0x93)
+		return false;
+	if (likely(*c.p < 0x80)) {
+		f->a = *c.p++;
+	} else if (*c.p == 0xcd) {
+		f->a = (uint32_t)c.p[1] << 8 | c.p[2];
+		c.p += 3;
+	} else {
+		return false;
+	}
+	f->b = *c.p++;
+	if (f->b >= 0x80 || !take_short_bytes(&c, &f->argv[0]))
+		return false;
+	f->argc = 1;
+	f->is_get = f->is_set = f->has_options = f->nil_a = false;
+	f->end = c.end;
+	return c.p == c.end;
+}
+
 bool
 binary_take_get(const char *data, size_t len, struct binary_frame *f)
 {
@@ -473,7 +496,8 @@ binary_parse(struct binary_parser *ps, const char *data, size_t len, struct bina
 		if (status != PARSE_DONE)
 			break;
 		c = (struct binary_cursor){ p + head, p + head + body };
-		wrong = !ps->replies && take_set(c, f) ? NULL : take_frame(ps, &c, f);
+		wrong = (ps->replies ? take_hit(c, f) : take_set(c, f)) ? NULL :
+		    take_frame(ps, &c, f);
 		if (unlikely(wrong != NULL)) {
 			status = broken(ps, wrong);
 			break;

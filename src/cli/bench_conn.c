@@ -7,12 +7,14 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pannier.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cli/bench_lib.h"
 
 #define READ_MIN (16u << 10)
 #define READ_MAX (1u << 20)
@@ -103,18 +105,18 @@ rings_new(struct bench_conn *c, unsigned max_ops)
 		size *= 2;
 	c->ops = mem_calloc(size, sizeof *c->ops);
 	c->owed = mem_calloc(size, sizeof *c->owed);
-	c->free_ids = mem_calloc(size, sizeof *c->free_ids);
+	c->free_ops = mem_calloc(size, sizeof(struct bench_op *));
 	c->mask = size - 1;
-	if (c->ops == NULL || c->owed == NULL || c->free_ids == NULL)
+	if (c->ops == NULL || c->owed == NULL || c->free_ops == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < size; i++)
-		c->free_ids[c->n_free++] = size - 1 - i;
+		c->free_ops[c->n_free++] = &c->ops[size - 1 - i];
 	return 0;
 }
 
 int
 bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops,
-    const struct bench_wire *wire, char *err, size_t err_size)
+    enum bench_protocol protocol, char *err, size_t err_size)
 {
 	int rc;
 
@@ -122,12 +124,14 @@ bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops,
 	buf_init(&c->in);
 	buf_init(&c->out);
 	rc = rings_new(c, max_ops);
+	if (rc == 0 && protocol == BENCH_BINARY) {
+		rc = bench_lib_open(c, address, err, err_size);
+		if (rc != 0)
+			bench_conn_close(c);
+		return rc;
+	}
 	if (rc == 0)
 		rc = c->fd = connect_to(address);
-	if (rc >= 0 && bench_wire_hello(wire, c->fd, err, err_size) != 0) {
-		bench_conn_close(c);
-		return -EPROTO;
-	}
 	if (rc >= 0)
 		rc = fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0 ? 0 : -errno;
 	if (rc == 0)
@@ -141,31 +145,16 @@ bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops,
 void
 bench_conn_close(struct bench_conn *c)
 {
-	if (c->ops != NULL && c->fd >= 0)
+	if (c->lib != NULL)
+		pannier_conn_free(c->lib);
+	else if (c->ops != NULL && c->fd >= 0)
 		close(c->fd);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	mem_free(c->ops);
 	mem_free(c->owed);
-	mem_free(c->free_ids);
+	mem_free(c->free_ops);
 	*c = (struct bench_conn){ .fd = -1 };
-}
-
-bool
-bench_conn_bring(struct bench_conn *c, uint32_t wire_id)
-{
-	struct bench_op op;
-	unsigned at = 0;
-
-	while (at < c->n_ops && c->ops[(c->head + at) & c->mask].wire_id != wire_id)
-		at++;
-	if (at == c->n_ops)
-		return false;
-	op = c->ops[(c->head + at) & c->mask];
-	for (; at > 0; at--)
-		c->ops[(c->head + at) & c->mask] = c->ops[(c->head + at - 1) & c->mask];
-	*bench_conn_first(c) = op;
-	return true;
 }
 
 int

@@ -10,25 +10,32 @@
 #include "base/slice.h"
 #include "cli/bench_wire.h"
 
+struct bench_conn;
+struct bench_worker;
+struct pannier_conn;
+
 /* A request under way. */
 struct bench_op {
 	uint64_t id;
-	uint32_t wire_id; /* no other request of its connection has it meanwhile */
+	struct bench_conn *conn; /* where libpannier is asked */
 	int64_t start_us; /* when it was sent; open loop: when it was due */
 	bool set;
 	bool owed;        /* a SET that followed a miss */
 };
 
 struct bench_conn {
+	struct bench_worker *worker;
+	struct pannier_conn *lib; /* BENCH_BINARY: has the socket and the bytes; else NULL */
+	uint64_t sent, received;  /* of those, what is counted */
 	int fd;
 	bool want_write;       /* epoll watches for room to write */
 	bool queued;           /* in its worker's ring of those with room */
 	bool dirty;            /* in its worker's list of those with bytes to write */
 	struct buf in, out;
 	size_t read_size;      /* grows with what comes */
-	struct bench_op *ops;  /* a ring, owned */
+	struct bench_op *ops;  /* a ring, with lib a table; owned */
 	unsigned mask, head, n_ops;
-	uint32_t *free_ids;    /* a stack, owned; [ops] */
+	struct bench_op **free_ops; /* of the table, a stack, owned; [ops] */
 	unsigned n_free;
 	uint64_t *owed;        /* keys of SETs to come, owned; [ops] */
 	unsigned n_owed;
@@ -39,15 +46,8 @@ struct bench_conn {
  * afterwards. max_ops: requests under way at a time. 0 or -errno with a
  * sentence in err. */
 int bench_conn_open(struct bench_conn *c, const char *address, unsigned max_ops,
-    const struct bench_wire *wire, char *err, size_t err_size) MUST_CHECK;
+    enum bench_protocol protocol, char *err, size_t err_size) MUST_CHECK;
 void bench_conn_close(struct bench_conn *c); /* a zeroed one is fine */
-
-/* The wire_id of the next request. */
-static inline uint32_t
-bench_conn_next_id(const struct bench_conn *c)
-{
-	return c->free_ids[c->n_free - 1];
-}
 
 /* There must be room: n_ops is below max_ops. */
 static inline void
@@ -58,7 +58,6 @@ bench_conn_push(struct bench_conn *c, const struct bench_op *op, int64_t now_us)
 	if (c->n_ops == 1)
 		c->last_us = now_us;
 	*at = *op;
-	at->wire_id = c->free_ids[--c->n_free];
 }
 
 static inline struct bench_op *
@@ -70,13 +69,24 @@ bench_conn_first(struct bench_conn *c)
 static inline void
 bench_conn_pop(struct bench_conn *c)
 {
-	c->free_ids[c->n_free++] = bench_conn_first(c)->wire_id;
 	c->head++;
 	c->n_ops--;
 }
 
-/* Makes the request of this id the first; false: there is none. */
-bool bench_conn_bring(struct bench_conn *c, uint32_t wire_id) MUST_CHECK;
+/* The same where answers come in any order. */
+static inline struct bench_op *
+bench_conn_take(struct bench_conn *c)
+{
+	c->n_ops++;
+	return c->free_ops[--c->n_free];
+}
+
+static inline void
+bench_conn_give(struct bench_conn *c, struct bench_op *op)
+{
+	c->free_ops[c->n_free++] = op;
+	c->n_ops--;
+}
 
 /* One write, one read. 0; -EAGAIN: not all could be written, or nothing is
  * there; -errno otherwise, -ECONNRESET at the stream's end. */

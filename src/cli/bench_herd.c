@@ -70,25 +70,24 @@ end_loads(struct herd *h, int64_t now_us, int64_t *next_us)
 	return rc;
 }
 
+static void
+told(struct bench_worker *w, struct bench_conn *c, const struct bench_op *op UNUSED,
+    enum bench_answer answer)
+{
+	if (answer == BENCH_NOTHING)
+		begin_load(w->herd, c, w->to_us);
+	else
+		w->herd->open--;
+}
+
 static int
 event(struct herd *h, struct bench_conn *c)
 {
-	struct bench_worker *w = h->worker;
-	struct bench_reply r;
-	struct bench_op op;
-	int rc = bench_flush(w, c);
+	int rc = bench_flush(h->worker, c);
 
 	if (rc == 0)
-		rc = bench_receive(w, c);
-	if (rc != 0)
-		return rc == -EAGAIN ? 0 : rc;
-	while ((rc = bench_take(w, c, &op, &r)) > 0) {
-		if (r.answer == BENCH_NOTHING)
-			begin_load(h, c, w->to_us);
-		else
-			h->open--;
-	}
-	return rc;
+		rc = bench_receive(h->worker, c);
+	return rc == -EAGAIN ? 0 : rc;
 }
 
 static int
@@ -157,6 +156,8 @@ bench_herd(struct bench_worker *w)
 	h.load_done_us = mem_calloc(w->n_conns, sizeof *h.load_done_us);
 	if (h.load_done_us == NULL)
 		return bench_fault(w, -ENOMEM, "no memory for a herd");
+	w->told = told;
+	w->herd = &h;
 	w->from_us = w->to_us = clock_mono_us();
 	while (rc == 0 && w->left > 0 && clock_mono_us() < w->run->end_us &&
 	    !atomic_load(&w->run->stop)) {

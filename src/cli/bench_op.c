@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "cli/bench_lib.h"
 #include "cli/bench_run.h"
 
 int
@@ -20,55 +21,82 @@ bench_fault(struct bench_worker *w, int rc, const char *fmt, ...)
 	return rc;
 }
 
+/* What a SET writes, and until when. */
+static struct slice
+value_of(struct bench_worker *w, uint64_t id, struct bench_expiry *expiry)
+{
+	const struct bench_run *run = w->run;
+	const struct bench_opts *o = run->opts;
+	uint64_t size, spread = (uint64_t)(o->ttl.max_ms - o->ttl.min_ms);
+
+	expiry->ttl_ms = o->ttl.min_ms;
+	if (spread > 0)
+		expiry->ttl_ms += (int64_t)draw_below(draw_next(&w->rng), spread + 1);
+	size = o->redraw ? bench_size(&o->value_size, draw_next(&w->rng)) :
+			   bench_size_of_key(&o->value_size, id);
+	return bench_value(&run->values, id, size);
+}
+
 int
 bench_ask(struct bench_worker *w, struct bench_conn *c, const struct bench_op *op, int64_t now_us)
 {
 	const struct bench_run *run = w->run;
-	const struct bench_opts *o = run->opts;
-	struct bench_expiry expiry = { 0, (int64_t)o->expire_at };
-	uint64_t size, spread;
+	struct bench_expiry expiry = { 0, 0 };
+	struct slice value = SLICE("");
 	int rc;
 
-	if (!op->set) {
-		rc = bench_wire_get(&run->wire, &c->out, op->id, bench_conn_next_id(c));
-	} else {
-		spread = (uint64_t)(o->ttl.max_ms - o->ttl.min_ms);
-		expiry.ttl_ms = o->ttl.min_ms;
-		if (spread > 0)
-			expiry.ttl_ms += (int64_t)draw_below(draw_next(&w->rng), spread + 1);
-		size = o->redraw ? bench_size(&o->value_size, draw_next(&w->rng)) :
-				   bench_size_of_key(&o->value_size, op->id);
-		rc = bench_wire_set(&run->wire, &c->out, op->id, bench_conn_next_id(c),
-		    bench_value(&run->values, op->id, size), &expiry);
+	if (op->set) {
+		expiry.at_unix_ms = (int64_t)run->opts->expire_at;
+		value = value_of(w, op->id, &expiry);
 	}
+	if (c->lib != NULL)
+		rc = bench_lib_ask(w, c, op, value, &expiry);
+	else if (!op->set)
+		rc = bench_wire_get(&run->wire, &c->out, op->id);
+	else
+		rc = bench_wire_set(&run->wire, &c->out, op->id, value, &expiry);
 	if (rc != 0)
 		return bench_fault(w, rc, "no memory for a request");
-	bench_conn_push(c, op, now_us);
+	if (c->lib == NULL)
+		bench_conn_push(c, op, now_us);
+	else if (c->n_ops == 1)
+		c->last_us = now_us;
 	w->under_way++;
+	return 0;
+}
+
+/* Writes; *want: not all went. */
+static MUST_CHECK int
+write_some(struct bench_worker *w, struct bench_conn *c, bool *want)
+{
+	size_t before = buf_len(&c->out);
+	int rc = bench_conn_write(c);
+
+	*want = rc == -EAGAIN;
+	if (rc != 0 && rc != -EAGAIN)
+		return bench_fault(w, rc, "writing to the server: %s", strerror(-rc));
+	counter_add(&w->tally.bytes_out, (int64_t)(before - buf_len(&c->out)));
 	return 0;
 }
 
 int
 bench_flush(struct bench_worker *w, struct bench_conn *c)
 {
-	size_t before = buf_len(&c->out);
-	int rc = bench_conn_write(c);
-	bool want = rc == -EAGAIN;
-	struct epoll_event ev = { .events = EPOLLIN | (want ? EPOLLOUT : 0), .data.ptr = c };
+	struct epoll_event ev = { .data.ptr = c };
+	bool want;
+	int rc = c->lib != NULL ? bench_lib_flush(w, c, &want) : write_some(w, c, &want);
 
-	if (rc != 0 && rc != -EAGAIN)
-		return bench_fault(w, rc, "writing to the server: %s", strerror(-rc));
-	counter_add(&w->tally.bytes_out, (int64_t)(before - buf_len(&c->out)));
-	if (want == c->want_write)
-		return 0;
+	if (rc != 0 || want == c->want_write)
+		return rc;
 	c->want_write = want;
+	ev.events = EPOLLIN | (want ? EPOLLOUT : 0);
 	if (epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev) != 0)
 		return bench_fault(w, -errno, "epoll: %s", strerror(errno));
 	return 0;
 }
 
-int
-bench_receive(struct bench_worker *w, struct bench_conn *c)
+static MUST_CHECK int
+read_some(struct bench_worker *w, struct bench_conn *c)
 {
 	size_t before = buf_len(&c->in);
 	int rc = bench_conn_read(c);
@@ -144,16 +172,22 @@ start_figures(struct bench_worker *w, int64_t now_us)
 	w->from_us = now_us;
 }
 
-static void
-answered(struct bench_worker *w, const struct bench_op *op, const struct bench_reply *r)
+int
+bench_answered(struct bench_worker *w, struct bench_conn *c, const struct bench_op *op,
+    const struct bench_reply *r)
 {
 	int64_t now_us = w->to_us;
 
+	if (unlikely(!fits(op, r->answer)) && !w->run->opts->any_reply)
+		return bench_fault(w, -EPROTO, "the reply is none to a %s",
+		    op->set ? "SET" : "GET");
 	count(w, op, r);
 	histogram_add(op->set ? &w->set_us : &w->get_us, now_us - op->start_us);
 	w->under_way--;
 	if (unlikely(w->warmup_left > 0) && !op->owed && --w->warmup_left == 0)
 		start_figures(w, now_us);
+	w->told(w, c, op, r->answer);
+	return 0;
 }
 
 /* Quotes the start of it: it may tell whose protocol that is. */
@@ -169,25 +203,39 @@ no_reply(struct bench_worker *w, struct slice data)
 	    text);
 }
 
-int
-bench_take(struct bench_worker *w, struct bench_conn *c, struct bench_op *op,
-    struct bench_reply *r)
+/* 1; 0: no reply is complete. */
+static MUST_CHECK int
+take_one(struct bench_worker *w, struct bench_conn *c)
 {
-	int64_t len = bench_wire_reply(&w->run->wire, buf_slice(&c->in), r);
+	struct bench_reply r;
+	struct bench_op op;
+	int64_t len = bench_wire_reply(&w->run->wire, buf_slice(&c->in), &r);
+	int rc;
 
 	if (len == 0)
 		return 0;
 	if (unlikely(len < 0))
 		return no_reply(w, buf_slice(&c->in));
-	if (unlikely(c->n_ops == 0) || (w->run->wire.protocol == BENCH_BINARY &&
-	    bench_conn_first(c)->wire_id != r->wire_id && !bench_conn_bring(c, r->wire_id)))
+	if (unlikely(c->n_ops == 0))
 		return bench_fault(w, -EPROTO, "a reply came that nobody asked for");
-	*op = *bench_conn_first(c);
-	if (unlikely(!fits(op, r->answer)) && !w->run->opts->any_reply)
-		return bench_fault(w, -EPROTO, "the reply is none to a %s",
-		    op->set ? "SET" : "GET");
+	op = *bench_conn_first(c);
 	bench_conn_pop(c);
+	rc = bench_answered(w, c, &op, &r);
 	buf_consume(&c->in, (size_t)len);
-	answered(w, op, r);
-	return 1;
+	return rc != 0 ? rc : 1;
+}
+
+int
+bench_receive(struct bench_worker *w, struct bench_conn *c)
+{
+	int rc;
+
+	if (c->lib != NULL)
+		return bench_lib_receive(w, c);
+	rc = read_some(w, c);
+	if (rc != 0)
+		return rc;
+	while ((rc = take_one(w, c)) > 0)
+		;
+	return rc;
 }

@@ -17,6 +17,10 @@
 
 #define BENCH_FAULT_MAX 256
 
+/* Told of each answer; must not ask or flush. */
+typedef void bench_told(struct bench_worker *w, struct bench_conn *c, const struct bench_op *op,
+    enum bench_answer answer);
+
 /* Counts of a worker; its thread writes, any reads. */
 #define BENCH_TALLY(X) \
 	X(gets) X(sets) X(hits) X(misses) \
@@ -52,6 +56,9 @@ struct bench_worker {
 	struct histogram get_us, set_us;
 	uint64_t herds;           /* done; and how many of them got nothing, */
 	int64_t loads, loads_max; /* in all and in the worst herd */
+	bench_told *told;
+	struct herd *herd;        /* of bench_herd.c */
+	int lib_rc;               /* -errno of what libpannier told of */
 	int rc;                   /* -errno of what ended it */
 	char fault[BENCH_FAULT_MAX]; /* the first error, in words */
 };
@@ -120,12 +127,12 @@ int bench_ask(struct bench_worker *w, struct bench_conn *c, const struct bench_o
     int64_t now_us) MUST_CHECK;
 /* Writes what the socket takes, and watches for room where that is not all. */
 int bench_flush(struct bench_worker *w, struct bench_conn *c) MUST_CHECK;
-/* Reads once, at w->to_us. -EAGAIN: nothing was there. */
+/* Reads once, at w->to_us; counts and verifies the replies that are complete then, and
+ * tells w->told of each. -EAGAIN: nothing was there. */
 int bench_receive(struct bench_worker *w, struct bench_conn *c) MUST_CHECK;
-/* Takes the next reply from what was read: counts, verifies. 1; 0: none is
- * complete. r's text is good until the next read. */
-int bench_take(struct bench_worker *w, struct bench_conn *c, struct bench_op *op,
-    struct bench_reply *r) MUST_CHECK;
+/* One of them. 0 or -EPROTO: it is none to that request. */
+int bench_answered(struct bench_worker *w, struct bench_conn *c, const struct bench_op *op,
+    const struct bench_reply *r) MUST_CHECK;
 
 /* --- bench_herd.c ---------------------------------------------------------- */
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 #include "base/parse.h"
-#include "cli/bench_binary.h"
 
 void
 bench_wire_init(struct bench_wire *w, const struct bench_opts *o)
@@ -19,8 +18,7 @@ bench_wire_init(struct bench_wire *w, const struct bench_opts *o)
 
 	*w = (struct bench_wire){ .protocol = (enum bench_protocol)o->protocol };
 	if (w->protocol == BENCH_BINARY) {
-		get = set = bench_binary_key(w->get_head, prefix, digits);
-		memcpy(w->set_head, w->get_head, sizeof w->set_head);
+		get = set = snprintf(w->get_head, sizeof w->get_head, "%s%0*d", prefix, digits, 0);
 	} else if (w->protocol == BENCH_MEMCACHE) {
 		get = snprintf(w->get_head, sizeof w->get_head, "get %s%0*d", prefix, digits, 0);
 		set = snprintf(w->set_head, sizeof w->set_head, "set %s%0*d", prefix, digits, 0);
@@ -56,19 +54,19 @@ put_head(char *at, const char *head, size_t len, uint64_t id)
 	return at + len;
 }
 
+size_t
+bench_wire_key(const struct bench_wire *w, char *at, uint64_t id)
+{
+	return (size_t)(put_head(at, w->get_head, w->get_head_len, id) - at);
+}
+
 int
-bench_wire_get(const struct bench_wire *w, struct buf *out, uint64_t id, uint32_t wire_id)
+bench_wire_get(const struct bench_wire *w, struct buf *out, uint64_t id)
 {
 	char *at;
 
-	if (buf_reserve(out, w->get_head_len + BENCH_BINARY_ROOM) != 0)
+	if (buf_reserve(out, w->get_head_len + 2) != 0)
 		return -ENOMEM;
-	if (w->protocol == BENCH_BINARY) {
-		at = bench_binary_head(buf_tail(out), BINARY_OP_get, 3, wire_id, w->get_head_len);
-		at = put_head(at, w->get_head, w->get_head_len, id);
-		buf_commit(out, (size_t)(at - buf_tail(out)));
-		return 0;
-	}
 	at = put_head(buf_tail(out), w->get_head, w->get_head_len, id);
 	at = PUT(at, "\r\n");
 	buf_commit(out, (size_t)(at - buf_tail(out)));
@@ -136,34 +134,16 @@ put_memcache_set(const struct bench_wire *w, char *at, uint64_t id, struct slice
 	return PUT(at, "\r\n");
 }
 
-static char *
-put_binary_set(const struct bench_wire *w, char *at, uint64_t id, uint32_t wire_id,
-    struct slice value, const struct bench_expiry *expiry)
-{
-	char head[8], ttl[16];
-	size_t head_len = bench_binary_bytes(head, value.len);
-	size_t ttl_len = bench_binary_ttl(ttl, expiry);
-
-	at = bench_binary_head(at, BINARY_OP_set, ttl_len != 0 ? 5 : 4, wire_id,
-	    w->set_head_len + head_len + value.len + ttl_len);
-	at = put_head(at, w->set_head, w->set_head_len, id);
-	at = put(at, head, head_len);
-	at = put(at, value.ptr, value.len);
-	return put(at, ttl, ttl_len);
-}
-
 int
-bench_wire_set(const struct bench_wire *w, struct buf *out, uint64_t id, uint32_t wire_id,
-    struct slice value, const struct bench_expiry *expiry)
+bench_wire_set(const struct bench_wire *w, struct buf *out, uint64_t id, struct slice value,
+    const struct bench_expiry *expiry)
 {
 	char *at;
 
 	/* 128: lengths, line ends and the expiry. */
 	if (buf_reserve(out, w->set_head_len + value.len + 128) != 0)
 		return -ENOMEM;
-	if (w->protocol == BENCH_BINARY)
-		at = put_binary_set(w, buf_tail(out), id, wire_id, value, expiry);
-	else if (w->protocol == BENCH_MEMCACHE)
+	if (w->protocol == BENCH_MEMCACHE)
 		at = put_memcache_set(w, buf_tail(out), id, value, expiry);
 	else
 		at = put_resp_set(w, buf_tail(out), id, value, expiry);
@@ -308,13 +288,5 @@ bench_wire_reply(const struct bench_wire *w, struct slice data, struct bench_rep
 {
 	if (data.len == 0)
 		return 0;
-	if (w->protocol == BENCH_BINARY)
-		return bench_binary_reply(data, out);
 	return w->protocol == BENCH_MEMCACHE ? memcache_reply(data, out) : resp_reply(data, out);
-}
-
-int
-bench_wire_hello(const struct bench_wire *w, int fd, char *err, size_t err_size)
-{
-	return w->protocol == BENCH_BINARY ? bench_binary_hello(fd, err, err_size) : 0;
 }

@@ -1,6 +1,7 @@
 /* bench_wire.h - requests and replies of the load generator, in the protocols
- * that it speaks. Made for speed: a request is a copied head with the digits
- * of its key written in; a reply is looked at only as far as it must be. */
+ * that it speaks itself; libpannier speaks the binary one (bench_lib.h). Made for
+ * speed: a request is a copied head with the digits of its key written in; a reply is
+ * looked at only as far as it must be. */
 #ifndef PANNIER_CLI_BENCH_WIRE_H
 #define PANNIER_CLI_BENCH_WIRE_H
 
@@ -10,7 +11,7 @@
 struct bench_wire {
 	enum bench_protocol protocol;
 	/* "*2..GET..key:0000", "*3..SET..key:0000"; of memcached "get key:0000"; of the
-	 * binary protocol the key alone, as msgpack has it. */
+	 * binary protocol the key alone. */
 	char get_head[320], set_head[320];
 	size_t get_head_len, set_head_len;
 };
@@ -20,7 +21,6 @@ enum bench_answer { BENCH_VALUE, BENCH_NOTHING, BENCH_STORED, BENCH_ERROR };
 struct bench_reply {
 	enum bench_answer answer;
 	struct slice text; /* the value, or the error's words */
-	uint32_t wire_id;  /* BENCH_BINARY: of the request */
 };
 
 /* When a written key ends; both 0: never. */
@@ -30,16 +30,14 @@ struct bench_expiry {
 };
 
 void bench_wire_init(struct bench_wire *w, const struct bench_opts *o);
-/* Append one request: for key number id. wire_id: below 65536, BENCH_BINARY alone
- * sends it. 0 or -ENOMEM. */
-int bench_wire_get(const struct bench_wire *w, struct buf *out, uint64_t id, uint32_t wire_id)
-    MUST_CHECK;
-int bench_wire_set(const struct bench_wire *w, struct buf *out, uint64_t id, uint32_t wire_id,
-    struct slice value, const struct bench_expiry *expiry) MUST_CHECK;
+/* BENCH_BINARY: key number id, at most 256 bytes; its length. */
+size_t bench_wire_key(const struct bench_wire *w, char *at, uint64_t id);
+/* The others: append one request, for key number id. 0 or -ENOMEM. */
+int bench_wire_get(const struct bench_wire *w, struct buf *out, uint64_t id) MUST_CHECK;
+int bench_wire_set(const struct bench_wire *w, struct buf *out, uint64_t id, struct slice value,
+    const struct bench_expiry *expiry) MUST_CHECK;
 /* The reply at the start of data: its length, 0 where more is needed, or
  * -EPROTO where it is none. */
 int64_t bench_wire_reply(const struct bench_wire *w, struct slice data, struct bench_reply *out);
-/* What a connection begins with; fd blocks. 0, or -errno with a sentence in err. */
-int bench_wire_hello(const struct bench_wire *w, int fd, char *err, size_t err_size) MUST_CHECK;
 
 #endif

@@ -47,7 +47,9 @@ conns_open(struct bench_worker *w)
 		struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
 		/* Twice: the SETs that misses ask for come on top. */
 		int rc = bench_conn_open(c, o->socket, (unsigned)o->pipeline * 2,
-		    &w->run->wire, w->fault, sizeof w->fault);
+		    w->run->wire.protocol, w->fault, sizeof w->fault);
+
+		c->worker = w;
 
 		if (rc != 0)
 			return rc;
@@ -236,21 +238,21 @@ send_due(struct bench_worker *w, int64_t now_us)
 
 /* --- receiving ----------------------------------------------------------------- */
 
+static void
+told(struct bench_worker *w, struct bench_conn *c, const struct bench_op *op,
+    enum bench_answer answer)
+{
+	if (answer == BENCH_NOTHING && w->run->opts->cache_aside)
+		c->owed[c->n_owed++] = op->id;
+}
+
 static int
 readable(struct bench_worker *w, struct bench_conn *c)
 {
-	bool cache_aside = w->run->opts->cache_aside;
-	struct bench_reply r;
-	struct bench_op op;
 	int rc = bench_receive(w, c);
 
 	if (rc != 0)
 		return rc == -EAGAIN ? 0 : rc;
-	while ((rc = bench_take(w, c, &op, &r)) > 0)
-		if (cache_aside && r.answer == BENCH_NOTHING)
-			c->owed[c->n_owed++] = op.id;
-	if (rc != 0)
-		return rc;
 	if (!open_loop(w))
 		return c->n_ops == 0 ? refill(w, c, w->to_us) : 0;
 	make_ready(w, c);
@@ -342,6 +344,7 @@ bench_worker_main(void *worker)
 
 	/* Timers shall be exact: the wait that they add would be measured. */
 	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+	w->told = told;
 	w->rc = run->opts->herd != 0 ? bench_herd(w) : serve(w);
 	if (w->rc != 0)
 		atomic_store(&run->stop, true);

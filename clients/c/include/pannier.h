@@ -136,7 +136,8 @@ enum pannier_flag {
 	PANNIER_IF_VALUE = 16,    /* SET, DELETE: condition is the value */
 	PANNIER_WITH_LEASE = 32,  /* SET: condition is the lease's token; it ends */
 	PANNIER_WITH_DEADLINE = 64, /* GET, GET_MANY, LEASE: the sidecar waits for deadline_ms at
-	                           * most; else a little less than timeout_ms */
+	                           * most; else a little less than timeout_ms, and a GET until
+	                           * it is cancelled, which is when its timeout_ms are over */
 };
 
 /* Zeroed but for what the operation needs. */
@@ -193,6 +194,12 @@ PANNIER_API void pannier_conn_step(struct pannier_conn *c, int events);
  * over a request is cancelled at the sidecar as well. */
 PANNIER_API int pannier_send(struct pannier_conn *c, const struct pannier_request *r,
     pannier_callback *callback, void *arg, uint32_t *id);
+/* Why it last ended, or pannier_send() refused: a line, "" if neither was. Good until the
+ * next call. */
+PANNIER_API const char *pannier_conn_reason(const struct pannier_conn *c);
+/* Bytes that went through its sockets so far. */
+PANNIER_API void pannier_conn_bytes(const struct pannier_conn *c, uint64_t *sent,
+    uint64_t *received);
 /* Requests whose callback was not called yet. */
 PANNIER_API size_t pannier_conn_pending(const struct pannier_conn *c);
 

@@ -120,7 +120,7 @@ once(struct pannier_client *c, const struct pannier_request *r, struct waiting *
 
 	if (rc != 0) {
 		say(c, pannier_str(""), pannier_str(rc == PANNIER_E_NOMEM ? "no memory" :
-		    conn_reason(c->conn)));
+		    pannier_conn_reason(c->conn)));
 		return rc;
 	}
 	/* Most are sent at once, without asking whether they can be. */

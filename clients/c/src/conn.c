@@ -37,16 +37,21 @@ slots_grow(struct pannier_conn *c)
 	return 0;
 }
 
-static void
-slot_take(struct pannier_conn *c, const struct slot *s)
+/* To be filled; the last step of a request that is written. */
+static struct slot *
+slot_take(struct pannier_conn *c)
 {
-	uint32_t id = c->free_slot;
+	struct slot *s = &c->slots[c->free_slot];
 
-	c->free_slot = c->slots[id].next_free;
-	c->slots[id] = *s;
-	c->slots[id].used = true;
-	if (s->callback == NULL)
-		return;
+	c->free_slot = s->next_free;
+	s->used = true;
+	s->callback = NULL;
+	return s;
+}
+
+static void
+slot_wait(struct pannier_conn *c, const struct slot *s)
+{
 	c->pending++;
 	if (s->deadline_ms < c->next_deadline)
 		c->next_deadline = s->deadline_ms;
@@ -65,7 +70,7 @@ finish(struct pannier_conn *c, const struct slot *s, const struct pannier_reply 
 {
 	if (c->o.metrics != NULL)
 		c->o.metrics(c->o.metrics_arg, binary_ops[s->op].name, pannier_status_name(r->status),
-		    (uint64_t)(c->o.now_ms() - s->begun_ms) * 1000);
+		    (uint64_t)(c->o.now_us() - s->begun_us));
 	s->callback(s->arg, r);
 }
 
@@ -91,7 +96,7 @@ close_socket(struct pannier_conn *c)
 	c->addrs = c->addr = NULL;
 	c->state = CLOSED;
 	buf_fini(&c->in);
-	buf_fini(&c->queue);
+	out_fini(&c->queue);
 	out_fini(&c->out);
 }
 
@@ -118,7 +123,7 @@ back_off(struct pannier_conn *c)
 {
 	uint32_t half = c->backoff_ms / 2;
 
-	c->not_before = c->o.now_ms() + half + c->o.random(&c->o.seed) % (half + 1);
+	c->not_before = conn_now_ms(c) + half + c->o.random(&c->o.seed) % (half + 1);
 	c->backoff_ms = MIN(2 * c->backoff_ms, (uint32_t)BACKOFF_MOST_MS);
 }
 
@@ -238,6 +243,7 @@ write_some(struct pannier_conn *c)
 		return false;
 	}
 	out_consume(&c->out, (size_t)n);
+	c->sent += (size_t)n;
 	return out_len(&c->out) != 0;
 }
 
@@ -262,6 +268,7 @@ read_some(struct pannier_conn *c)
 	if (n <= 0)
 		return n < 0 && c->state != CLOSED && errno == EINTR;
 	buf_commit(&c->in, (size_t)n);
+	c->received += (size_t)n;
 	if (c->state == GREETING && !conn_take_preface(c, false))
 		return c->state != CLOSED;
 	return take_replies(c) && n == READ_BYTES;
@@ -282,7 +289,7 @@ abandon(struct pannier_conn *c, uint32_t id)
 	if (c->state == OPEN && s.op != PANNIER_OP_CANCEL &&
 	    (c->free_slot != NO_SLOT || slots_grow(c) == 0) &&
 	    request_write(&c->out, c->free_slot, &r, 0, &why) == 0) {
-		slot_take(c, &(struct slot){ .op = PANNIER_OP_CANCEL });
+		slot_take(c)->op = PANNIER_OP_CANCEL;
 		c->abandoned++;
 	}
 	conn_fail_slot(c, &s, PANNIER_E_TIMEOUT, "no reply in time");
@@ -333,7 +340,7 @@ pannier_conn_new(const struct pannier_options *o, struct pannier_conn **out)
 	c->next_deadline = INT64_MAX;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	buf_init(&c->in);
-	buf_init(&c->queue);
+	out_init(&c->queue);
 	out_init(&c->out);
 	*out = c;
 	return 0;
@@ -379,6 +386,13 @@ pannier_conn_pending(const struct pannier_conn *c)
 	return c->pending;
 }
 
+void
+pannier_conn_bytes(const struct pannier_conn *c, uint64_t *sent, uint64_t *received)
+{
+	*sent = c->sent;
+	*received = c->received;
+}
+
 bool
 conn_is_open(const struct pannier_conn *c)
 {
@@ -386,7 +400,7 @@ conn_is_open(const struct pannier_conn *c)
 }
 
 const char *
-conn_reason(const struct pannier_conn *c)
+pannier_conn_reason(const struct pannier_conn *c)
 {
 	return c->reason;
 }
@@ -410,14 +424,14 @@ pannier_conn_wait_ms(const struct pannier_conn *c)
 		at = MIN(at, c->connect_by);
 	if (at == INT64_MAX)
 		return -1;
-	left = at - c->o.now_ms();
+	left = at - conn_now_ms(c);
 	return left <= 0 ? 0 : (int)MIN(left, (int64_t)TIMEOUT_MOST_MS);
 }
 
 void
 pannier_conn_step(struct pannier_conn *c, int events)
 {
-	int64_t now = c->o.now_ms();
+	int64_t now = conn_now_ms(c);
 
 	if (c->state == CONNECTING && events != 0)
 		conn_connected(c);
@@ -436,42 +450,53 @@ pannier_conn_step(struct pannier_conn *c, int events)
 			;
 }
 
+/* The frame behind what waits to be sent; 0, or a failure with *why. */
+static int
+write_request(struct pannier_conn *c, const struct pannier_request *r, uint32_t timeout_ms,
+    const char **why)
+{
+	struct out *o = c->state == OPEN ? &c->out : &c->queue;
+	size_t before = buf_len(&o->bytes);
+	int rc = request_write(o, c->free_slot, r, timeout_ms, why);
+
+	if (rc == 0 && c->state == OPEN &&
+	    unlikely(buf_len(&o->bytes) - before > c->max_frame)) {
+		o->bytes.tail = o->bytes.head + before;
+		*why = "longer than the sidecar takes";
+		rc = PANNIER_E_ARGS;
+	}
+	return rc;
+}
+
 int
 pannier_send(struct pannier_conn *c, const struct pannier_request *r, pannier_callback *callback,
     void *arg, uint32_t *id)
 {
 	uint32_t timeout_ms = r->timeout_ms != 0 ? r->timeout_ms : c->o.timeout_ms;
-	int64_t now = c->o.now_ms();
-	struct out queue;
 	const char *why = "no memory";
-	size_t before;
-	int rc = c->state == CLOSED ? conn_start(c) : 0;
+	int64_t now_us;
+	struct slot *s;
+	int rc = unlikely(c->state == CLOSED) ? conn_start(c) : 0;
 
 	if (rc != 0)
 		return rc;
-	rc = c->free_slot == NO_SLOT ? slots_grow(c) : 0;
-	out_init(&queue);
-	queue.bytes = c->state == OPEN ? c->out.bytes : c->queue;
-	before = buf_len(&queue.bytes);
+	rc = unlikely(c->free_slot == NO_SLOT) ? slots_grow(c) : 0;
 	if (rc == 0)
-		rc = request_write(&queue, c->free_slot, r, timeout_ms, &why);
-	if (rc == 0 && c->state == OPEN &&
-	    buf_len(&queue.bytes) - before > c->max_frame) {
-		queue.bytes.tail = queue.bytes.head + before;
-		why = "longer than the sidecar takes";
-		rc = PANNIER_E_ARGS;
-	}
-	if (c->state == OPEN)
-		c->out.bytes = queue.bytes;
-	else
-		c->queue = queue.bytes;
-	if (rc != 0) {
+		rc = write_request(c, r, timeout_ms, &why);
+	if (unlikely(rc != 0)) {
 		snprintf(c->reason, sizeof c->reason, "%s", why);
 		return rc;
 	}
 	if (id != NULL)
 		*id = c->free_slot;
-	slot_take(c, &(struct slot){ .callback = callback, .arg = arg, .begun_ms = now,
-	    .deadline_ms = now + timeout_ms, .op = r->op, .n_items = request_items(r) });
+	now_us = c->o.now_us();
+	s = slot_take(c);
+	s->callback = callback;
+	s->arg = arg;
+	s->begun_us = now_us;
+	s->deadline_ms = now_us / 1000 + timeout_ms;
+	s->op = r->op;
+	s->n_items = request_items(r);
+	slot_wait(c, s);
 	return 0;
 }

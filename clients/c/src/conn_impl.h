@@ -12,7 +12,7 @@ enum state { CLOSED, CONNECTING, GREETING, AUTHENTICATING, OPEN };
 struct slot {
 	pannier_callback *callback; /* NULL: nobody waits any more */
 	void *arg;
-	int64_t begun_ms, deadline_ms;
+	int64_t begun_us, deadline_ms;
 	size_t n_items;
 	uint32_t next_free;
 	enum pannier_op op;
@@ -28,7 +28,7 @@ struct pannier_conn {
 	struct addrinfo *addrs, *addr; /* tcp: all that the name has, the one that is tried */
 	struct buf in;
 	struct out out;         /* from here on the socket's */
-	struct buf queue;       /* frames until the server has answered the preface */
+	struct out queue;       /* frames until the server has answered the preface */
 	struct binary_parser parser;
 	struct slot *slots;
 	uint32_t n_slots, free_slot;
@@ -36,8 +36,15 @@ struct pannier_conn {
 	int64_t connect_by, next_deadline, not_before;
 	uint32_t backoff_ms;
 	uint64_t max_frame;
+	uint64_t sent, received;
 	char reason[256];
 };
+
+static inline int64_t
+conn_now_ms(const struct pannier_conn *c)
+{
+	return c->o.now_us() / 1000;
+}
 
 void conn_slot_give(struct pannier_conn *c, uint32_t id);
 /* Calls back. */

@@ -99,7 +99,7 @@ dial_tcp(struct pannier_conn *c)
 int
 conn_start(struct pannier_conn *c)
 {
-	int64_t now = c->o.now_ms();
+	int64_t now = conn_now_ms(c);
 	int err;
 
 	if (now < c->not_before) {
@@ -161,10 +161,10 @@ send_queued(struct pannier_conn *c)
 	struct binary_batch b;
 	size_t used, last;
 
-	while (buf_len(&c->queue) != 0) {
-		const char *data = buf_data(&c->queue);
+	while (out_len(&c->queue) != 0) {
+		const char *data = buf_data(&c->queue.bytes);
 
-		(void)!binary_parse(&p, data, buf_len(&c->queue), &b, &used);
+		(void)!binary_parse(&p, data, out_len(&c->queue), &b, &used);
 		last = 0;
 		for (unsigned i = 0; i < b.n; i++) {
 			struct binary_frame *f = &b.req[i];
@@ -178,13 +178,13 @@ send_queued(struct pannier_conn *c)
 				conn_slot_give(c, f->b);
 				c->pending--;
 				conn_fail_slot(c, &s, PANNIER_E_ARGS, "longer than the sidecar takes");
-				data = buf_data(&c->queue);
+				data = buf_data(&c->queue.bytes);
 			}
 			last = f->wire_len;
 		}
-		buf_consume(&c->queue, used);
+		out_consume(&c->queue, used);
 	}
-	buf_fini(&c->queue);
+	out_fini(&c->queue);
 	return !out_failed(&c->out);
 }
 

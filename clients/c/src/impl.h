@@ -25,7 +25,7 @@ struct pannier_options {
 	uint64_t max_reply;
 	pannier_metrics *metrics;
 	void *metrics_arg;
-	int64_t (*now_ms)(void);    /* tests put others in their place */
+	int64_t (*now_us)(void);    /* tests put others in their place */
 	uint32_t (*random)(void *); /* any 32 bits */
 	uint32_t seed;
 };
@@ -75,8 +75,7 @@ const char *offer_read(const char *body, size_t len, struct offer *out) MUST_CHE
 /* Of client.c. */
 const struct pannier_options *client_options(const struct pannier_client *c);
 
-/* Whether it is open: a request goes out at once. Why it last ended: a line. */
+/* Whether it is open: a request goes out at once. */
 bool conn_is_open(const struct pannier_conn *c);
-const char *conn_reason(const struct pannier_conn *c);
 
 #endif

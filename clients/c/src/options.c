@@ -11,12 +11,12 @@
 #define DEFAULT_ADDRESS "/run/pannier/pannier.sock"
 
 static int64_t
-monotonic_ms(void)
+monotonic_us(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 /* xorshift, seeded by time and address: clients of one host must not come back at once. */
@@ -48,7 +48,7 @@ pannier_options_new(void)
 	o->timeout_ms = 1000;
 	o->connect_timeout_ms = 250;
 	o->max_reply = (uint64_t)1 << 30;
-	o->now_ms = monotonic_ms;
+	o->now_us = monotonic_us;
 	o->random = jitter;
 	return o;
 }

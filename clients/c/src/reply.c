@@ -285,6 +285,13 @@ reply_read(const struct binary_frame *f, enum pannier_op op, size_t n_items,
 	struct binary_value v[BINARY_ARGS + 1];
 	size_t n = MIN(f->argc, BINARY_ARGS);
 
+	if (likely(op == PANNIER_OP_GET && f->b == PANNIER_HIT && f->argc == 1 &&
+	        f->argv[0].kind == BINARY_BYTES && !f->has_options)) {
+		*out = (struct pannier_reply){ .left_ms = PANNIER_UNKNOWN,
+			.age_ms = PANNIER_UNKNOWN, .text.ptr = "",
+			.value = bytes_from(binary_bytes(&f->argv[0])) };
+		return;
+	}
 	memcpy(v, f->argv, n * sizeof *v);
 	if (f->has_options && n == f->argc)
 		v[n++] = f->options;
@@ -294,8 +301,10 @@ reply_read(const struct binary_frame *f, enum pannier_op op, size_t n_items,
 void
 reply_fini(struct pannier_reply *r)
 {
-	mem_free((void *)r->items);
-	mem_free((void *)r->fields);
+	if (unlikely(r->items != NULL))
+		mem_free((void *)r->items);
+	if (unlikely(r->fields != NULL))
+		mem_free((void *)r->fields);
 	r->items = NULL;
 	r->fields = NULL;
 }

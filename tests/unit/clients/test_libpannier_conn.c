@@ -29,7 +29,7 @@ static struct {
 static int64_t
 test_now(void)
 {
-	return clock_ms;
+	return clock_ms * 1000;
 }
 
 static uint32_t
@@ -70,7 +70,7 @@ setup(void)
 	peer = -1;
 	listen_now();
 	options = pannier_options_new();
-	options->now_ms = test_now;
+	options->now_us = test_now;
 	options->random = no_jitter;
 	ck_assert_int_eq(pannier_options_address(options, path), 0);
 	ck_assert_int_eq(pannier_conn_new(options, &conn), 0);
@@ -215,10 +215,10 @@ START_TEST(while_it_is_away_calls_fail_at_once_and_attempts_come_ever_more_rarel
 	close(listening);
 	for (int wait = 50 / 2, i = 0; i < 9; i++) {
 		ck_assert_int_eq(ask(PANNIER_OP_PEEK, "k"), PANNIER_E_AWAY);
-		ck_assert_str_ne(conn_reason(conn), "the sidecar could not be reached a moment ago");
+		ck_assert_str_ne(pannier_conn_reason(conn), "the sidecar could not be reached a moment ago");
 		clock_ms += wait - 1;
 		ck_assert_int_eq(ask(PANNIER_OP_PEEK, "k"), PANNIER_E_AWAY);
-		ck_assert_str_eq(conn_reason(conn), "the sidecar could not be reached a moment ago");
+		ck_assert_str_eq(pannier_conn_reason(conn), "the sidecar could not be reached a moment ago");
 		clock_ms += 1;
 		wait = MIN(2 * wait, 1000);
 	}
@@ -293,7 +293,7 @@ START_TEST(what_is_no_pannier_and_what_refuses_says_why)
 		ck_assert_int_eq(ask(PANNIER_OP_PEEK, "k"), 0);
 		accept_it();
 		ends_with(others[i].said, others[i].len, PANNIER_E_PROTOCOL);
-		ck_assert_str_eq(conn_reason(conn), others[i].reason);
+		ck_assert_str_eq(pannier_conn_reason(conn), others[i].reason);
 		clock_ms += 2000;
 	}
 }
