@@ -25,7 +25,7 @@ enum http_end {
 struct http_answer {
 	enum http_end end;
 	int status;        /* 0: none came */
-	struct blob *body; /* NULL but for 200; take a reference to keep it */
+	struct blob *body; /* NULL but for 200 to a GET; take a reference to keep it */
 	int64_t ttl_ms;    /* see cache_control_ttl_ms() */
 	int64_t retry_after_ms; /* what the head says of when to ask again; 0: nothing */
 	const char *error; /* unless HTTP_ANSWERED: why, without the origin's
@@ -62,11 +62,20 @@ unsigned http_client_busy(const struct http_client *hc);
 struct http_attempt;
 typedef void http_done(void *arg, const struct http_answer *answer);
 
-/* GET. Borrows `path` for the call and what e's slices point to until the
- * end. done() is called once, later, from the loop, outside of libcurl; the
- * attempt is gone then. 0, or -ENOMEM without a call of done(). */
-int http_attempt_start(struct http_client *hc, const struct endpoint *e, struct slice path,
-    http_done *done, void *arg, struct http_attempt **out) MUST_CHECK;
+enum http_method { HTTP_GET, HTTP_PUT, HTTP_DELETE };
+
+struct http_request {
+	enum http_method method;
+	struct slice path; /* borrowed for the call of http_attempt_start() */
+	struct slice body; /* HTTP_PUT; borrowed until the end */
+};
+
+/* Borrows what e's slices point to until the end. done() is called once, later,
+ * from the loop, outside of libcurl; the attempt is gone then. 0, or -ENOMEM
+ * without a call of done(). */
+int http_attempt_start(struct http_client *hc, const struct endpoint *e,
+    const struct http_request *rq, http_done *done, void *arg, struct http_attempt **out)
+    MUST_CHECK;
 /* done() is not called. Never waits, not even for a name server. */
 void http_attempt_cancel(struct http_attempt *a);
 

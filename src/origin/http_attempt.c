@@ -44,6 +44,13 @@ on_connected(void *arg, char *peer UNUSED, char *own UNUSED, int peer_port UNUSE
 	return CURL_PREREQFUNC_OK;
 }
 
+/* Whether what comes is the body that was asked for. */
+static bool
+brings_value(const struct http_attempt *a)
+{
+	return a->method == HTTP_GET && a->head.status == 200;
+}
+
 static size_t
 on_header(char *data, size_t one, size_t n, void *arg)
 {
@@ -57,7 +64,7 @@ on_header(char *data, size_t one, size_t n, void *arg)
 	if (!h->complete)
 		return n;
 	a->phase = HTTP_BODY;
-	if (h->status == 200 && h->content_length > 0 &&
+	if (brings_value(a) && h->content_length > 0 &&
 	    (uint64_t)h->content_length > a->hc->opts.max_body_bytes) {
 		a->broken = a->hc->over_text;
 		return 0;
@@ -99,7 +106,7 @@ on_body(char *data, size_t one, size_t n, void *arg)
 
 	n *= one;
 	a->hc->opts.received(a->hc->opts.arg, n);
-	if (a->head.status != 200) {
+	if (!brings_value(a)) {
 		a->discarded += n;
 		return a->discarded <= DISCARD_MAX ? n : 0;
 	}
@@ -193,7 +200,7 @@ answer_fill(struct http_attempt *a, CURLcode result, char *text, size_t size,
 	if (a->broken != NULL) {
 		r->end = HTTP_BROKEN;
 		r->error = a->broken;
-	} else if (a->head.status != 0 && a->head.status != 200) {
+	} else if (a->head.status != 0 && !brings_value(a)) {
 		r->end = HTTP_ANSWERED;
 	} else if (result == CURLE_OK && a->head.status == 200) {
 		r->end = HTTP_ANSWERED;
@@ -252,7 +259,6 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NOPROXY, "*");
 	SET(CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
-	SET(CURLOPT_HTTPHEADER, hc->headers);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
@@ -263,6 +269,27 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	if (hc->opts.tls == NULL)
 		return CURLE_OK;
 	return tls_set_up(hc->curl, easy, hc->opts.tls, hc->trust);
+}
+
+/* A handle was used for something else before. */
+static CURLcode
+set_method(struct http_attempt *a, const struct http_request *rq)
+{
+	struct http_client *hc = a->hc;
+	CURL *easy = a->easy;
+	CURLcode rc;
+
+	SET(CURLOPT_HTTPGET, 1L);
+	SET(CURLOPT_HTTPHEADER, rq->method == HTTP_PUT ? hc->put_headers : hc->headers);
+	SET(CURLOPT_CUSTOMREQUEST, NULL);
+	if (rq->method == HTTP_GET)
+		return CURLE_OK;
+	if (rq->method == HTTP_PUT) {
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)rq->body.len);
+		SET(CURLOPT_POSTFIELDS, rq->body.len != 0 ? rq->body.ptr : "");
+	}
+	SET(CURLOPT_CUSTOMREQUEST, rq->method == HTTP_PUT ? "PUT" : "DELETE");
+	return CURLE_OK;
 }
 
 static CURLcode
@@ -307,7 +334,7 @@ build_url(const struct endpoint *e, struct slice path, struct buf *b)
 }
 
 static int
-launch(struct http_attempt *a, struct slice path)
+launch(struct http_attempt *a, const struct http_request *rq)
 {
 	struct http_client *hc = a->hc;
 	const char *url, *unix_path = NULL;
@@ -315,12 +342,12 @@ launch(struct http_attempt *a, struct slice path)
 	int rc;
 
 	buf_init(&b);
-	rc = build_url(a->endpoint, path, &b);
+	rc = build_url(a->endpoint, rq->path, &b);
 	if (rc == 0) {
 		url = buf_data(&b);
 		if (a->endpoint->kind == ENDPOINT_HTTP_UNIX)
 			unix_path = url + strlen(url) + 1;
-		if (set_up(a, url, unix_path) != CURLE_OK ||
+		if (set_up(a, url, unix_path) != CURLE_OK || set_method(a, rq) != CURLE_OK ||
 		    hc->curl->multi_add_handle(hc->multi, a->easy) != CURLM_OK)
 			rc = -ENOMEM;
 	}
@@ -329,8 +356,8 @@ launch(struct http_attempt *a, struct slice path)
 }
 
 int
-http_attempt_start(struct http_client *hc, const struct endpoint *e, struct slice path,
-    http_done *done, void *arg, struct http_attempt **out)
+http_attempt_start(struct http_client *hc, const struct endpoint *e,
+    const struct http_request *rq, http_done *done, void *arg, struct http_attempt **out)
 {
 	struct http_attempt *a;
 	int rc = http_client_prepare(hc);
@@ -341,13 +368,14 @@ http_attempt_start(struct http_client *hc, const struct endpoint *e, struct slic
 	if (a == NULL)
 		return -ENOMEM;
 	*a = (struct http_attempt){ .hc = hc, .done = done, .arg = arg, .endpoint = e,
+		.method = rq->method,
 		.started_ms = loop_now_ms(hc->opts.loop),
 		.phase = e->is_name ? HTTP_RESOLVING : HTTP_CONNECTING };
 	http_head_init(&a->head);
 	list_push_tail(&hc->attempts, &a->link);
 	hc->busy++;
 	a->easy = http_client_take_easy(hc);
-	rc = a->easy != NULL ? launch(a, path) : -ENOMEM;
+	rc = a->easy != NULL ? launch(a, rq) : -ENOMEM;
 	if (rc != 0) {
 		http_attempt_free(a);
 		return rc;

@@ -229,6 +229,30 @@ multi_set_up(struct http_client *hc, CURLM *multi)
 	    curl->multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, max) == CURLM_OK;
 }
 
+/* Without the last one libcurl would ask for leave to send a large body, and wait. */
+static bool
+make_put_headers(struct http_client *hc)
+{
+	static const char *const lines[] = { "Accept-Encoding: identity",
+		"Content-Type: application/octet-stream", "Expect:" };
+
+	struct curl_slist *all = NULL;
+
+	if (hc->put_headers != NULL)
+		return true;
+	for (unsigned i = 0; i < ARRAY_LEN(lines); i++) {
+		struct curl_slist *more = hc->curl->slist_append(all, lines[i]);
+
+		if (more == NULL) {
+			hc->curl->slist_free_all(all);
+			return false;
+		}
+		all = more;
+	}
+	hc->put_headers = all;
+	return true;
+}
+
 int
 http_client_prepare(struct http_client *hc)
 {
@@ -239,7 +263,7 @@ http_client_prepare(struct http_client *hc)
 	/* With no word on codings a server may choose any (RFC 9110, 12.5.3). */
 	if (hc->headers == NULL)
 		hc->headers = hc->curl->slist_append(NULL, "Accept-Encoding: identity");
-	if (hc->headers == NULL)
+	if (hc->headers == NULL || !make_put_headers(hc))
 		return -ENOMEM;
 	multi = hc->curl->multi_init();
 	if (multi == NULL)
@@ -296,6 +320,7 @@ http_client_free(struct http_client *hc)
 	list_foreach_safe (it, &hc->sockets)
 		socket_free(list_entry(it, struct http_socket, link));
 	hc->curl->slist_free_all(hc->headers);
+	hc->curl->slist_free_all(hc->put_headers);
 	tls_trust_free(hc->trust);
 	timer_stop(&hc->timer);
 	timer_stop(&hc->doom_timer);

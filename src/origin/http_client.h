@@ -19,6 +19,7 @@ struct http_client {
 	CURLM *multi;                /* made for the first attempt */
 	struct tls_trust *trust;     /* NULL: libcurl sees to it */
 	struct curl_slist *headers;  /* sent with each request */
+	struct curl_slist *put_headers; /* likewise, with those that have a body */
 	struct list attempts;        /* by http_attempt.link */
 	unsigned busy;               /* how many these are */
 	struct list sockets;         /* by http_socket.link */
@@ -36,6 +37,7 @@ struct http_attempt {
 	http_done *done;  /* NULL: taken back, but the resolver is at work */
 	void *arg;
 	const struct endpoint *endpoint;
+	enum http_method method;
 	struct http_head head;
 	struct blob *body;
 	size_t body_len, body_cap;

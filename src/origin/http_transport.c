@@ -1,5 +1,5 @@
-/* HTTP as a transport: the path of the request's namespace, one GET at one
- * endpoint (http.h), and what its status means. */
+/* HTTP as a transport: the path of the request's namespace, one GET, PUT or DELETE
+ * at one endpoint (http.h), and what its status means. */
 #include "config.h"
 
 #include <assert.h>
@@ -37,6 +37,7 @@ struct attempt {
 	struct list link;
 	struct transport *t;
 	struct http_attempt *http;
+	enum origin_op op;
 	unsigned endpoint;
 	int64_t started_ms;
 	attempt_done *done;
@@ -45,25 +46,36 @@ struct attempt {
 
 /* --- answers ------------------------------------------------------------------- */
 
+/* Asking again would bring the same: a redirection, which is not followed, what is
+ * wrong with the request (but for 408, 425 and 429), and an unknown method. */
+static bool
+is_final(int status)
+{
+	return (status >= 300 && status < 500 && status != 408 && status != 425 &&
+	    status != 429) || status == 501;
+}
+
 /* Not found is an answer like any other; asking again helps against a gateway
  * that reaches nobody (502, 504), and who is busy (429, 503). */
 static void
-answer_of_status(int status, char *text, size_t size, struct attempt_answer *out)
+answer_of_status(enum origin_op op, int status, char *text, size_t size,
+    struct attempt_answer *out)
 {
 	struct origin_result *r = &out->result;
 
 	r->http_status = status;
-	if (status == 200) {
-		r->status = ORIGIN_OK;
+	if (op == ORIGIN_READ ? status == 200 : status >= 200 && status < 300) {
+		r->status = op == ORIGIN_READ ? ORIGIN_OK : ORIGIN_DONE;
 		return;
 	}
-	if (status == 404 || status == 410) {
+	if (op != ORIGIN_WRITE && (status == 404 || status == 410)) {
 		r->status = ORIGIN_NOT_FOUND;
 		return;
 	}
 	snprintf(text, size, "HTTP %d", status);
 	r->status = ORIGIN_FAILED;
 	r->error = text;
+	r->final = is_final(status);
 	out->fault = status >= 500;
 	out->repeatable = status == 429 || (status >= 502 && status <= 504);
 }
@@ -87,7 +99,7 @@ on_http_done(void *arg, const struct http_answer *a)
 	attempt_free(arg);
 	out.result.ttl_ms = ORIGIN_TTL_UNSAID;
 	if (a->end == HTTP_ANSWERED) {
-		answer_of_status(a->status, text, sizeof text, &out);
+		answer_of_status(copy.op, a->status, text, sizeof text, &out);
 	} else {
 		out.result.status = ORIGIN_FAILED;
 		out.result.http_status = a->status;
@@ -139,6 +151,8 @@ static int
 http_start(struct transport *t, unsigned endpoint, const struct origin_request *rq,
     attempt_done *done, void *arg, struct attempt **out)
 {
+	static const enum http_method methods[] = { [ORIGIN_READ] = HTTP_GET,
+		[ORIGIN_WRITE] = HTTP_PUT, [ORIGIN_REMOVE] = HTTP_DELETE };
 	const char *reject = NULL;
 	struct attempt *a;
 	int rc = expand_path(t, rq, &reject);
@@ -149,10 +163,11 @@ http_start(struct transport *t, unsigned endpoint, const struct origin_request *
 	a = mem_alloc(sizeof *a);
 	if (a == NULL)
 		return -ENOMEM;
-	*a = (struct attempt){ .t = t, .endpoint = endpoint, .done = done, .arg = arg,
+	*a = (struct attempt){ .t = t, .op = rq->op, .endpoint = endpoint, .done = done, .arg = arg,
 		.started_ms = loop_now_ms(t->opts.loop) };
-	rc = http_attempt_start(t->http, &t->endpoints[endpoint], buf_slice(&t->scratch),
-	    on_http_done, a, &a->http);
+	rc = http_attempt_start(t->http, &t->endpoints[endpoint],
+	    &(struct http_request){ .method = methods[rq->op], .path = buf_slice(&t->scratch),
+	    .body = rq->value }, on_http_done, a, &a->http);
 	buf_shrink(&t->scratch, SCRATCH_KEEP);
 	if (rc != 0) {
 		mem_free(a);
@@ -187,8 +202,8 @@ http_cut_off(const struct attempt *a, struct attempt_answer *out, char *text, si
 
 	*out = (struct attempt_answer){ .result = { .ttl_ms = ORIGIN_TTL_UNSAID,
 	    .http_status = status } };
-	if (status != 0 && status != 200) {
-		answer_of_status(status, text, size, out); /* what is late is only words */
+	if (status != 0 && (status != 200 || a->op != ORIGIN_READ)) {
+		answer_of_status(a->op, status, text, size, out); /* what is late is only words */
 		out->result.took_ms = MAX(loop_now_ms(a->t->opts.loop) - a->started_ms, 1);
 		return true;
 	}

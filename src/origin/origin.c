@@ -44,6 +44,7 @@ struct origin_fetch {
 	int64_t started_ms;
 	int64_t attempted_us;
 	unsigned endpoint, tried;
+	bool final;                    /* as of struct origin_result */
 	const char *reject;            /* why it fails without an attempt */
 	char text[];
 };
@@ -92,7 +93,7 @@ static PRINTF(4, 5) void
 fetch_fail(struct origin_fetch *f, enum origin_status status, int http_status, const char *fmt, ...)
 {
 	struct origin_result r = { .status = status, .http_status = http_status,
-		.ttl_ms = ORIGIN_TTL_UNSAID };
+		.ttl_ms = ORIGIN_TTL_UNSAID, .final = f->final };
 	char text[ERROR_MAX], why[ERROR_MAX - 64];
 	va_list ap;
 
@@ -119,6 +120,7 @@ fetch_answer(struct origin_fetch *f, const struct origin_result *r)
 		return;
 	}
 	counter_inc(&stats->errors);
+	f->final = r->final;
 	fetch_fail(f, r->status, r->http_status, "%s", r->error);
 }
 

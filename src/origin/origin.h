@@ -64,6 +64,8 @@ struct origin_result {
 	const struct origin_validity *valid; /* of OK and NOT_MODIFIED, may be NULL;
 	                      * good until done() returns */
 	int64_t took_ms;     /* the attempt that answered; 0: none did */
+	bool final;          /* ORIGIN_FAILED: it answered that it will not, and would again
+	                      * (most of 3xx and 4xx); a write was not carried out */
 	const char *error;   /* one line, no control characters; else NULL */
 };
 

@@ -78,7 +78,7 @@ on_done(void *arg, const struct origin_result *r)
 	struct answer *a = &w->answers[q->nth];
 
 	ck_assert_ptr_eq(w->asked[q->nth], q);
-	*a = (struct answer){ .status = r->status, .http_status = r->http_status,
+	*a = (struct answer){ .status = r->status, .final = r->final, .http_status = r->http_status,
 		.ttl_ms = r->ttl_ms, .late_ms = clock_mono_ms() - q->deadline_ms };
 	ck_assert((r->status == ORIGIN_OK) == (r->body != NULL));
 	if (r->body != NULL) {
@@ -96,8 +96,8 @@ on_done(void *arg, const struct origin_result *r)
 	free(q);
 }
 
-unsigned
-world_ask(struct world *w, const char *key, int64_t deadline_ms)
+static unsigned
+ask(struct world *w, struct origin_request *rq, int64_t deadline_ms)
 {
 	struct asked *q = malloc(sizeof *q);
 	int64_t now_ms = clock_mono_ms();
@@ -106,10 +106,27 @@ world_ask(struct world *w, const char *key, int64_t deadline_ms)
 	ck_assert_uint_lt(w->n_asked, WORLD_ANSWERS);
 	*q = (struct asked){ .world = w, .nth = w->n_asked, .deadline_ms = now_ms + MAX(deadline_ms, 0) };
 	w->asked[w->n_asked++] = q;
-	ck_assert_int_eq(origin_fetch_start(w->client, &(struct origin_request){ .ns = &w->ns,
-	    .key = slice_str(key), .deadline_ms = loop_now_ms(w->loop) + deadline_ms },
-	    on_done, q, &q->fetch), 0);
+	rq->ns = &w->ns;
+	rq->deadline_ms = loop_now_ms(w->loop) + deadline_ms;
+	ck_assert_int_eq(origin_fetch_start(w->client, rq, on_done, q, &q->fetch), 0);
 	return q->nth;
+}
+
+unsigned
+world_ask(struct world *w, const char *key, int64_t deadline_ms)
+{
+	struct origin_request rq = { .key = slice_str(key) };
+
+	return ask(w, &rq, deadline_ms);
+}
+
+unsigned
+world_write(struct world *w, const char *key, const char *value, int64_t deadline_ms)
+{
+	struct origin_request rq = { .op = value != NULL ? ORIGIN_WRITE : ORIGIN_REMOVE,
+		.key = slice_str(key), .value = value != NULL ? slice_str(value) : SLICE("") };
+
+	return ask(w, &rq, deadline_ms);
 }
 
 void

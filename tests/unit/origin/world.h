@@ -11,6 +11,7 @@
 
 struct answer {
 	enum origin_status status;
+	bool final;
 	int http_status;
 	int64_t ttl_ms;
 	char body[4096]; /* its beginning, NUL-terminated */
@@ -44,6 +45,8 @@ void world_close(struct world *w);
 
 /* Its number. deadline_ms from now. */
 unsigned world_ask(struct world *w, const char *key, int64_t deadline_ms);
+/* A write, or with value NULL a removal. */
+unsigned world_write(struct world *w, const char *key, const char *value, int64_t deadline_ms);
 /* Runs the loop until all are answered; checks that none came late. */
 void world_run(struct world *w);
 /* Until n of them are. */
