@@ -15,6 +15,7 @@ REQUESTS = {1: 400000, 16: 3000000, 64: 6000000}
 COMMON = ["--clients", 50, "--keyspace", KEYS, "--value-size", 100]
 INSTRUCTIONS = {"GET alone": ["--ratio", "1:0", "--pipeline", 1],
                 "GET, pipeline 16": ["--ratio", "1:0", "--pipeline", 16],
+                "GET, pipeline 64": ["--ratio", "1:0", "--pipeline", 64],
                 "SET, pipeline 16": ["--ratio", "0:1", "--pipeline", 16]}
 
 
