@@ -19,6 +19,7 @@
 #define CONFIG_NAMESPACES_MAX 256 /* the default one included */
 #define CONFIG_ORIGINS_MAX 64
 #define CONFIG_ENDPOINTS_MAX 64   /* of one origin */
+#define CONFIG_STATUS_MAX 32      /* of one origin's not_found_status */
 #define CONFIG_ALLOWED_MAX 256    /* users, or groups, of one listener */
 
 /* listen.def, namespace.def and origin.def list what may be said of these. */
@@ -41,6 +42,7 @@ struct config_listen {
 
 enum coalesce { COALESCE_FETCH, COALESCE_LEASE };
 enum lease_holder { LEASE_OF_CONNECTION, LEASE_OF_REQUEST };
+enum fallback { FALLBACK_ERROR, FALLBACK_NIL, FALLBACK_VALUE, FALLBACK_STALE };
 enum ns_class { CLASS_CACHE, CLASS_PROTECTED };
 
 struct config_namespace {
@@ -54,7 +56,18 @@ struct config_namespace {
 	int coalesce;           /* enum coalesce */
 	int64_t lease_ms;
 	int lease_holder;       /* enum lease_holder */
-	int64_t grace_ms;       /* 0: what has expired is gone */
+	int64_t grace_ms;       /* 0: what has expired is gone; with an origin see the next */
+	/* Of namespaces with an origin: */
+	int64_t swr_ms, sie_ms; /* stale while revalidate, stale if error; grace_ms where
+	                         * that is set and they are not */
+	int64_t stale_after_ms; /* 0: waits for the fetch */
+	int64_t retry_after_ms;
+	int64_t keep_ms;        /* to ask with a condition */
+	uint32_t ttl_jitter_pct;
+	uint32_t early_pct;     /* XFetch's beta in percent */
+	int64_t negative_ttl_ms, uncacheable_ttl_ms; /* 0: not remembered */
+	int fallback;           /* enum fallback */
+	char *fallback_value;
 	const struct config_origin *origin_cfg; /* resolved */
 	int stats_id;           /* filled by the server */
 };
@@ -66,6 +79,8 @@ struct config_origin {
 	int kind;               /* enum origin_kind; which of http: and redis: it has */
 	char **endpoints;       /* http:// or https:// or http+unix:///path */
 	unsigned n_endpoints;
+	char **not_found_status; /* as text */
+	unsigned n_not_found_status;
 	int64_t deadline_ms;
 	uint64_t max_body_bytes;
 	uint32_t max_connections; /* kept alive and in all, each loop */

@@ -11,7 +11,7 @@
 #include "config/text.h"
 #include "config/value.h"
 
-#define KEYS_MAX 24 /* of any schema, asserted */
+#define KEYS_MAX 64 /* of any schema, asserted */
 
 static int load_mapping(const struct schema *s, const struct node *n, void *base,
     const struct place *where, struct diag *d) MUST_CHECK;

@@ -55,7 +55,7 @@ print_quoted(const char *s, FILE *to)
 static void
 print_scalar(const struct field *f, const void *base, FILE *to)
 {
-	char text[512];
+	char text[2048];
 
 	if (field_owns_text(f) && f->kind != VALUE_ADDRESS) {
 		print_quoted(*(char *const *)field_at(f, base), to);
@@ -103,12 +103,15 @@ print_field(const struct field *f, const void *base, int indent, FILE *to)
 	fputc('\n', to);
 }
 
-/* Of a listener only what belongs to its kind. */
+/* Of a listener, and of a namespace, only what belongs to its kind. */
 static bool
 field_is_shown(const struct schema *s, const struct field *f, const void *base)
 {
 	const struct config_listen *l = base;
+	const struct config_namespace *ns = base;
 
+	if (s == &namespace_schema && ns->origin == NULL && namespace_field_is_routed(f))
+		return false;
 	if (s == &listen_schema && !l->is_unix && listen_field_is_unix(f))
 		return false;
 	if (f->kind == FIELD_VALUES)

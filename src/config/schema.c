@@ -46,6 +46,13 @@ const struct schema namespace_schema = {
 	.size = sizeof(struct config_namespace),
 };
 
+bool
+namespace_field_is_routed(const struct field *f)
+{
+	return f->offset >= offsetof(struct config_namespace, swr_ms) &&
+	    f->offset <= offsetof(struct config_namespace, fallback_value);
+}
+
 static const struct field http_fields[] = {
 #define ORIGIN_HTTP_VALUES(...) VALUES(config_origin, __VA_ARGS__)
 #include "config/origin.def"

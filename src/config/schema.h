@@ -26,6 +26,7 @@ enum field_kind {
 	VALUE_SOCKET,
 	VALUE_PATH,
 	VALUE_URL,
+	VALUE_TEXT,
 	VALUE_KINDS,
 	/* Containers. */
 	FIELD_VALUES = VALUE_KINDS, /* an array of scalars of kind `element`: char *,
@@ -67,6 +68,8 @@ extern const struct schema listen_schema;
 /* Whether a row of it is about Unix sockets alone. */
 bool listen_field_is_unix(const struct field *f);
 extern const struct schema namespace_schema; /* its defaults take no memory */
+/* Whether a row of it is only for namespaces with an origin. */
+bool namespace_field_is_routed(const struct field *f);
 
 const struct field *schema_find(const struct schema *s, struct slice key);
 /* All defaults; base is zeroed. 0 or -ENOMEM. */

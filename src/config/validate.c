@@ -172,9 +172,38 @@ check_ns_coalesce(const struct ns_check *k)
 	if (k->ns->coalesce == COALESCE_LEASE && k->ns->origin != NULL)
 		diag_error(k->d, ns_mark(k, "coalesce"), &k->at,
 		    "coalesce: lease is for code that loads by itself; with origin: leave it out");
-	if (k->ns->grace_ms != 0 && k->ns->origin != NULL)
-		diag_error(k->d, ns_mark(k, "grace"), &k->at,
-		    "grace: is for leases; with origin: leave it out");
+}
+
+static void
+check_ns_freshness(const struct ns_check *k)
+{
+	const struct config_namespace *ns = k->ns;
+
+	for (size_t i = 0; i < namespace_schema.n && ns->origin == NULL; i++) {
+		const struct field *f = &namespace_schema.fields[i];
+
+		if (namespace_field_is_routed(f) && node_member(k->node, f->key) != NULL)
+			diag_error(k->d, ns_mark(k, f->key), &k->at,
+			    "%s: needs origin:, and there is none", f->key);
+	}
+	if (ns->fallback == FALLBACK_VALUE && ns->fallback_value == NULL)
+		diag_error(k->d, ns_mark(k, "fallback"), &k->at,
+		    "fallback: value needs fallback_value:, for example fallback_value: \"{}\"");
+	if (ns->fallback != FALLBACK_VALUE && ns->fallback_value != NULL)
+		diag_error(k->d, ns_mark(k, "fallback_value"), &k->at,
+		    "fallback_value: needs fallback: value");
+}
+
+/* As Varnish has it, a grace is both: while another is fetched, and where that fails. */
+static void
+spread_grace(const struct ns_check *k, struct config_namespace *ns)
+{
+	if (ns->origin == NULL || node_member(k->node, "grace") == NULL)
+		return;
+	if (node_member(k->node, "stale_while_revalidate") == NULL)
+		ns->swr_ms = ns->grace_ms;
+	if (node_member(k->node, "stale_if_error") == NULL)
+		ns->sie_ms = ns->grace_ms;
 }
 
 /* "user:" is user, "a/b." is a_b; NULL: no memory. */
@@ -255,6 +284,8 @@ check_namespaces(struct config *c, const struct tree *t, struct diag *d)
 		check_ns_unique(&k);
 		check_ns_origin(&k);
 		check_ns_coalesce(&k);
+		check_ns_freshness(&k);
+		spread_grace(&k, &c->namespaces[i]);
 	}
 	return rc;
 }
@@ -288,6 +319,23 @@ check_tls(const struct config_origin *o, const struct node *tls, const struct pl
 		diag_error(d, tls->at, at, "is for endpoints over https, and there is none");
 }
 
+static void
+check_statuses(const struct config_origin *o, const struct node *list, const struct place *up,
+    struct diag *d)
+{
+	struct place where = { .up = up, .key = "not_found_status" };
+
+	for (unsigned i = 0; i < o->n_not_found_status; i++) {
+		const char *s = o->not_found_status[i];
+
+		if (s == NULL || (strlen(s) == 3 && (s[0] == '4' || s[0] == '5') &&
+		    strspn(s, "0123456789") == 3))
+			continue;
+		diag_error(d, node_element(list, i)->at, &where,
+		    "\"%s\" is no status from 400 to 599, for example 403", s);
+	}
+}
+
 /* An origin whose endpoints are wrong is told only that. */
 static void
 check_origins(const struct config *c, const struct tree *t, struct diag *d)
@@ -300,7 +348,11 @@ check_origins(const struct config *c, const struct tree *t, struct diag *d)
 		struct place origin = { .up = &up, .key = o->name };
 		struct place at = { .up = &origin, .key = "tls" };
 		const struct node *tls = node_member(node_member(map, o->name), "tls");
+		const struct node *http = node_member(node_member(map, o->name), "http");
+		struct place http_at = { .up = &origin, .key = "http" };
 
+		if (http != NULL)
+			check_statuses(o, node_member(http, "not_found_status"), &http_at, d);
 		if (tls != NULL)
 			check_tls(o, tls, &at, d);
 	}

@@ -16,6 +16,7 @@
 
 #define NAME_LEN_MAX 64
 #define PREFIX_LEN_MAX 255
+#define TEXT_LEN_MAX 1024
 #define SOCKET_LEN_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 struct choice {
@@ -39,6 +40,9 @@ static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease
 static const struct choice holder_choices[] = {
 	{ "connection", "connection" }, { "request", "request" },
 };
+static const struct choice fallback_choices[] = {
+	{ "error", "error" }, { "nil", "nil" }, { "value", "value" }, { "stale", "stale" },
+};
 static const struct choice class_choices[] = { { "cache", "cache" }, { "protected", "protected" } };
 
 /* Rows whose values have names. */
@@ -57,12 +61,13 @@ static const struct option_enum {
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },
+	{ "fallback", "fallback", "nil", fallback_choices, ARRAY_LEN(fallback_choices) },
 };
 
 /* What is wrong with a text, as the rest of a sentence, or NULL. */
 typedef const char *text_check(struct slice s);
 
-static text_check check_name, check_prefix, check_socket, check_path, check_url;
+static text_check check_name, check_prefix, check_socket, check_path, check_url, check_text;
 
 static const struct kind {
 	const char *noun, *example, *metavar;
@@ -94,6 +99,8 @@ static const struct kind {
 	    .check = check_path },
 	[VALUE_URL] = { .noun = "URL", .example = "http://127.0.0.1:8081", .metavar = "URL",
 	    .check = check_url },
+	[VALUE_TEXT] = { .noun = "text", .example = "\"{}\"", .metavar = "TEXT",
+	    .check = check_text },
 };
 
 /* NULL: the row is of another kind. */
@@ -429,6 +436,14 @@ check_prefix(struct slice s)
 	if (s.len > PREFIX_LEN_MAX)
 		return "is too long for a prefix; at most " STRINGIFY(PREFIX_LEN_MAX) " bytes";
 	return has_control(s) ? "has a control character, which a prefix must not have" : NULL;
+}
+
+static const char *
+check_text(struct slice s)
+{
+	if (s.len > TEXT_LEN_MAX)
+		return "is too long; at most " STRINGIFY(TEXT_LEN_MAX) " bytes";
+	return has_control(s) ? "has a control character" : NULL;
 }
 
 static const char *

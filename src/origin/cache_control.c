@@ -11,7 +11,8 @@
 void
 cache_control_init(struct cache_control *c)
 {
-	*c = (struct cache_control){ .max_age_s = -1, .age_s = -1, .date_s = -1, .expires_s = -1 };
+	*c = (struct cache_control){ .max_age_s = -1, .age_s = -1, .date_s = -1, .expires_s = -1,
+		.swr_s = -1, .sie_s = -1 };
 }
 
 static bool
@@ -84,9 +85,15 @@ apply_directive(struct cache_control *c, struct slice name, struct slice arg)
 		c->no_cache = true;
 	} else if (slice_caseeq(name, SLICE("must-understand"))) {
 		c->must_understand = true;
+	} else if (slice_caseeq(name, SLICE("must-revalidate"))) {
+		c->must_revalidate = true;
 	} else if (slice_caseeq(name, SLICE("max-age")) && c->max_age_s < 0) {
 		/* The first counts; what is no number means stale (4.2.1). */
 		c->max_age_s = MAX(delta_parse(unquote(arg)), 0);
+	} else if (slice_caseeq(name, SLICE("stale-while-revalidate")) && c->swr_s < 0) {
+		c->swr_s = MAX(delta_parse(unquote(arg)), 0);
+	} else if (slice_caseeq(name, SLICE("stale-if-error")) && c->sie_s < 0) {
+		c->sie_s = MAX(delta_parse(unquote(arg)), 0);
 	}
 }
 
@@ -155,17 +162,40 @@ lifetime_s(const struct cache_control *c, int64_t now_unix_s)
  * bound, now minus Date, is left out: it needs clocks that agree, and a pod
  * whose clock runs a few minutes ahead would find everything stale and keep
  * nothing. Vary: * never matches a later request (4.1). */
-int64_t
-cache_control_ttl_ms(const struct cache_control *c, int64_t now_unix_s, int64_t took_ms)
+static int64_t
+left_ms(const struct cache_control *c, int64_t now_unix_s, int64_t took_ms)
 {
-	int64_t lifetime;
+	int64_t lifetime = lifetime_s(c, now_unix_s);
 
-	/* must-understand: whoever knows the status, and we take none but
-	 * 200, passes over the no-store that stands beside it (5.2.2.3). */
-	if ((c->no_store && !c->must_understand) || c->no_cache || c->vary_any)
-		return 0;
-	lifetime = lifetime_s(c, now_unix_s);
 	if (lifetime < 0)
 		return CACHE_CONTROL_UNSAID;
 	return MAX((lifetime - MAX(c->age_s, 0)) * 1000 - MAX(took_ms, 0), 0);
+}
+
+/* must-understand: whoever knows the status, and we keep none but a few, passes
+ * over the no-store that stands beside it (5.2.2.3). */
+static bool
+may_not_be_kept(const struct cache_control *c)
+{
+	return (c->no_store && !c->must_understand) || c->vary_any;
+}
+
+int64_t
+cache_control_ttl_ms(const struct cache_control *c, int64_t now_unix_s, int64_t took_ms)
+{
+	return may_not_be_kept(c) || c->no_cache ? 0 : left_ms(c, now_unix_s, took_ms);
+}
+
+void
+cache_control_validity(const struct cache_control *c, int64_t now_unix_s, int64_t took_ms,
+    struct origin_validity *v)
+{
+	v->ttl_ms = cache_control_ttl_ms(c, now_unix_s, took_ms);
+	v->swr_ms = c->swr_s >= 0 ? c->swr_s * 1000 : ORIGIN_TTL_UNSAID;
+	v->sie_ms = c->sie_s >= 0 ? c->sie_s * 1000 : ORIGIN_TTL_UNSAID;
+	v->age_ms = MAX(c->age_s, 0) * 1000 + MAX(took_ms, 0);
+	v->no_store = may_not_be_kept(c);
+	v->validate = c->no_cache;
+	v->no_stale = c->no_cache || c->must_revalidate;
+	v->vary_any = c->vary_any;
 }

@@ -14,9 +14,10 @@
 #include "base/util.h"
 #include "config/endpoint.h"
 #include "net/loop.h"
+#include "origin/origin.h"
 
 enum http_end {
-	HTTP_ANSWERED,  /* status is set; of 200 body and ttl_ms too */
+	HTTP_ANSWERED,  /* status and valid are set; of 200 body too */
 	HTTP_UNREACHED, /* no connection, so nothing was sent: another endpoint
 	                 * may be asked without doing anything twice */
 	HTTP_BROKEN,    /* all else that went wrong */
@@ -26,7 +27,7 @@ struct http_answer {
 	enum http_end end;
 	int status;        /* 0: none came */
 	struct blob *body; /* NULL but for 200 to a GET; take a reference to keep it */
-	int64_t ttl_ms;    /* see cache_control_ttl_ms() */
+	const struct origin_validity *valid; /* good until done() returns */
 	int64_t retry_after_ms; /* what the head says of when to ask again; 0: nothing */
 	const char *error; /* unless HTTP_ANSWERED: why, without the origin's
 	                    * name; good until done() returns. It may quote the
@@ -68,6 +69,9 @@ struct http_request {
 	enum http_method method;
 	struct slice path; /* borrowed for the call of http_attempt_start() */
 	struct slice body; /* HTTP_PUT; borrowed until the end */
+	/* HTTP_GET: If-None-Match, If-Modified-Since, as the last answer said them;
+	 * empty: without. Borrowed as path. */
+	struct slice etag, last_modified;
 };
 
 /* Borrows what e's slices point to until the end. done() is called once, later,

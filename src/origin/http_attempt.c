@@ -174,8 +174,6 @@ describe(const struct http_attempt *a, CURLcode result, char *out, size_t size)
 static void
 answer_ok(struct http_attempt *a, struct http_answer *r)
 {
-	int64_t took_ms = loop_now_ms(a->hc->opts.loop) - a->started_ms;
-
 	if (a->body == NULL)
 		a->body = blob_new(0);
 	if (a->body == NULL) {
@@ -185,8 +183,6 @@ answer_ok(struct http_attempt *a, struct http_answer *r)
 	}
 	blob_truncate(a->body, a->body_len);
 	r->body = a->body;
-	/* The wall clock counts only against an Expires without a Date. */
-	r->ttl_ms = cache_control_ttl_ms(&a->head.cache, clock_wall_ms() / 1000, took_ms);
 }
 
 /* What was found wrong comes first, then a status that says it all; how the
@@ -195,7 +191,7 @@ static void
 answer_fill(struct http_attempt *a, CURLcode result, char *text, size_t size,
     struct http_answer *r)
 {
-	*r = (struct http_answer){ .status = a->head.status, .ttl_ms = CACHE_CONTROL_UNSAID,
+	*r = (struct http_answer){ .status = a->head.status,
 		.retry_after_ms = http_head_retry_after_ms(&a->head, clock_wall_ms() / 1000) };
 	if (a->broken != NULL) {
 		r->end = HTTP_BROKEN;
@@ -216,7 +212,9 @@ answer_fill(struct http_attempt *a, CURLcode result, char *text, size_t size,
 void
 http_attempt_end(struct http_attempt *a, CURLcode result)
 {
+	struct origin_validity valid;
 	struct http_answer answer;
+	struct http_head head;
 	http_done *done = a->done;
 	void *arg = a->arg;
 	struct blob *body;
@@ -227,6 +225,11 @@ http_attempt_end(struct http_attempt *a, CURLcode result)
 		return;
 	}
 	answer_fill(a, result, text, sizeof text, &answer);
+	/* The wall clock counts only against an Expires without a Date. */
+	head = a->head;
+	http_head_validity(&head, clock_wall_ms() / 1000,
+	    loop_now_ms(a->hc->opts.loop) - a->started_ms, &valid);
+	answer.valid = &valid;
 	body = a->body;
 	a->body = NULL;
 	http_attempt_free(a); /* its connection is free for what done() may start */
@@ -271,6 +274,38 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	return tls_set_up(hc->curl, easy, hc->opts.tls, hc->trust);
 }
 
+/* One more line of its own; false: no memory. */
+static bool
+add_header(struct http_attempt *a, const char *name, struct slice value)
+{
+	char line[HTTP_ETAG_MAX + 64];
+	struct curl_slist *more;
+
+	snprintf(line, sizeof line, "%s%.*s", name, (int)value.len, value.ptr);
+	more = a->hc->curl->slist_append(a->headers, line);
+	if (more == NULL)
+		return false;
+	a->headers = more;
+	return true;
+}
+
+/* The usual lines and those of the condition. Longer validators were never kept. */
+static bool
+add_condition(struct http_attempt *a, const struct http_request *rq)
+{
+	if (rq->method != HTTP_GET || rq->etag.len > HTTP_ETAG_MAX ||
+	    rq->last_modified.len > HTTP_DATE_MAX ||
+	    rq->etag.len + rq->last_modified.len == 0)
+		return true;
+	for (const struct curl_slist *h = a->hc->headers; h != NULL; h = h->next)
+		if (!add_header(a, "", slice_str(h->data)))
+			return false;
+	if (rq->etag.len != 0 && !add_header(a, "If-None-Match: ", rq->etag))
+		return false;
+	return rq->last_modified.len == 0 ||
+	    add_header(a, "If-Modified-Since: ", rq->last_modified);
+}
+
 /* A handle was used for something else before. */
 static CURLcode
 set_method(struct http_attempt *a, const struct http_request *rq)
@@ -280,7 +315,10 @@ set_method(struct http_attempt *a, const struct http_request *rq)
 	CURLcode rc;
 
 	SET(CURLOPT_HTTPGET, 1L);
-	SET(CURLOPT_HTTPHEADER, rq->method == HTTP_PUT ? hc->put_headers : hc->headers);
+	if (!add_condition(a, rq))
+		return CURLE_OUT_OF_MEMORY;
+	SET(CURLOPT_HTTPHEADER, a->headers != NULL ? a->headers :
+	    rq->method == HTTP_PUT ? hc->put_headers : hc->headers);
 	SET(CURLOPT_CUSTOMREQUEST, NULL);
 	if (rq->method == HTTP_GET)
 		return CURLE_OK;
@@ -394,8 +432,10 @@ http_attempt_free(struct http_attempt *a)
 		hc->curl->multi_remove_handle(hc->multi, a->easy);
 		hc->curl->easy_setopt(a->easy, CURLOPT_ERRORBUFFER, NULL);
 		hc->curl->easy_setopt(a->easy, CURLOPT_PRIVATE, NULL);
+		hc->curl->easy_setopt(a->easy, CURLOPT_HTTPHEADER, NULL);
 		http_client_give_easy(hc, a->easy);
 	}
+	hc->curl->slist_free_all(a->headers);
 	blob_unref(a->body);
 	list_del(&a->link);
 	hc->busy--;

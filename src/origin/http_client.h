@@ -38,6 +38,7 @@ struct http_attempt {
 	void *arg;
 	const struct endpoint *endpoint;
 	enum http_method method;
+	struct curl_slist *headers; /* of a condition; NULL: the client's */
 	struct http_head head;
 	struct blob *body;
 	size_t body_len, body_cap;

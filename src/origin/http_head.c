@@ -113,6 +113,64 @@ retry_after(struct http_head *h, struct slice value)
 		h->retry_at_s = -1;
 }
 
+static size_t
+keep_text(char *to, size_t have, size_t most, struct slice value)
+{
+	if (have != 0 || value.len > most)
+		return have;
+	memcpy(to, value.ptr, value.len);
+	return value.len;
+}
+
+/* An entity-tag is quoted, maybe behind W/ (RFC 9110, 8.8.3); what is not cannot be
+ * sent back. */
+static bool
+is_etag(struct slice s)
+{
+	if (slice_has_prefix(s, SLICE("W/")))
+		s = slice_skip(s, 2);
+	return s.len >= 2 && s.ptr[0] == '"' &&
+	    memchr(s.ptr + 1, '"', s.len - 1) == s.ptr + s.len - 1;
+}
+
+static void
+add_tags(struct http_head *h, struct slice value)
+{
+	bool more = h->tags_len != 0;
+
+	if (value.len + more > sizeof h->tags - h->tags_len) {
+		h->tags_over = true;
+		return;
+	}
+	if (more)
+		h->tags[h->tags_len++] = ' ';
+	memcpy(h->tags + h->tags_len, value.ptr, value.len);
+	h->tags_len += value.len;
+}
+
+/* What a value is asked for with again, and found by. True: it was one of these. */
+static bool
+keepsake(struct http_head *h, struct slice name, struct slice value)
+{
+	int64_t when;
+
+	if (slice_caseeq(name, SLICE("etag"))) {
+		if (is_etag(value))
+			h->etag_len = keep_text(h->etag, h->etag_len, sizeof h->etag, value);
+		return true;
+	}
+	if (slice_caseeq(name, SLICE("last-modified"))) {
+		if (http_date_parse(value, &when) == 0)
+			h->last_modified_len = keep_text(h->last_modified,
+			    h->last_modified_len, sizeof h->last_modified, value);
+		return true;
+	}
+	if (!slice_caseeq(name, SLICE("surrogate-key")) && !slice_caseeq(name, SLICE("cache-tag")))
+		return false;
+	add_tags(h, value);
+	return true;
+}
+
 /* The names that the framing and the body's meaning hang on. */
 static bool
 field(struct http_head *h, struct slice name, struct slice value)
@@ -129,7 +187,7 @@ field(struct http_head *h, struct slice name, struct slice value)
 			return refuse(h, "Content-Encoding that was not asked for");
 	} else if (slice_caseeq(name, SLICE("retry-after"))) {
 		retry_after(h, value);
-	} else {
+	} else if (!keepsake(h, name, value)) {
 		cache_control_field(&h->cache, name, value);
 	}
 	return true;
@@ -201,4 +259,15 @@ http_head_retry_after_ms(const struct http_head *h, int64_t now_unix_s)
 	if (s < 0 && h->retry_at_s >= 0)
 		s = MIN(h->retry_at_s - now_unix_s, RETRY_AFTER_MAX_S);
 	return s > 0 ? s * 1000 : 0;
+}
+
+void
+http_head_validity(const struct http_head *h, int64_t now_unix_s, int64_t took_ms,
+    struct origin_validity *v)
+{
+	cache_control_validity(&h->cache, now_unix_s, took_ms, v);
+	v->etag = slice_of(h->etag, h->etag_len);
+	v->last_modified = slice_of(h->last_modified, h->last_modified_len);
+	v->tags = slice_of(h->tags, h->tags_len);
+	v->any_tag = h->tags_over;
 }

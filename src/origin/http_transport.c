@@ -38,6 +38,7 @@ struct attempt {
 	struct transport *t;
 	struct http_attempt *http;
 	enum origin_op op;
+	bool conditional; /* 304 is an answer */
 	unsigned endpoint;
 	int64_t started_ms;
 	attempt_done *done;
@@ -55,21 +56,42 @@ is_final(int status)
 	    status != 429) || status == 501;
 }
 
+/* As not_found_status of the configuration says. */
+static bool
+means_none(const struct config_origin *cfg, int status)
+{
+	char text[16];
+
+	if (status == 404 || status == 410)
+		return true;
+	snprintf(text, sizeof text, "%d", status);
+	for (unsigned i = 0; i < cfg->n_not_found_status; i++)
+		if (strcmp(cfg->not_found_status[i], text) == 0)
+			return true;
+	return false;
+}
+
 /* Not found is an answer like any other; asking again helps against a gateway
  * that reaches nobody (502, 504), and who is busy (429, 503). */
 static void
-answer_of_status(enum origin_op op, int status, char *text, size_t size,
+answer_of_status(const struct attempt *a, int status, char *text, size_t size,
     struct attempt_answer *out)
 {
 	struct origin_result *r = &out->result;
+	enum origin_op op = a->op;
 
 	r->http_status = status;
 	if (op == ORIGIN_READ ? status == 200 : status >= 200 && status < 300) {
 		r->status = op == ORIGIN_READ ? ORIGIN_OK : ORIGIN_DONE;
 		return;
 	}
-	if (op != ORIGIN_WRITE && (status == 404 || status == 410)) {
+	if (op == ORIGIN_READ ? means_none(a->t->opts.cfg, status) :
+	        op == ORIGIN_REMOVE && (status == 404 || status == 410)) {
 		r->status = ORIGIN_NOT_FOUND;
+		return;
+	}
+	if (status == 304 && a->conditional) {
+		r->status = ORIGIN_NOT_MODIFIED;
 		return;
 	}
 	snprintf(text, size, "HTTP %d", status);
@@ -99,7 +121,7 @@ on_http_done(void *arg, const struct http_answer *a)
 	attempt_free(arg);
 	out.result.ttl_ms = ORIGIN_TTL_UNSAID;
 	if (a->end == HTTP_ANSWERED) {
-		answer_of_status(copy.op, a->status, text, sizeof text, &out);
+		answer_of_status(&copy, a->status, text, sizeof text, &out);
 	} else {
 		out.result.status = ORIGIN_FAILED;
 		out.result.http_status = a->status;
@@ -108,8 +130,10 @@ on_http_done(void *arg, const struct http_answer *a)
 	}
 	if (out.result.status == ORIGIN_OK) {
 		out.result.body = a->body;
-		out.result.ttl_ms = a->ttl_ms;
+		out.result.ttl_ms = a->valid->ttl_ms;
 	}
+	if (out.result.status <= ORIGIN_NOT_MODIFIED)
+		out.result.valid = a->valid;
 	out.result.took_ms = MAX(loop_now_ms(copy.t->opts.loop) - copy.started_ms, 1);
 	copy.done(copy.arg, &out);
 }
@@ -163,11 +187,14 @@ http_start(struct transport *t, unsigned endpoint, const struct origin_request *
 	a = mem_alloc(sizeof *a);
 	if (a == NULL)
 		return -ENOMEM;
-	*a = (struct attempt){ .t = t, .op = rq->op, .endpoint = endpoint, .done = done, .arg = arg,
+	*a = (struct attempt){ .t = t, .op = rq->op,
+		.conditional = rq->etag.len + rq->last_modified.len != 0,
+		.endpoint = endpoint, .done = done, .arg = arg,
 		.started_ms = loop_now_ms(t->opts.loop) };
 	rc = http_attempt_start(t->http, &t->endpoints[endpoint],
 	    &(struct http_request){ .method = methods[rq->op], .path = buf_slice(&t->scratch),
-	    .body = rq->value }, on_http_done, a, &a->http);
+	    .body = rq->value, .etag = rq->etag, .last_modified = rq->last_modified },
+	    on_http_done, a, &a->http);
 	buf_shrink(&t->scratch, SCRATCH_KEEP);
 	if (rc != 0) {
 		mem_free(a);
@@ -203,7 +230,7 @@ http_cut_off(const struct attempt *a, struct attempt_answer *out, char *text, si
 	*out = (struct attempt_answer){ .result = { .ttl_ms = ORIGIN_TTL_UNSAID,
 	    .http_status = status } };
 	if (status != 0 && (status != 200 || a->op != ORIGIN_READ)) {
-		answer_of_status(a->op, status, text, size, out); /* what is late is only words */
+		answer_of_status(a, status, text, size, out); /* what is late is only words */
 		out->result.took_ms = MAX(loop_now_ms(a->t->opts.loop) - a->started_ms, 1);
 		return true;
 	}
@@ -314,7 +341,8 @@ http_open(const struct transport_opts *o, struct transport **out)
 	if (rc == 0)
 		rc = http_client_new(&(struct http_opts){ .loop = o->loop,
 		    .max_connections = o->cfg->max_connections,
-		    .max_body_bytes = o->cfg->max_body_bytes, .tls = any_https(o->cfg) ? o->cfg : NULL,
+		    .max_body_bytes = o->cfg->max_body_bytes,
+		    .tls = any_https(o->cfg) ? o->cfg : NULL,
 		    .received = on_received, .ended = on_ended, .arg = t }, &t->http);
 	if (rc != 0) {
 		http_close(t);

@@ -45,11 +45,19 @@ enum origin_status {
 
 #define ORIGIN_TTL_UNSAID (-1) /* the answer says nothing: take the namespace's */
 
-/* How long a value may be kept, in ms, and what to ask with when it is over. */
+/* How long a value may be kept, in ms, and what to ask with when it is over. All 0 but
+ * the three that are ORIGIN_TTL_UNSAID: an answer that says nothing. */
 struct origin_validity {
-	int64_t ttl_ms;          /* 0: must not be stored; or ORIGIN_TTL_UNSAID */
+	int64_t ttl_ms;          /* 0: is over already; or ORIGIN_TTL_UNSAID */
 	int64_t swr_ms, sie_ms;  /* stale-while-revalidate, stale-if-error (RFC 5861);
 	                          * or ORIGIN_TTL_UNSAID */
+	int64_t age_ms;          /* what it was old when it came */
+	bool no_store;           /* must not be kept at all; ttl_ms is 0 */
+	bool validate;           /* no-cache: may be kept, and is no answer until it was
+	                          * asked for with a condition; ttl_ms is 0 */
+	bool no_stale;           /* must-revalidate, no-cache: is none when its time is over */
+	bool vary_any;           /* why no_store: Vary: * */
+	bool any_tag;            /* has more tags than stand in `tags` */
 	struct slice etag, last_modified; /* "" where there is none */
 	struct slice tags;       /* of Surrogate-Key or Cache-Tag, blanks or commas between */
 };
@@ -61,8 +69,8 @@ struct origin_result {
 	                      * with blob_ref() to keep; else NULL */
 	int64_t ttl_ms;      /* = valid->ttl_ms, where there is one; ORIGIN_TTL_UNSAID
 	                      * unless ORIGIN_OK */
-	const struct origin_validity *valid; /* of OK and NOT_MODIFIED, may be NULL;
-	                      * good until done() returns */
+	const struct origin_validity *valid; /* of OK, NOT_FOUND and NOT_MODIFIED, may be
+	                      * NULL; good until done() returns */
 	int64_t took_ms;     /* the attempt that answered; 0: none did */
 	bool final;          /* ORIGIN_FAILED: it answered that it will not, and would again
 	                      * (most of 3xx and 4xx); a write was not carried out */

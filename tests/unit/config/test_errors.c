@@ -474,12 +474,42 @@ START_TEST(a_check_tells_every_error_of_a_file)
 }
 END_TEST
 
+#define ROUTED "namespaces:\n  - prefix: \"u:\"\n    origin: users\n    path: /{rest}\n"
+
+START_TEST(freshness_is_for_namespaces_with_an_origin)
+{
+	static const struct bad cases[] = {
+		{ "namespaces:\n  - prefix: \"u:\"\n    stale_if_error: 5m\n",
+		    "pannier.yaml:3:21: namespaces[0]: stale_if_error: needs origin:, and there is none" },
+		{ "namespaces:\n  - prefix: \"u:\"\n    fallback: nil\n",
+		    "pannier.yaml:3:15: namespaces[0]: fallback: needs origin:, and there is none" },
+		{ ROUTED "    fallback: value\n" ORIGIN,
+		    "pannier.yaml:5:15: namespaces[0]: fallback: value needs fallback_value:, "
+		    "for example fallback_value: \"{}\"" },
+		{ ROUTED "    fallback_value: x\n" ORIGIN,
+		    "pannier.yaml:5:21: namespaces[0]: fallback_value: needs fallback: value" },
+		{ ROUTED "    fallback: nul\n" ORIGIN,
+		    "pannier.yaml:5:15: namespaces[0].fallback: \"nul\" is no fallback; "
+		    "did you mean \"nil\"? There is error, nil, value, stale" },
+		{ ROUTED "    ttl_jitter: 101\n" ORIGIN,
+		    "pannier.yaml:5:17: namespaces[0].ttl_jitter: \"101\" is too much; the most is 100" },
+		{ ROUTED "origins:\n  users:\n    http:\n      endpoints: [\"http://127.0.0.1:1\"]\n"
+		    "      not_found_status: [403, 4xx]\n",
+		    "pannier.yaml:9:31: origins.users.http.not_found_status: \"4xx\" is no status "
+		    "from 400 to 599, for example 403" },
+	};
+
+	assert_all(cases, ARRAY_LEN(cases));
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("config errors");
 
-	SUITE_ADD(s, "values", each_wrong_scalar_says_where_what_and_what_would_be_right,
+	SUITE_ADD(s, "values", freshness_is_for_namespaces_with_an_origin,
+	    each_wrong_scalar_says_where_what_and_what_would_be_right,
 	    limits_larger_than_memory_are_refused,
 	    unknown_and_repeated_keys_are_refused_with_the_nearest_known_one, listeners_are_checked,
 	    a_socket_path_has_at_most_107_bytes, namespaces_are_checked, origins_are_checked);

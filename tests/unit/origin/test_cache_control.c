@@ -13,8 +13,8 @@
 #define UNSAID CACHE_CONTROL_UNSAID
 
 /* "Name: value" lines. */
-static int64_t
-ttl_of(const char *fields, int64_t took_ms)
+static struct cache_control
+control_of(const char *fields)
 {
 	struct cache_control c;
 
@@ -25,6 +25,14 @@ ttl_of(const char *fields, int64_t took_ms)
 		cache_control_field(&c, slice_of(p, name), slice_of(p + name + 2, len - name - 2));
 		p += len + (p[len] == '\n');
 	}
+	return c;
+}
+
+static int64_t
+ttl_of(const char *fields, int64_t took_ms)
+{
+	struct cache_control c = control_of(fields);
+
 	return cache_control_ttl_ms(&c, NOW, took_ms);
 }
 
@@ -154,6 +162,57 @@ START_TEST(vary_star_is_never_stored)
 }
 END_TEST
 
+START_TEST(what_an_answer_allows_when_its_time_is_over)
+{
+	static const struct {
+		const char *fields;
+		int64_t ttl_ms, swr_ms, sie_ms;
+		bool no_store, validate, no_stale;
+	} cases[] = {
+		{ "", UNSAID, UNSAID, UNSAID, false, false, false },
+		{ "Cache-Control: max-age=60, stale-while-revalidate=30, stale-if-error=600",
+		    60000, 30000, 600000, false, false, false },
+		{ "Cache-Control: stale-while-revalidate=0, stale-if-error", UNSAID, 0, 0,
+		    false, false, false },
+		{ "Cache-Control: Stale-If-Error=\"5\"\nCache-Control: stale-if-error=9", UNSAID,
+		    UNSAID, 5000, false, false, false },
+		{ "Cache-Control: stale-while-revalidate=99999999999", UNSAID, 2147483648000,
+		    UNSAID, false, false, false },
+		{ "Cache-Control: max-age=60, must-revalidate", 60000, UNSAID, UNSAID, false,
+		    false, true },
+		{ "Cache-Control: max-age=60, proxy-revalidate", 60000, UNSAID, UNSAID, false,
+		    false, false },
+		{ "Cache-Control: no-cache, max-age=60", 0, UNSAID, UNSAID, false, true, true },
+		{ "Cache-Control: no-store", 0, UNSAID, UNSAID, true, false, false },
+		{ "Cache-Control: no-store, must-understand, max-age=60", 60000, UNSAID, UNSAID,
+		    false, false, false },
+		{ "Vary: *", 0, UNSAID, UNSAID, true, false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct cache_control c = control_of(cases[i].fields);
+		struct origin_validity v = { 0 };
+
+		cache_control_validity(&c, NOW, 0, &v);
+		ck_assert_msg(v.ttl_ms == cases[i].ttl_ms && v.swr_ms == cases[i].swr_ms &&
+		    v.sie_ms == cases[i].sie_ms && v.no_store == cases[i].no_store &&
+		    v.validate == cases[i].validate && v.no_stale == cases[i].no_stale,
+		    "%s", cases[i].fields);
+	}
+}
+END_TEST
+
+START_TEST(its_age_is_what_it_said_and_what_it_took)
+{
+	struct cache_control c = control_of("Age: 20\nVary: *");
+	struct origin_validity v = { 0 };
+
+	cache_control_validity(&c, NOW, 250, &v);
+	ck_assert_int_eq(v.age_ms, 20250);
+	ck_assert(v.vary_any);
+}
+END_TEST
+
 START_TEST(dates_of_all_three_forms_are_read)
 {
 	static const char *const same[] = { "Sun, 06 Nov 1994 08:49:37 GMT",
@@ -200,7 +259,9 @@ main(void)
 	SUITE_ADD(s, "ttl", directives_follow_rfc_9111_for_a_private_cache,
 	    bad_and_huge_numbers_are_taken_on_the_safe_side, age_is_subtracted,
 	    the_time_that_the_answer_took_is_part_of_its_age,
-	    expires_counts_from_date_where_no_max_age_stands, vary_star_is_never_stored);
+	    expires_counts_from_date_where_no_max_age_stands, vary_star_is_never_stored,
+	    what_an_answer_allows_when_its_time_is_over,
+	    its_age_is_what_it_said_and_what_it_took);
 	SUITE_ADD(s, "date", dates_of_all_three_forms_are_read, what_is_no_date_is_refused);
 	return suite_main(s);
 }

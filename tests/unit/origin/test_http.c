@@ -115,6 +115,81 @@ START_TEST(the_request_is_plain)
 }
 END_TEST
 
+#define MODIFIED "Sun, 06 Nov 1994 08:49:37 GMT"
+
+static void
+script_unchanged(struct scripted_conn *c)
+{
+	while (conn_request(c)) {
+		snprintf(seen, sizeof seen, "%.4000s", c->request);
+		conn_send(c, "HTTP/1.1 304 Not Modified\r\nETag: \"2\"\r\n"
+		    "Cache-Control: max-age=60\r\n\r\n");
+	}
+}
+
+START_TEST(who_asks_with_a_condition_may_hear_that_nothing_changed)
+{
+	begin(script_unchanged, NULL);
+	world_ask_if(&world, "user:1", "W/\"1\"", MODIFIED);
+	world_run(&world);
+	ck_assert_int_eq(world.answers[0].status, ORIGIN_NOT_MODIFIED);
+	ck_assert_int_gt(world.answers[0].valid.ttl_ms, 50000);
+	ck_assert_str_eq(world.answers[0].etag, "\"2\"");
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nIf-None-Match: W/\"1\"\r\n"));
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nIf-Modified-Since: " MODIFIED "\r\n"));
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nAccept-Encoding: identity\r\n"));
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nUser-Agent: pannier/"));
+	/* The next on the same handle and connection asks for all of it. */
+	check_failed(world_get(&world, "user:1", LONG_MS), "HTTP 304");
+	ck_assert_ptr_null(strstr(seen, "If-None-Match"));
+	ck_assert_ptr_null(strstr(seen, "If-Modified-Since"));
+	ck_assert_uint_eq(scripted_connections(server), 1);
+	end();
+}
+END_TEST
+
+START_TEST(one_validator_is_enough)
+{
+	begin(script_unchanged, NULL);
+	world_ask_if(&world, "user:1", "\"1\"", "");
+	world_run(&world);
+	ck_assert_int_eq(world.answers[0].status, ORIGIN_NOT_MODIFIED);
+	ck_assert_ptr_null(strstr(seen, "If-Modified-Since"));
+	world_ask_if(&world, "user:1", "", MODIFIED);
+	world_run(&world);
+	ck_assert_int_eq(world.answers[1].status, ORIGIN_NOT_MODIFIED);
+	ck_assert_ptr_null(strstr(seen, "If-None-Match"));
+	end();
+}
+END_TEST
+
+START_TEST(a_condition_may_bring_another_value)
+{
+	begin(script_answer, OK LEN(3) "ETag: \"3\"\r\nSurrogate-Key: a\r\n\r\nnew");
+	world_ask_if(&world, "user:1", "\"1\"", "");
+	world_run(&world);
+	check_ok(&world.answers[0], "new");
+	ck_assert_str_eq(world.answers[0].etag, "\"3\"");
+	ck_assert_uint_eq(world.answers[0].valid.tags.len, 1);
+	end();
+}
+END_TEST
+
+START_TEST(configured_statuses_say_that_there_is_none)
+{
+	char *statuses[] = { (char *)"451", (char *)"403" };
+
+	begin(script_answer, "HTTP/1.1 403 No\r\n" LEN(0) "Cache-Control: max-age=9\r\n\r\n");
+	check_failed(world_get(&world, "user:1", LONG_MS), "HTTP 403");
+	world.cfg.not_found_status = statuses;
+	world.cfg.n_not_found_status = 2;
+	ck_assert_int_eq(world_get(&world, "user:1", LONG_MS)->status, ORIGIN_NOT_FOUND);
+	ck_assert_int_gt(world.answers[1].valid.ttl_ms, 0);
+	world.cfg.n_not_found_status = 0;
+	end();
+}
+END_TEST
+
 START_TEST(a_404_or_410_says_that_there_is_none)
 {
 	begin(script_answer, "HTTP/1.1 404 Not Found\r\n" LEN(4) "\r\nnone");
@@ -392,7 +467,10 @@ main(void)
 	Suite *s = suite_create("http");
 
 	SUITE_ADD(s, "values", a_200_is_a_value_with_its_ttl, a_200_that_says_nothing_has_no_ttl,
-	    no_store_has_a_ttl_of_zero, the_request_is_plain, a_404_or_410_says_that_there_is_none,
+	    no_store_has_a_ttl_of_zero, the_request_is_plain,
+	    who_asks_with_a_condition_may_hear_that_nothing_changed, one_validator_is_enough,
+	    a_condition_may_bring_another_value, configured_statuses_say_that_there_is_none,
+	    a_404_or_410_says_that_there_is_none,
 	    every_other_status_fails, bodies_of_every_framing_are_read, the_body_cap_is_exact);
 	SUITE_ADD(s, "broken", absurd_chunk_sizes_fail, a_chunk_without_crlf_fails,
 	    conflicting_framing_fails, malformed_heads_fail, over_long_headers_fail,

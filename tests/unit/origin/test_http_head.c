@@ -194,6 +194,59 @@ START_TEST(retry_after_is_seconds_or_a_date)
 }
 END_TEST
 
+static struct origin_validity
+validity_of(struct http_head *h, const char *lines)
+{
+	struct origin_validity v = { 0 };
+
+	http_head_init(h);
+	ck_assert(feed(h, "HTTP/1.1 200 OK\r\n"));
+	ck_assert(feed(h, lines));
+	ck_assert(feed(h, "\r\n"));
+	http_head_validity(h, 0, 0, &v);
+	return v;
+}
+
+START_TEST(validators_are_kept_where_they_are_some)
+{
+	static const char date[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+	static const char *const good[] = { "\"a\"", "W/\"a b\"", "\"\"" };
+	static const char *const bad[] = { "a", "\"a", "a\"", "w/\"a\"", "\"a\"b\"", "\"", "" };
+	struct http_head h;
+	char line[HTTP_ETAG_MAX + 64];
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		snprintf(line, sizeof line, "ETag: %s\r\nETag: \"other\"\r\n", good[i]);
+		ck_assert(slice_eq(validity_of(&h, line).etag, slice_str(good[i])));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(line, sizeof line, "ETag: %s\r\n", bad[i]);
+		ck_assert_uint_eq(validity_of(&h, line).etag.len, 0);
+	}
+	snprintf(line, sizeof line, "ETag: \"%0*d\"\r\n", HTTP_ETAG_MAX, 0);
+	ck_assert_uint_eq(validity_of(&h, line).etag.len, 0);
+	snprintf(line, sizeof line, "last-modified: %s\r\n", date);
+	ck_assert(slice_eq(validity_of(&h, line).last_modified, slice_str(date)));
+	ck_assert_uint_eq(validity_of(&h, "Last-Modified: yesterday\r\n").last_modified.len, 0);
+}
+END_TEST
+
+START_TEST(tags_of_both_names_are_gathered)
+{
+	struct http_head h;
+	struct origin_validity v = validity_of(&h,
+	    "Surrogate-Key: a b\r\nCache-Tag: c,d\r\nsurrogate-key: e\r\n");
+	char line[HTTP_TAGS_MAX + 64];
+
+	ck_assert(slice_eq(v.tags, SLICE("a b c,d e")));
+	ck_assert(!v.any_tag);
+	snprintf(line, sizeof line, "Cache-Tag: %0*d\r\nCache-Tag: x\r\n", HTTP_TAGS_MAX, 0);
+	v = validity_of(&h, line);
+	ck_assert_uint_eq(v.tags.len, HTTP_TAGS_MAX);
+	ck_assert(v.any_tag);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -202,6 +255,7 @@ main(void)
 	SUITE_ADD(s, "head", a_sound_head_is_read, lines_of_http_2_and_bare_line_feeds_are_read,
 	    interim_answers_leave_no_trace, trailers_change_nothing, conflicting_framing_is_refused,
 	    the_same_length_twice_is_no_conflict, malformed_lines_are_refused, heads_have_a_bound,
-	    endless_interim_answers_have_a_bound, retry_after_is_seconds_or_a_date);
+	    endless_interim_answers_have_a_bound, retry_after_is_seconds_or_a_date,
+	    validators_are_kept_where_they_are_some, tags_of_both_names_are_gathered);
 	return suite_main(s);
 }

@@ -81,6 +81,11 @@ on_done(void *arg, const struct origin_result *r)
 	*a = (struct answer){ .status = r->status, .final = r->final, .http_status = r->http_status,
 		.ttl_ms = r->ttl_ms, .late_ms = clock_mono_ms() - q->deadline_ms };
 	ck_assert((r->status == ORIGIN_OK) == (r->body != NULL));
+	if (r->valid != NULL) {
+		a->valid = *r->valid;
+		snprintf(a->etag, sizeof a->etag, "%.*s", (int)r->valid->etag.len,
+		    r->valid->etag.ptr);
+	}
 	if (r->body != NULL) {
 		a->body_len = blob_slice(r->body).len;
 		memcpy(a->body, blob_slice(r->body).ptr, MIN(a->body_len, sizeof a->body - 1));
@@ -118,6 +123,15 @@ world_ask(struct world *w, const char *key, int64_t deadline_ms)
 	struct origin_request rq = { .key = slice_str(key) };
 
 	return ask(w, &rq, deadline_ms);
+}
+
+unsigned
+world_ask_if(struct world *w, const char *key, const char *etag, const char *last_modified)
+{
+	struct origin_request rq = { .key = slice_str(key), .etag = slice_str(etag),
+		.last_modified = slice_str(last_modified) };
+
+	return ask(w, &rq, LONG_MS);
 }
 
 unsigned

@@ -14,6 +14,8 @@ struct answer {
 	bool final;
 	int http_status;
 	int64_t ttl_ms;
+	struct origin_validity valid; /* all 0: none came; its slices are gone */
+	char etag[64];
 	char body[4096]; /* its beginning, NUL-terminated */
 	size_t body_len;
 	char error[512];
@@ -45,6 +47,9 @@ void world_close(struct world *w);
 
 /* Its number. deadline_ms from now. */
 unsigned world_ask(struct world *w, const char *key, int64_t deadline_ms);
+/* With a condition. */
+unsigned world_ask_if(struct world *w, const char *key, const char *etag,
+    const char *last_modified);
 /* A write, or with value NULL a removal. */
 unsigned world_write(struct world *w, const char *key, const char *value, int64_t deadline_ms);
 /* Runs the loop until all are answered; checks that none came late. */
