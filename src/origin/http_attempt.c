@@ -3,6 +3,7 @@
 #include "origin/http.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,22 +25,63 @@ static curl_socket_t
 on_open(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *to)
 {
 	struct http_attempt *a = arg;
+	int fd;
 
 	if (a->done == NULL)
 		return CURL_SOCKET_BAD; /* nobody waits for it any more */
 	a->phase = HTTP_CONNECTING;
-	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	if (fd >= 0)
+		a->fds[a->n_fds++ % ARRAY_LEN(a->fds)] = fd;
+	return fd;
+}
+
+/* Of two that were opened, for two addresses, the one that libcurl took. */
+static int
+find_connected(const struct http_attempt *a, int own_port)
+{
+	for (unsigned i = 0; i < MIN(a->n_fds, ARRAY_LEN(a->fds)); i++) {
+		struct sockaddr_storage own;
+		socklen_t len = sizeof own;
+		const struct sockaddr_in *in = (const void *)&own;
+		const struct sockaddr_in6 *in6 = (const void *)&own;
+
+		if (getsockname(a->fds[i], (struct sockaddr *)&own, &len) != 0)
+			continue;
+		if (own.ss_family == AF_UNIX ||
+		    ntohs(own.ss_family == AF_INET ? in->sin_port : in6->sin6_port) == own_port)
+			return a->fds[i];
+	}
+	return -1;
+}
+
+/* False: no memory. */
+static bool
+keep_clean(struct http_attempt *a, int own_port)
+{
+	int fd;
+
+	if (a->n_fds == 0) {
+		http_conn_cut_spoilt(a->hc);
+		return true;
+	}
+	fd = find_connected(a, own_port);
+	return fd < 0 || http_conn_add(a->hc, fd, a->endpoint->kind != ENDPOINT_HTTPS);
 }
 
 /* A connection, new or kept, is there and nothing is sent yet. */
 static int
 on_connected(void *arg, char *peer UNUSED, char *own UNUSED, int peer_port UNUSED,
-    int own_port UNUSED)
+    int own_port)
 {
 	struct http_attempt *a = arg;
 
 	if (a->done == NULL)
 		return CURL_PREREQFUNC_ABORT;
+	if (!keep_clean(a, own_port)) {
+		a->broken = "no memory";
+		return CURL_PREREQFUNC_ABORT;
+	}
 	a->phase = HTTP_SENT;
 	return CURL_PREREQFUNC_OK;
 }
@@ -143,6 +185,14 @@ describe_connect(const struct http_attempt *a, char *out, size_t size)
 	    where.ptr, reason);
 }
 
+/* Until 8.6 libcurl said so too where a line of the head had more than 100 KiB. */
+static const char *
+describe_no_memory(const struct http_attempt *a)
+{
+	return a->phase == HTTP_SENT && !a->doomed ?
+	    "headers over " STRINGIFY(HTTP_HEAD_MAX_BYTES) " bytes" : "no memory";
+}
+
 static void
 describe(const struct http_attempt *a, CURLcode result, char *out, size_t size)
 {
@@ -162,7 +212,7 @@ describe(const struct http_attempt *a, CURLcode result, char *out, size_t size)
 		snprintf(out, size, "connection closed in mid-body");
 		break;
 	case CURLE_OUT_OF_MEMORY:
-		snprintf(out, size, "no memory");
+		snprintf(out, size, "%s", describe_no_memory(a));
 		break;
 	default:
 		snprintf(out, size, "%s", a->curl_error[0] != '\0' ? a->curl_error :
@@ -265,6 +315,8 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, http_conn_close);
+	SET(CURLOPT_CLOSESOCKETDATA, hc);
 	SET(CURLOPT_PREREQFUNCTION, on_connected);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	/* HTTP/2 over TLS where both can; a libcurl without it says no. */

@@ -154,6 +154,7 @@ set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 	struct http_socket *s = socket_arg;
 	int events = 0;
 
+	http_conn_watched(hc, fd, what != CURL_POLL_REMOVE);
 	if (what == CURL_POLL_REMOVE) {
 		if (s != NULL)
 			socket_free(s);
@@ -205,6 +206,7 @@ http_client_new(const struct http_opts *o, struct http_client **out)
 	hc->opts = *o;
 	hc->opts.max_connections = MAX(o->max_connections, 1);
 	list_init(&hc->attempts);
+	list_init(&hc->conns);
 	list_init(&hc->sockets);
 	timer_init(&hc->timer, o->loop, on_timer);
 	timer_init(&hc->doom_timer, o->loop, on_doom);
@@ -317,6 +319,7 @@ http_client_free(struct http_client *hc)
 		hc->curl->easy_cleanup(hc->spare[--hc->n_spare]);
 	if (hc->multi != NULL)
 		hc->curl->multi_cleanup(hc->multi);
+	http_conn_forget(hc);
 	list_foreach_safe (it, &hc->sockets)
 		socket_free(list_entry(it, struct http_socket, link));
 	hc->curl->slist_free_all(hc->headers);

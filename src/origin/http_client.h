@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "origin/curl_api.h"
 #include "origin/http.h"
+#include "origin/http_conn.h"
 #include "origin/http_head.h"
 
 /* Handles kept for later attempts: making one costs 10 us, keeping it 20 KB. */
@@ -22,6 +23,7 @@ struct http_client {
 	struct curl_slist *put_headers; /* likewise, with those that have a body */
 	struct list attempts;        /* by http_attempt.link */
 	unsigned busy;               /* how many these are */
+	struct list conns;           /* by http_conn.link */
 	struct list sockets;         /* by http_socket.link */
 	struct timer timer;          /* libcurl's */
 	struct timer doom_timer;     /* armed while an attempt is doomed */
@@ -46,6 +48,8 @@ struct http_attempt {
 	int64_t started_ms;
 	enum http_phase phase;
 	const char *broken; /* why we broke it off ourselves */
+	int fds[2];         /* opened for it, the last two; none: it has a kept connection */
+	unsigned n_fds;
 	bool doomed;        /* no memory for a socket: ends with this turn */
 	char curl_error[CURL_ERROR_SIZE];
 };

@@ -104,6 +104,13 @@ def connect(where, timeout=PATIENCE_S):
     return sock
 
 
+def unsent(sock):
+    """Bytes that the other side has not read (Unix), or its kernel not acknowledged (TCP)."""
+    n = array.array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, n)
+    return n[0]
+
+
 class Client:
     """One connection. Bulk strings come as bytes, null as None."""
 
@@ -222,13 +229,7 @@ class Client:
 
     def all_taken(self):
         """Waits until the daemon has read all that was sent (Unix sockets)."""
-        unread = array.array("i", [0])
-
-        def empty():
-            fcntl.ioctl(self.sock, termios.TIOCOUTQ, unread)
-            return unread[0] == 0
-
-        wait_until(empty, "the daemon to read")
+        wait_until(lambda: unsent(self.sock) == 0, "the daemon to read")
 
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
@@ -418,8 +419,8 @@ class Origin:
     A path that was not mentioned is a 404. `requests` has all paths asked for,
     in order; wait_requests() waits for a number of them."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    def __init__(self, port=0):
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.scripts, self.requests, self.sockets = {}, [], set()

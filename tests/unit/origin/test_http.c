@@ -298,7 +298,7 @@ START_TEST(over_long_headers_fail)
 	end();
 	n = 250 * 1024;
 	begin(script_long_header, &n);
-	check_failed(world_get(&world, "user:1", LONG_MS), "origin users: ");
+	check_failed(world_get(&world, "user:1", LONG_MS), "headers over 65536 bytes");
 	end();
 }
 END_TEST

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -69,6 +70,44 @@ START_TEST(a_kept_connection_that_died_costs_no_fetch)
 	for (int i = 0; i < 3; i++)
 		check_ok(world_get(&world, "user:1", LONG_MS), "ok");
 	ck_assert_uint_eq(scripted_connections(server), 3);
+	end();
+}
+END_TEST
+
+#define SAYS(word) "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" word
+
+static atomic_int stage; /* 1: may say more, 2: the other side has it */
+
+static void
+script_says_more(struct scripted_conn *c)
+{
+	int unread = 1;
+
+	while (c->nth > 0 && conn_request(c))
+		conn_send(c, SAYS("next"));
+	if (c->nth > 0 || !conn_request(c) || !conn_send(c, SAYS("good")))
+		return;
+	while (atomic_load(&stage) == 0)
+		if (!conn_pause(c, 1))
+			return;
+	conn_send(c, SAYS("evil"));
+	while (unread != 0)
+		ck_assert_int_eq(ioctl(c->fd, TIOCOUTQ, &unread), 0);
+	atomic_store(&stage, 2);
+	conn_hang(c);
+}
+
+START_TEST(what_nobody_asked_for_is_not_the_next_answer)
+{
+	atomic_store(&stage, 0);
+	begin(script_says_more, NULL);
+	check_ok(world_get(&world, "user:1", LONG_MS), "good");
+	atomic_store(&stage, 1);
+	while (atomic_load(&stage) != 2)
+		sched_yield();
+	check_ok(world_get(&world, "user:2", LONG_MS), "next");
+	check_ok(world_get(&world, "user:3", LONG_MS), "next");
+	ck_assert_uint_eq(scripted_connections(server), 2);
 	end();
 }
 END_TEST
@@ -479,7 +518,8 @@ main(void)
 	Suite *s = suite_create("origin");
 
 	SUITE_ADD(s, "connections", connections_are_kept,
-	    a_kept_connection_that_died_costs_no_fetch, never_more_connections_than_allowed,
+	    a_kept_connection_that_died_costs_no_fetch,
+	    what_nobody_asked_for_is_not_the_next_answer, never_more_connections_than_allowed,
 	    an_origin_that_refuses_is_named, endpoints_take_turns,
 	    an_endpoint_that_refuses_is_passed_over, when_all_endpoints_refuse_the_fetch_fails,
 	    unix_sockets_are_endpoints, bad_endpoints_make_no_client);
