@@ -8,10 +8,11 @@
 #include "base/util.h"
 
 /* Names are found through their first and last eight bytes, taken as numbers:
- * with the length these are the whole name, up to NAME_MAX_LEN bytes. Letters
+ * with the length these are the whole name, up to NAME_WHOLE bytes. Letters
  * differ from their capitals in one bit, which is left out of the hash, and of
  * the comparison where the name has a letter. */
-#define NAME_MAX_LEN 16
+#define NAME_WHOLE 16
+#define NAME_MAX_LEN 24
 #define SLOT_BITS 9
 #define SLOTS (1u << SLOT_BITS)
 #define NO_PARENT CMD_COUNT
@@ -122,6 +123,13 @@ key_fits(const struct name_key *row, const struct name_key *k)
 	return (((row->a ^ k->a) & row->strict) | (row->b ^ k->b) | (row->tag ^ k->tag)) == 0;
 }
 
+/* The middle of a name that two times eight bytes do not cover. */
+static NOINLINE bool
+is_named(const struct command *cmd, struct slice name)
+{
+	return slice_caseeq(slice_of(cmd->name + strlen(cmd->name) - name.len, name.len), name);
+}
+
 static inline const struct command *
 lookup(struct slice name, uint32_t parent)
 {
@@ -131,7 +139,8 @@ lookup(struct slice name, uint32_t parent)
 		return NULL;
 	k = key_of(name, parent);
 	for (uint32_t i = key_slot(&k); slots[i] != 0; i = (i + 1) % SLOTS)
-		if (likely(key_fits(&keys[slots[i] - 1], &k)))
+		if (likely(key_fits(&keys[slots[i] - 1], &k)) && (likely(name.len <= NAME_WHOLE) ||
+		    is_named(&command_table[slots[i] - 1], name)))
 			return &command_table[slots[i] - 1];
 	return NULL;
 }
@@ -193,6 +202,42 @@ counted_keys(const struct slice *argv, uint32_t argc)
 	return k;
 }
 
+/* Whether the word at *i is this one, which is then behind. */
+static bool
+take_word(const struct slice *argv, uint32_t argc, uint32_t *i, struct slice word)
+{
+	if (*i >= argc || !slice_caseeq(argv[*i], word))
+		return false;
+	++*i;
+	return true;
+}
+
+struct command_names
+command_names(const struct slice *argv, uint32_t argc)
+{
+	struct command_names n = { .by = NAMED_KEYS, .first = 1 };
+
+	n.soft = take_word(argv, argc, &n.first, SLICE("soft"));
+	if (!n.soft)
+		take_word(argv, argc, &n.first, SLICE("hard"));
+	if (take_word(argv, argc, &n.first, SLICE("prefix")))
+		n.by = NAMED_PREFIXES;
+	else if (take_word(argv, argc, &n.first, SLICE("tag")))
+		n.by = NAMED_TAGS;
+	else
+		take_word(argv, argc, &n.first, SLICE("key"));
+	return n;
+}
+
+static struct command_keys
+named_keys(const struct slice *argv, uint32_t argc)
+{
+	struct command_names n = command_names(argv, argc);
+
+	return (struct command_keys){ .first = n.first, .step = 1,
+		.n = n.by == NAMED_KEYS ? argc - n.first : 0 };
+}
+
 struct command_keys
 command_keys(const struct command *cmd, const struct slice *argv, uint32_t argc)
 {
@@ -201,6 +246,8 @@ command_keys(const struct command *cmd, const struct slice *argv, uint32_t argc)
 	uint32_t last = cmd->last_key < 0 ? argc - (uint32_t)-cmd->last_key
 	                                  : (uint32_t)cmd->last_key;
 
+	if (cmd->id == CMD_ID_pannier_invalidate)
+		return named_keys(argv, argc);
 	if (cmd->flags & CMD_MOVABLE_KEYS)
 		return counted_keys(argv, argc);
 	if (k.first != 0 && last < argc && last >= k.first)

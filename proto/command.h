@@ -95,6 +95,16 @@ struct command_keys {
 struct command_keys command_keys(const struct command *cmd, const struct slice *argv,
     uint32_t argc);
 
+/* "[SOFT | HARD] [KEY | PREFIX | TAG] name ..." of PANNIER.INVALIDATE: the names begin
+ * at argv[first], which may be behind the end. */
+enum named_by { NAMED_KEYS, NAMED_PREFIXES, NAMED_TAGS };
+struct command_names {
+	enum named_by by;
+	bool soft;
+	uint32_t first;
+};
+struct command_names command_names(const struct slice *argv, uint32_t argc);
+
 /* The commands of three letters that a loop met last, as they were spelled:
  * most requests are GET, SET and DEL, and need no more than a comparison. The
  * caller's; zeroed at first. */

@@ -246,6 +246,14 @@ void cache_flush(struct cache *c, struct cache_thread *t);
  * at least once, while tables grow and shrink too. 0 or -ENOMEM. */
 int cache_scan(struct cache *c, struct cache_thread *t, uint64_t *cursor, size_t count,
     struct buf *keys) MUST_CHECK;
+/* The same for entries that `wants` says yes to, those included that are stale, and whose
+ * time is over. One step is one short hold of a shard's lock, under which `wants` is
+ * called: it neither locks nor calls the cache. */
+typedef bool cache_wanted_fn(void *arg, struct slice key);
+int cache_scan_wanted(struct cache *c, struct cache_thread *t, uint64_t *cursor,
+    cache_wanted_fn *wants, void *arg, struct buf *keys) MUST_CHECK;
+/* Takes the next key off the front of what they wrote, which is not empty. */
+struct slice cache_scan_next(struct slice *run);
 /* A cursor somewhere in the middle, as the random number says. */
 uint64_t cache_scan_start(const struct cache *c, uint64_t random);
 

@@ -13,6 +13,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "cache/impl.h"
 
@@ -44,73 +45,87 @@ bucket_at(uint32_t n, uint64_t point, uint64_t *end)
 	return i;
 }
 
+/* A walk, and what it is to find. */
+struct scan {
+	const struct cache *c;
+	const struct cache_thread *t;
+	cache_wanted_fn *wants; /* NULL: all keys that have not expired */
+	void *arg;
+	size_t count, found;
+	uint64_t point;
+	struct buf *keys;
+};
+
 static bool
-is_seen(const struct cache_thread *t, const struct entry *e, uint32_t word)
+is_seen(const struct scan *s, const struct entry *e, uint32_t word)
 {
-	return !entry_expired(e, word, t->now_ms);
+	if (s->wants == NULL)
+		return !entry_expired(e, word, s->t->now_ms);
+	return s->wants(s->arg, entry_key(s->c, e, word));
 }
 
 static size_t
-bucket_bytes(const struct cache *c, const struct cache_thread *t, uint32_t ref)
+bucket_bytes(const struct scan *s, uint32_t ref)
 {
+	const struct cache *c = s->c;
 	size_t bytes = 0;
 
 	while (ref != 0) {
 		const struct entry *e = arena_at(&c->arena, ref);
 		uint32_t word = entry_word(e);
 
-		if (is_seen(t, e, word))
+		if (is_seen(s, e, word))
 			bytes += sizeof(uint32_t) + entry_key(c, e, word).len;
 		ref = e->chain;
 	}
 	return bytes;
 }
 
-static size_t
-bucket_keys(const struct cache *c, const struct cache_thread *t, uint32_t ref, struct buf *keys)
+static void
+bucket_keys(struct scan *s, uint32_t ref)
 {
-	size_t n = 0;
+	const struct cache *c = s->c;
+	struct buf *keys = s->keys;
 
 	while (ref != 0) {
 		const struct entry *e = arena_at(&c->arena, ref);
 		uint32_t word = entry_word(e), len;
 
-		if (is_seen(t, e, word)) {
+		if (is_seen(s, e, word)) {
 			struct slice key = entry_key(c, e, word);
 
 			len = (uint32_t)key.len;
 			memcpy(buf_tail(keys), &len, sizeof len);
 			memcpy(buf_tail(keys) + sizeof len, key.ptr, key.len);
 			buf_commit(keys, sizeof len + key.len);
-			n++;
+			s->found++;
 		}
 		ref = e->chain;
 	}
-	return n;
 }
 
 /* Some buckets of one shard; what does not fit into `keys` is answered as the
  * bytes it needs, to be had without the lock. */
 static size_t
-scan_shard(const struct cache *c, const struct cache_thread *t, struct shard *sh,
-    uint64_t *point, size_t count, size_t *found, struct buf *keys)
+scan_shard(struct scan *s, struct shard *sh)
 {
 	size_t bytes = 0;
 
-	shard_enter(t, sh);
-	for (int k = 0; k < BUCKETS_MAX && *found < count && *point < POINT_END; k++) {
+	shard_enter(s->t, sh);
+	for (int k = 0; k < BUCKETS_MAX && s->found < s->count && s->point < POINT_END; k++) {
 		uint64_t end;
-		uint32_t i = bucket_at(table_size(sh), *point, &end);
+		uint32_t i = bucket_at(table_size(sh), s->point, &end);
 		uint32_t ref = *table_bucket(sh, i);
 
-		bytes = bucket_bytes(c, t, ref);
-		if (bytes > keys->cap - keys->tail)
+		bytes = bucket_bytes(s, ref);
+		if (bytes > s->keys->cap - s->keys->tail)
 			break;
-		*found += bucket_keys(c, t, ref, keys);
-		*point = end;
+		if (bytes != 0)
+			bucket_keys(s, ref);
+		s->point = end;
 		bytes = 0;
 	}
-	shard_leave(t, sh);
+	shard_leave(s->t, sh);
 	return bytes;
 }
 
@@ -122,28 +137,56 @@ cache_scan_start(const struct cache *c, uint64_t random)
 	return shard << POINT_BITS | ((random >> 24) & (POINT_END - 1));
 }
 
+/* Gets on by at most `holds_max` times with a shard's lock. */
+static int
+scan(struct scan *s, struct cache *c, uint64_t *cursor, unsigned holds_max)
+{
+	uint64_t shard = *cursor >> POINT_BITS;
+
+	s->point = *cursor & (POINT_END - 1);
+	while (shard < c->n_shards && s->found < s->count && holds_max > 0) {
+		size_t bytes = scan_shard(s, &c->shards[shard]);
+		int rc = bytes == 0 ? 0 : buf_reserve(s->keys, bytes);
+
+		if (rc != 0)
+			return rc;
+		holds_max -= bytes == 0;
+		if (s->point == POINT_END) {
+			s->point = 0;
+			shard++;
+		}
+	}
+	*cursor = shard >= c->n_shards ? 0 : shard << POINT_BITS | s->point;
+	return 0;
+}
+
 int
 cache_scan(struct cache *c, struct cache_thread *t, uint64_t *cursor, size_t count,
     struct buf *keys)
 {
-	uint64_t shard = *cursor >> POINT_BITS, point = *cursor & (POINT_END - 1);
-	size_t found = 0;
+	struct scan s = { .c = c, .t = t, .count = MAX(count, 1), .keys = keys };
 
-	count = MAX(count, 1);
-	while (shard < c->n_shards && found < count) {
-		size_t bytes = scan_shard(c, t, &c->shards[shard], &point, count, &found, keys);
+	return scan(&s, c, cursor, UINT_MAX);
+}
 
-		if (bytes != 0) {
-			int rc = buf_reserve(keys, bytes);
+int
+cache_scan_wanted(struct cache *c, struct cache_thread *t, uint64_t *cursor,
+    cache_wanted_fn *wants, void *arg, struct buf *keys)
+{
+	struct scan s = { .c = c, .t = t, .wants = wants, .arg = arg, .count = SIZE_MAX,
+		.keys = keys };
 
-			if (rc != 0)
-				return rc;
-		}
-		if (point == POINT_END) {
-			point = 0;
-			shard++;
-		}
-	}
-	*cursor = shard >= c->n_shards ? 0 : shard << POINT_BITS | point;
-	return 0;
+	return scan(&s, c, cursor, 1);
+}
+
+struct slice
+cache_scan_next(struct slice *run)
+{
+	struct slice key;
+	uint32_t len;
+
+	memcpy(&len, run->ptr, sizeof len);
+	key = slice_of(run->ptr + sizeof len, len);
+	*run = slice_skip(*run, sizeof len + len);
+	return key;
 }

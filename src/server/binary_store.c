@@ -5,10 +5,11 @@
 
 #include "server/binary_call.h"
 #include "server/door.h"
+#include "server/invalidate.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/tracking.h"
 #include "server/value.h"
-#include "server/walk.h"
 
 /* --- conditions -------------------------------------------------------------------- */
 
@@ -156,15 +157,22 @@ binary_op_delete_many(struct binary_call *b)
 	answer_number(b, BINARY_done, n);
 }
 
+static void
+answer_flushed(struct reply *r, uint64_t keys)
+{
+	(void)keys;
+	binary_reply(r->out, r->id, BINARY_done);
+}
+
 void
 binary_op_flush(struct binary_call *b)
 {
 	if (unlikely(b->c.session->policy->confined)) {
-		if (!walk_delete_own(&b->c))
-			return;
-	} else {
-		store_flush(b->c.store);
+		invalidate_own(&b->c, answer_flushed);
+		return;
 	}
+	store_flush(b->c.store);
+	tracking_flushed(b->c.sl);
 	binary_answer(b, BINARY_done);
 }
 

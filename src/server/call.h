@@ -104,6 +104,9 @@ struct parked *call_park(struct call *c, void (*on_drop)(struct parked *p, void 
 struct reply *parked_reply(struct parked *p);
 void parked_done(struct parked *p);
 struct session *parked_session(struct parked *p);
+/* It changes values when it is done: nothing of its connection may overtake it, lest a
+ * read behind it show what was before. (Over the binary protocol nothing waits.) */
+void parked_keeps_order(struct parked *p);
 /* It waits for somebody to write, maybe this client: where only such are owed,
  * its writes run before they are answered. */
 void parked_let_writes_pass(struct parked *p);

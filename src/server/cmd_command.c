@@ -196,6 +196,24 @@ reply_counted_keys(struct reply *r, const struct command *cmd)
 	reply_field_int(r, "keystep", 1);
 }
 
+/* Keys that only the command itself can tell from its other words. */
+static void
+reply_unknown_keys(struct reply *r, const struct command *cmd)
+{
+	static const char *const searches[] = { "begin_search", "find_keys" };
+
+	reply_map(r, 3);
+	reply_bulk_str(r, "flags");
+	reply_access(r, slice_str(cmd->access));
+	for (size_t i = 0; i < ARRAY_LEN(searches); i++) {
+		reply_bulk_str(r, searches[i]);
+		reply_map(r, 2);
+		reply_field_str(r, "type", "unknown");
+		reply_bulk_str(r, "spec");
+		reply_map(r, 0);
+	}
+}
+
 /* Where the keys are: in one run, of which the first may have an access of
  * its own. */
 static void
@@ -208,7 +226,10 @@ reply_key_specs(struct reply *r, const struct command *cmd)
 
 	if (cmd->flags & CMD_MOVABLE_KEYS) {
 		reply_set(r, 1);
-		reply_counted_keys(r, cmd);
+		if (cmd->id == CMD_ID_pannier_invalidate)
+			reply_unknown_keys(r, cmd);
+		else
+			reply_counted_keys(r, cmd);
 		return;
 	}
 	reply_set(r, (size_t)(first != 0) + (rest != NULL));

@@ -5,6 +5,7 @@
 #include "server/call.h"
 
 #include "server/door.h"
+#include "server/invalidate.h"
 #include "server/server.h"
 #include "server/session.h"
 #include "server/tracking.h"
@@ -76,9 +77,26 @@ cmd_dbsize(struct call *c)
 		reply_int(c->reply, (int64_t)cache_count(store_cache(c->sl->server->store)));
 }
 
+static void
+answer_ok(struct reply *r, uint64_t keys)
+{
+	(void)keys;
+	reply_ok(r);
+}
+
+/* Who sees only some keys removes those, one by one, in the background; within a
+ * transaction, which cannot wait, at once. What others add meanwhile may be missed. */
+static void
+flush_own(struct call *c)
+{
+	if (!store_is_atomic(c->store))
+		invalidate_own(c, answer_ok);
+	else if (walk_delete_own(c))
+		reply_ok(c->reply);
+}
+
 /* ASYNC or SYNC: the keys are gone at once, the memory comes back in the
- * background either way. Who sees only some keys removes those, one by one: what others
- * add meanwhile may be missed. */
+ * background either way. */
 static void
 flush(struct call *c)
 {
@@ -88,12 +106,11 @@ flush(struct call *c)
 		return;
 	}
 	if (unlikely(c->session->policy->confined)) {
-		if (!walk_delete_own(c))
-			return;
-	} else {
-		store_flush(c->store);
-		tracking_flushed(c->sl);
+		flush_own(c);
+		return;
 	}
+	store_flush(c->store);
+	tracking_flushed(c->sl);
 	reply_ok(c->reply);
 }
 

@@ -59,19 +59,6 @@ walk_fini(struct walk *w)
 	buf_fini(&w->found);
 }
 
-/* Takes the next key off the front of *run. */
-static struct slice
-next_key(struct slice *run)
-{
-	struct slice key;
-	uint32_t len;
-
-	memcpy(&len, run->ptr, sizeof len);
-	key = slice_of(run->ptr + sizeof len, len);
-	*run = slice_skip(*run, sizeof len + len);
-	return key;
-}
-
 static enum walk_end
 walk_key(struct walk *w, struct slice key)
 {
@@ -108,7 +95,7 @@ walk_step(struct walk *w, struct store_loop *store, uint64_t *cursor, size_t cou
 	w->step = buf_len(&w->keys) > WALK_STEP_BYTES ? 1 : MIN(w->step * 2, WALK_STEP_MAX);
 	run = buf_slice(&w->keys);
 	while (run.len > 0) {
-		enum walk_end end = walk_key(w, next_key(&run));
+		enum walk_end end = walk_key(w, cache_scan_next(&run));
 
 		if (end != WALK_DONE)
 			return end;
@@ -132,7 +119,7 @@ reply_found(struct reply *r, const struct walk *w)
 
 	reply_array(r, w->n_found);
 	while (run.len > 0)
-		reply_bulk(r, next_key(&run));
+		reply_bulk(r, cache_scan_next(&run));
 }
 
 /* --- KEYS ------------------------------------------------------------------ */
@@ -228,7 +215,7 @@ walk_delete_own(struct call *c)
 		end = walk_step(&w, c->store, &cursor, SIZE_MAX);
 		run = buf_slice(&w.found);
 		while (run.len > 0)
-			store_delete(c->store, next_key(&run));
+			store_delete(c->store, cache_scan_next(&run));
 		buf_clear(&w.found);
 	} while (end == WALK_DONE && cursor != 0);
 	if (end != WALK_DONE)

@@ -24,6 +24,7 @@ parked_leave(struct parked *p)
 	list_del(&p->link);
 	s->n_parked--;
 	s->n_passed -= p->passed;
+	s->n_ordered -= p->ordered;
 	conn_release(s->conn);
 	counter_add(&s->sl->parked, -1);
 	if (!p->unheard)
@@ -112,6 +113,13 @@ parked_let_writes_pass(struct parked *p)
 	p->session->n_passed++;
 }
 
+void
+parked_keeps_order(struct parked *p)
+{
+	p->ordered = true;
+	p->session->n_ordered++;
+}
+
 struct session *
 parked_session(struct parked *p)
 {
@@ -144,5 +152,5 @@ parked_drop_all(struct session *s)
 			p->on_drop(p, p->arg);
 		parked_free(p);
 	}
-	s->n_parked = s->n_passed = 0;
+	s->n_parked = s->n_passed = s->n_ordered = 0;
 }

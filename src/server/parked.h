@@ -13,6 +13,7 @@ struct parked {
 	bool gathers;      /* asks other loops, and waits for nobody else */
 	bool unheard;      /* CLIENT REPLY: it goes nowhere */
 	bool passed;       /* writes may pass it */
+	bool ordered;      /* nothing may */
 	struct out own;    /* the late reply itself */
 	struct out behind; /* replies of requests that overtook it */
 	struct reply reply;

@@ -265,7 +265,7 @@ passes(const struct session *s, const struct command *cmd)
 static bool
 must_wait(const struct session *s, const struct command *cmd, enum command_lookup found)
 {
-	if (found != COMMAND_FOUND)
+	if (found != COMMAND_FOUND || s->n_ordered != 0)
 		return true;
 	if (cmd->flags & CMD_OVERTAKES)
 		return s->n_parked >= PARKED_MAX;

@@ -51,6 +51,7 @@ struct session {
 	struct list parked;      /* replies owed, oldest first */
 	unsigned n_parked;
 	unsigned n_passed;       /* of those, which let writes pass */
+	unsigned n_ordered;      /* of those, which let nothing pass */
 	bool stalled;            /* a request waits until all parked are done */
 	bool pipelines;          /* the last batch was of more than one request */
 	bool cut;                /* the batch was not served to its end */

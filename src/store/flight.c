@@ -29,13 +29,13 @@ struct flight {
 static const char no_memory[] = "out of memory";
 
 void
-flight_detach_all_locked(struct stripe *st)
+flight_detach_locked(struct stripe *st, pending_which_fn *which, void *arg)
 {
 	for (unsigned b = 0; b < STRIPE_BUCKETS; b++) {
 		struct pending **link = &st->buckets[b];
 
 		while (*link != NULL) {
-			if ((*link)->is_lease)
+			if ((*link)->is_lease || (which != NULL && !which(arg, *link)))
 				link = &(*link)->next;
 			else
 				pending_unlink_locked(link);

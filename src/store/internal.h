@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "origin/origin.h"
 #include "store/store.h"
+#include "store/walker.h"
 
 #define STRIPES 64
 #define STRIPE_BUCKETS 64
@@ -50,6 +51,7 @@ struct store {
 	_Atomic(uint64_t) flights;
 	store_changed_fn *changed;
 	void *changed_arg;
+	struct walker walker;
 	struct stripe stripes[STRIPES];
 };
 
@@ -91,6 +93,7 @@ void pending_announce_locked(struct stripe *st);
 void pending_withdraw_locked(struct stripe *st);
 void pending_link_locked(struct pending **link, struct pending *p);
 void pending_unlink_locked(struct pending **link);
+typedef bool pending_which_fn(void *arg, const struct pending *p);
 
 /* Whether a write of such a key has to take the stripe. Final where the caller
  * holds the key's shard, else a hint. */
@@ -126,8 +129,9 @@ enum store_answer waiter_refuse(struct store_waiter *w, struct store_loop *sl,
 /* `ns` has an origin. The cursor is open on STORE_HIT. */
 enum store_answer flight_join(struct store_loop *sl, const struct config_namespace *ns,
     struct slice key, uint64_t hash, struct store_cursor *cur, struct store_waiter *w);
-/* All flights of the stripe lose the right to store. */
-void flight_detach_all_locked(struct stripe *st);
+/* The flights of the stripe that `which` (NULL: all) says yes to lose the right to
+ * store. */
+void flight_detach_locked(struct stripe *st, pending_which_fn *which, void *arg);
 
 /* --- lease.c ------------------------------------------------------------------- */
 
@@ -150,8 +154,9 @@ enum lease_end {
  * more. */
 void lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, enum lease_end how,
     struct store_news *news);
-/* Everything was flushed. */
-void lease_void_all_locked(struct stripe *st, struct store_news *news);
+/* Those of the stripe that `which` (NULL: all) says yes to are void. */
+void lease_void_locked(struct stripe *st, pending_which_fn *which, void *arg,
+    struct store_news *news);
 void news_init(struct store_news *news, struct store_loop *sl);
 void news_tell(struct store_news *news);
 

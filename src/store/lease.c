@@ -488,14 +488,14 @@ lease_settle_locked(struct stripe *st, uint64_t hash, struct slice key, enum lea
 }
 
 void
-lease_void_all_locked(struct stripe *st, struct store_news *news)
+lease_void_locked(struct stripe *st, pending_which_fn *which, void *arg, struct store_news *news)
 {
 	for (unsigned b = 0; b < STRIPE_BUCKETS; b++) {
 		struct pending **link = &st->buckets[b];
 
 		while (*link != NULL) {
 			struct store_waiter *w = NULL;
-			bool stays = !(*link)->is_lease;
+			bool stays = !(*link)->is_lease || (which != NULL && !which(arg, *link));
 
 			if (!stays)
 				w = pass_on_locked(link, news);

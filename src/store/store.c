@@ -69,6 +69,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	}
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_init(&s->stripes[i].lock);
+	walker_init(&s->walker);
 	atomic_init(&s->routes, routes_ref(routes));
 	*out = s;
 	return 0;
@@ -79,6 +80,7 @@ store_free(struct store *s)
 {
 	if (s == NULL)
 		return;
+	walker_fini(&s->walker);
 	cache_free(s->cache);
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_fini(&s->stripes[i].lock);
@@ -202,6 +204,7 @@ store_loop_free(struct store_loop *sl)
 {
 	if (sl == NULL)
 		return;
+	walker_leave(&sl->store->walker, sl);
 	list_foreach_safe(it, &sl->retired)
 		origin_set_free(list_entry(it, struct origin_set, link));
 	origin_set_free(sl->origins);
@@ -390,10 +393,10 @@ store_flush(struct store_loop *sl)
 	store_atomic_add_all(&a);
 	store_atomic_begin(&a);
 	for (unsigned i = 0; i < STRIPES; i++)
-		flight_detach_all_locked(&stripes[i]);
+		flight_detach_locked(&stripes[i], NULL, NULL);
 	cache_flush(sl->store->cache, &sl->thread);
 	for (unsigned i = 0; i < STRIPES; i++)
-		lease_void_all_locked(&stripes[i], &sl->atomic->news);
+		lease_void_locked(&stripes[i], NULL, NULL, &sl->atomic->news);
 	store_atomic_end(&a);
 }
 

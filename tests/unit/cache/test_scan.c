@@ -220,6 +220,39 @@ START_TEST(a_scan_that_finds_no_memory_says_so_and_goes_on_later)
 }
 END_TEST
 
+static bool
+is_even(void *arg, struct slice key)
+{
+	++*(unsigned *)arg;
+	return key.ptr[key.len - 1] % 2 == 0;
+}
+
+START_TEST(a_scan_for_some_asks_about_all_and_shows_those_and_expired_ones_too)
+{
+	struct scan *s = scan_new(4);
+	unsigned asked = 0, steps = 0;
+	struct buf keys;
+
+	for (unsigned i = 0; i < 10000; i++)
+		put_id(s->c, i);
+	ck_assert_int_eq(put(s->c, "1000", "v", 50000), 0);
+	fix_thread.now_ms = 50000;
+	do {
+		buf_init(&keys);
+		ck_assert_int_eq(cache_scan_wanted(s->c, &fix_thread, &s->cursor,
+		    is_even, &asked, &keys), 0);
+		note(s, &keys);
+		buf_fini(&keys);
+		steps++;
+	} while (s->cursor != 0);
+	for (unsigned i = 0; i < 10000; i++)
+		ck_assert_uint_eq(s->met[i], i % 2 == 0);
+	ck_assert_uint_ge(asked, 10000);
+	ck_assert_uint_ge(steps, 4);
+	scan_free(s);
+}
+END_TEST
+
 START_TEST(any_cursor_is_taken)
 {
 	struct scan *s = scan_new(0);
@@ -249,6 +282,7 @@ main(void)
 	    a_scan_misses_nothing_while_the_table_shrinks,
 	    a_scan_misses_nothing_while_the_table_breathes,
 	    a_scan_does_not_show_what_has_expired,
-	    a_scan_that_finds_no_memory_says_so_and_goes_on_later, any_cursor_is_taken);
+	    a_scan_that_finds_no_memory_says_so_and_goes_on_later, any_cursor_is_taken,
+	    a_scan_for_some_asks_about_all_and_shows_those_and_expired_ones_too);
 	return suite_main(s);
 }
