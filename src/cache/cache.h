@@ -158,6 +158,9 @@ int cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms) MUST_CHECK;
  * none any more, because both are 0, or because there was no room for its end
  * in time; it never stays fresh. One that is stale already keeps its time. */
 bool cache_soften(struct cache_cursor *cur, int64_t stale_ms);
+/* The same for one that has been stale since ended_ms, about now, from when stale_ms
+ * counts: so that who made it stale can be told by its expires_ms. */
+bool cache_soften_at(struct cache_cursor *cur, int64_t ended_ms, int64_t stale_ms);
 /* After a miss: if there is a stale entry, the cursor stands on it as on a hit,
  * and its expires_ms has passed. It may be replaced, with its own value too; that it
  * gets another expiry would not bring it back. Counts as a use. */

@@ -624,18 +624,18 @@ cache_set_expiry(struct cache_cursor *cur, int64_t expires_ms)
 	    stamp_regraced(own_stamp(cur), MIN(expires_ms, EXPIRY_MAX), class.grace_ms));
 }
 
-/* The stamp that ends it now. It never is 0, which would be never. */
+/* The stamp that ends it then. It never is 0, which would be never. */
 static uint64_t
-softened_stamp(const struct cache_cursor *cur, int64_t class_grace_ms, int64_t stale_ms)
+softened_stamp(const struct cache_cursor *cur, int64_t class_grace_ms, int64_t ended_ms,
+    int64_t stale_ms)
 {
-	int64_t now_ms = MAX(cur->thread->now_ms, 1);
-	uint64_t stamp = stamp_regraced(own_stamp(cur), now_ms, class_grace_ms);
+	uint64_t stamp = stamp_regraced(own_stamp(cur), ended_ms, class_grace_ms);
 
-	return stamp_end(stamp) - now_ms < stale_ms ? stamp_of(now_ms, stale_ms) : stamp;
+	return stamp_end(stamp) - ended_ms < stale_ms ? stamp_of(ended_ms, stale_ms) : stamp;
 }
 
 bool
-cache_soften(struct cache_cursor *cur, int64_t stale_ms)
+cache_soften_at(struct cache_cursor *cur, int64_t ended_ms, int64_t stale_ms)
 {
 	struct cache_class class;
 	uint64_t stamp;
@@ -647,7 +647,7 @@ cache_soften(struct cache_cursor *cur, int64_t stale_ms)
 	if (cur->expires_ms != CACHE_NEVER && cur->expires_ms <= cur->thread->now_ms)
 		return true;
 	class = class_of(cur->cache, cur->key);
-	stamp = softened_stamp(cur, class.grace_ms, stale_ms);
+	stamp = softened_stamp(cur, class.grace_ms, MAX(ended_ms, 1), stale_ms);
 	if (stamp_end(stamp) == stamp_expiry(stamp) || restamp(cur, class.tally, stamp) != 0) {
 		cache_remove(cur);
 		return false;
@@ -655,4 +655,10 @@ cache_soften(struct cache_cursor *cur, int64_t stale_ms)
 	cur->value = (struct slice){ NULL, 0 };
 	cur->expires_ms = CACHE_NEVER;
 	return true;
+}
+
+bool
+cache_soften(struct cache_cursor *cur, int64_t stale_ms)
+{
+	return cache_soften_at(cur, cur->thread->now_ms, stale_ms);
 }

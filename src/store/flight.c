@@ -22,11 +22,27 @@ struct flight {
 	struct store_loop *sl; /* the leader's */
 	struct origin_set *origins;
 	const struct config_namespace *ns;
+	uint64_t near_begun; /* see near_begin() */
+	int64_t begun_ms;
 	struct loop_task failed; /* the fetch could not even begin */
 	char key[];
 };
 
 static const char no_memory[] = "out of memory";
+
+/* Two fetches of a key side by side may be executed in any order, and only an entry that
+ * was told of can be compared with what was read: so where a tier tells of its
+ * writes, one comes behind the other (doc/near.md). */
+struct pending **
+flight_overrule_locked(struct pending **link)
+{
+	if (!(*link)->in_turn) {
+		pending_unlink_locked(link);
+		return link;
+	}
+	(*link)->sealed = true;
+	return &(*link)->next;
+}
 
 void
 flight_detach_locked(struct stripe *st, pending_which_fn *which, void *arg)
@@ -38,7 +54,7 @@ flight_detach_locked(struct stripe *st, pending_which_fn *which, void *arg)
 			if ((*link)->is_lease || (which != NULL && !which(arg, *link)))
 				link = &(*link)->next;
 			else
-				pending_unlink_locked(link);
+				link = flight_overrule_locked(link);
 		}
 	}
 }
@@ -52,7 +68,10 @@ tell_unkept(struct flight *f)
 {
 	struct cache_cursor cur;
 
-	cache_open(f->sl->store->cache, &f->sl->thread, f->p.key, f->p.hash, 0, &cur);
+	/* Whoever gets this answer must not read a stale one behind it. */
+	if (cache_open(f->sl->store->cache, &f->sl->thread, f->p.key, f->p.hash, 0, &cur) ==
+	    CACHE_MISS && f->p.in_turn)
+		cache_remove(&cur);
 	cache_tell(&cur);
 	cache_close(&cur);
 }
@@ -64,6 +83,8 @@ store_value_locked(struct flight *f, const struct origin_result *r)
 	struct store_loop *sl = f->sl;
 	struct slice body = blob_slice(r->body);
 	int64_t ttl_ms = r->ttl_ms == ORIGIN_TTL_UNSAID ? f->ns->ttl_ms : r->ttl_ms;
+	int64_t expires_ms = ttl_ms > 0 ? sl->thread.now_ms + ttl_ms : CACHE_NEVER;
+	struct near *near = near_of(sl->store, f->ns);
 	struct cache_cursor cur;
 
 	assert(lock_held(&f->p.stripe->lock));
@@ -72,32 +93,39 @@ store_value_locked(struct flight *f, const struct origin_result *r)
 		return;
 	}
 	cache_open(sl->store->cache, &sl->thread, f->p.key, f->p.hash, 0, &cur);
+	if (near != NULL)
+		expires_ms = near_expiry(near, f->near_begun, f->begun_ms, expires_ms);
 	/* A value that does not fit is still an answer. */
-	if (cache_put(&cur, &body, 1, ttl_ms > 0 ? sl->thread.now_ms + ttl_ms : CACHE_NEVER) != 0) {
+	if (cache_put(&cur, &body, 1, expires_ms) != 0) {
 		counter_inc(&store_ns_stats(sl, f->ns)->fetch_discarded);
+		if (f->p.in_turn)
+			cache_remove(&cur);
 		cache_tell(&cur);
 	}
 	cache_close(&cur);
 }
 
 static void
-flight_land(struct flight *f, const struct origin_result *r, struct list *waiters)
+flight_land(struct flight *f, const struct origin_result *r, struct list *waiters,
+    struct list *late)
 {
 	struct pending *p = &f->p;
+	bool may_store;
 
 	if (r->status == ORIGIN_OK && r->ttl_ms != 0)
 		store_make_room(f->sl, p->key.len + blob_slice(r->body).len);
 	lock_acquire(&p->stripe->lock);
-	if (!p->detached) {
-		if (r->status == ORIGIN_OK)
-			store_value_locked(f, r);
-		else if (r->status == ORIGIN_NOT_FOUND)
-			tell_unkept(f);
-		pending_unlink_locked(pending_find_locked(p->stripe, p->hash, p->key));
-	} else if (r->status == ORIGIN_OK) {
+	may_store = !p->detached && !p->sealed;
+	if (may_store && r->status == ORIGIN_OK)
+		store_value_locked(f, r);
+	else if (!p->detached && r->status <= ORIGIN_NOT_FOUND)
+		tell_unkept(f);
+	if (!may_store && r->status == ORIGIN_OK)
 		counter_inc(&store_ns_stats(f->sl, f->ns)->fetch_discarded);
-	}
+	if (!p->detached)
+		pending_unlink_locked(pending_find_locked(p->stripe, p->hash, p->key));
 	waiters_take_locked(p, waiters);
+	waiters_take_late_locked(p, late);
 	lock_release(&p->stripe->lock);
 }
 
@@ -120,7 +148,7 @@ waiter_answer(struct store_waiter *w, const struct origin_result *r, struct blob
 	}
 }
 
-/* Waiters of other loops first: theirs is the longer way. */
+/* Waiters of other loops first: theirs is the longer way. r NULL: they are to ask again. */
 static void
 answer_all(struct flight *f, const struct origin_result *r, struct list *waiters)
 {
@@ -128,13 +156,16 @@ answer_all(struct flight *f, const struct origin_result *r, struct list *waiters
 	struct list here;
 	struct list *it;
 
-	if (r->error != NULL)
+	if (r != NULL && r->error != NULL)
 		text = blob_of(slice_of(r->error, strlen(r->error) + 1));
 	list_init(&here);
 	while ((it = list_pop_head(waiters)) != NULL) {
 		struct store_waiter *w = list_entry(it, struct store_waiter, link);
 
-		waiter_answer(w, r, text);
+		if (r != NULL)
+			waiter_answer(w, r, text);
+		else
+			w->status = FILL_AGAIN;
 		if (w->sl == f->sl)
 			list_push_tail(&here, &w->link);
 		else
@@ -150,15 +181,17 @@ flight_done(void *arg, const struct origin_result *r)
 {
 	struct flight *f = arg;
 	struct store_loop *sl = f->sl;
-	struct list waiters;
+	struct list waiters, late;
 
 	store_loop_set_now(sl, loop_now_ms(sl->loop));
 	if (r->status >= ORIGIN_FAILED)
 		counter_inc(&store_ns_stats(sl, f->ns)->fetch_errors);
 	list_init(&waiters);
-	flight_land(f, r, &waiters);
+	list_init(&late);
+	flight_land(f, r, &waiters, &late);
 	atomic_fetch_sub(&sl->store->flights, 1);
 	answer_all(f, r, &waiters);
+	answer_all(f, NULL, &late);
 	f->origins->fetches--;
 	mem_free(f);
 }
@@ -186,6 +219,7 @@ flight_new(struct store_loop *sl, const struct config_namespace *ns, struct slic
 	f->sl = sl;
 	f->origins = sl->origins;
 	f->ns = ns;
+	f->p.in_turn = near_of(sl->store, ns) != NULL;
 	f->failed.run = flight_failed_to_start;
 	return f;
 }
@@ -199,16 +233,19 @@ flight_start(struct flight *f)
 	const struct config_origin *cfg = f->ns->origin_cfg;
 	struct origin_client *client;
 	struct origin_fetch *fetch;
+	struct near *near = near_of(sl->store, f->ns);
 	int rc = -ENOTSUP;
 
 	origin_sets_sweep(sl);
 	f->origins->fetches++;
 	atomic_fetch_add(&sl->store->flights, 1);
 	counter_inc(&store_ns_stats(sl, f->ns)->fetches);
+	f->begun_ms = loop_now_ms(sl->loop);
+	f->near_begun = near != NULL ? near_begin(near) : 0;
 	client = origin_set_client(f->origins, sl, cfg);
 	if (client != NULL)
 		rc = origin_fetch_start(client, &(struct origin_request){ .ns = f->ns,
-		    .key = f->p.key, .deadline_ms = loop_now_ms(sl->loop) + cfg->deadline_ms },
+		    .key = f->p.key, .deadline_ms = f->begun_ms + cfg->deadline_ms },
 		    flight_done, f, &fetch);
 	if (rc != 0)
 		loop_defer(sl->loop, &f->failed);

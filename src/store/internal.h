@@ -6,6 +6,7 @@
 
 #include "base/lock.h"
 #include "origin/origin.h"
+#include "store/near.h"
 #include "store/store.h"
 #include "store/walker.h"
 
@@ -19,9 +20,14 @@ struct pending {
 	struct pending *next; /* in its bucket */
 	struct stripe *stripe;
 	struct list waiters;
-	uint32_t n_waiters;
+	struct list late;   /* those who came when it was sealed */
+	uint32_t n_waiters; /* of both */
 	bool is_lease;
 	bool detached; /* not in the table any more */
+	bool in_turn;  /* a flight from a tier with invalidations: overruled, it stays, so
+	                * that no other one of its key runs beside it; it is sealed then */
+	bool sealed;   /* it has lost the right to store, and whoever comes now waits for
+	                * its end only to ask again */
 	uint64_t hash;
 	struct slice key; /* lies behind the struct that embeds this */
 };
@@ -52,6 +58,9 @@ struct store {
 	store_changed_fn *changed;
 	void *changed_arg;
 	struct walker walker;
+	/* By the origin's stats_id; made when one with tracking is configured first, and
+	 * then there until the store goes. */
+	_Atomic(struct near *) nears[STATS_ORIGINS];
 	struct stripe stripes[STRIPES];
 };
 
@@ -112,8 +121,9 @@ const char *waiter_admit(struct store_waiter *w, struct store_loop *sl,
 void waiter_dismiss(struct store_waiter *w);
 void waiter_add_locked(struct pending *p, struct store_waiter *w);
 void waiters_move_locked(struct pending *from, struct pending *to);
-/* All of them, now the caller's to answer. */
+/* All of them, now the caller's to answer; those who came late are left. */
 void waiters_take_locked(struct pending *p, struct list *to);
+void waiters_take_late_locked(struct pending *p, struct list *to);
 /* The first of them; there is one. */
 struct store_waiter *waiters_take_first_locked(struct pending *p);
 /* After waiter_add_locked(), with the stripe let go; deadline 0: none. */
@@ -129,8 +139,9 @@ enum store_answer waiter_refuse(struct store_waiter *w, struct store_loop *sl,
 /* `ns` has an origin. The cursor is open on STORE_HIT. */
 enum store_answer flight_join(struct store_loop *sl, const struct config_namespace *ns,
     struct slice key, uint64_t hash, struct store_cursor *cur, struct store_waiter *w);
-/* The flights of the stripe that `which` (NULL: all) says yes to lose the right to
- * store. */
+/* It loses the right to store. The link that stands behind it then. */
+struct pending **flight_overrule_locked(struct pending **link);
+/* So do the flights of the stripe that `which` (NULL: all) says yes to. */
 void flight_detach_locked(struct stripe *st, pending_which_fn *which, void *arg);
 
 /* --- lease.c ------------------------------------------------------------------- */
@@ -179,6 +190,24 @@ static inline const struct config_namespace *
 namespace_of(const struct store_loop *sl, struct slice key)
 {
 	return sl->only != NULL ? sl->only : routes_find(sl->origins->routes, key);
+}
+
+/* The origin whose invalidations keep the namespace true, if it has tracking; NULL:
+ * there is none. */
+static inline const struct config_origin *
+near_tier_of(const struct config_namespace *ns)
+{
+	return ns->origin_cfg;
+}
+
+/* NULL: what this namespace has is not tracked. */
+static inline struct near *
+near_of(const struct store *s, const struct config_namespace *ns)
+{
+	const struct config_origin *tier = near_tier_of(ns);
+
+	return tier == NULL ? NULL :
+	    atomic_load_explicit(&s->nears[tier->stats_id], memory_order_acquire);
 }
 
 static inline struct stats_ns *

@@ -9,6 +9,7 @@ pending_init(struct pending *p, struct store *s, struct slice key, uint64_t hash
 {
 	*p = (struct pending){ .stripe = pending_stripe(s, hash), .hash = hash, .key = key };
 	list_init(&p->waiters);
+	list_init(&p->late);
 }
 
 struct pending **

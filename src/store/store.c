@@ -84,8 +84,27 @@ store_free(struct store *s)
 	cache_free(s->cache);
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_fini(&s->stripes[i].lock);
+	for (unsigned i = 0; i < STATS_ORIGINS; i++)
+		near_free(atomic_load(&s->nears[i]));
 	routes_unref(atomic_load(&s->routes));
 	mem_free(s);
+}
+
+int
+store_near(struct store *s, int origin, const struct near_opts *o, struct near **out)
+{
+	struct near *n = atomic_load(&s->nears[origin]);
+
+	if (n != NULL) {
+		near_configure(n, o);
+	} else {
+		n = near_new(o);
+		if (n == NULL)
+			return -ENOMEM;
+		atomic_store_explicit(&s->nears[origin], n, memory_order_release);
+	}
+	*out = n;
+	return 0;
 }
 
 struct cache *
@@ -276,7 +295,7 @@ hold_stripe(struct store_cursor *cur, struct stripe *st, uint64_t hash, struct s
 		return;
 	link = pending_find_locked(st, hash, key);
 	if (*link != NULL && !(*link)->is_lease)
-		pending_unlink_locked(link);
+		flight_overrule_locked(link);
 	cur->stripe = st;
 	cur->flags = flags;
 }

@@ -38,6 +38,13 @@ const struct config_namespace *routes_find(const struct routes *r, struct slice 
 int store_new(struct routes *routes, uint64_t cache_budget, struct store **out) MUST_CHECK;
 void store_free(struct store *s); /* after all of its loops */
 struct cache *store_cache(struct store *s);
+/* Makes an origin (its stats_id) one that is kept true by invalidations, or changes
+ * how (near.h). For the life of the store: without a channel it is never verified.
+ * The thread of loop 0. 0 or -ENOMEM. */
+struct near;
+struct near_opts;
+int store_near(struct store *s, int origin, const struct near_opts *o, struct near **out)
+    MUST_CHECK;
 
 int store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats,
     struct store_loop **out) MUST_CHECK;

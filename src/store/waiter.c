@@ -60,7 +60,7 @@ waiter_add_locked(struct pending *p, struct store_waiter *w)
 {
 	assert(lock_held(&p->stripe->lock));
 	w->pending = p;
-	list_push_tail(&p->waiters, &w->link);
+	list_push_tail(p->sealed ? &p->late : &p->waiters, &w->link);
 	p->n_waiters++;
 }
 
@@ -72,14 +72,27 @@ take_locked(struct store_waiter *w)
 	w->pending = NULL;
 }
 
+static void
+take_all_locked(struct pending *p, struct list *from, struct list *to)
+{
+	assert(lock_held(&p->stripe->lock));
+	list_foreach(it, from) {
+		list_entry(it, struct store_waiter, link)->pending = NULL;
+		p->n_waiters--;
+	}
+	list_splice_tail(to, from);
+}
+
 void
 waiters_take_locked(struct pending *p, struct list *to)
 {
-	assert(lock_held(&p->stripe->lock));
-	list_foreach(it, &p->waiters)
-		list_entry(it, struct store_waiter, link)->pending = NULL;
-	list_splice_tail(to, &p->waiters);
-	p->n_waiters = 0;
+	take_all_locked(p, &p->waiters, to);
+}
+
+void
+waiters_take_late_locked(struct pending *p, struct list *to)
+{
+	take_all_locked(p, &p->late, to);
 }
 
 void

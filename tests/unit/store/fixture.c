@@ -58,11 +58,8 @@ make_routes_of(const char *text)
 }
 
 void
-setup(void)
+setup_of(struct routes *r)
 {
-	struct routes *r = make_routes();
-
-	fake_reset();
 	ck_assert_int_eq(store_new(r, 8u << 20, &store), 0);
 	for (unsigned i = 0; i < LOOPS; i++) {
 		ck_assert_int_eq(loop_new(i, &loops[i]), 0);
@@ -70,6 +67,15 @@ setup(void)
 		ck_assert_int_eq(store_loop_new(store, loops[i], &stats[i], &sl[i]), 0);
 		store_loop_set_now(sl[i], loop_now_ms(loops[i]));
 	}
+}
+
+void
+setup(void)
+{
+	struct routes *r = make_routes();
+
+	fake_reset();
+	setup_of(r);
 	routes_unref(r);
 }
 

@@ -14,6 +14,8 @@ extern struct stats_loop stats[LOOPS];
 extern struct store_loop *sl[LOOPS];
 
 void setup(void);
+/* The same with other routes, which stay the caller's. */
+void setup_of(struct routes *r);
 void teardown(void);
 struct routes *make_routes(void);
 /* Of another configuration; namespaces are numbered as in the file, from 1. */
