@@ -60,7 +60,7 @@ struct breaker_cfg {
 };
 
 /* Window of the last 100 calls, at least 20 of them; 50 %; slow calls off (100 % of slow_us 0);
- * open 5 s, doubled each time up to 60 s, give or take 20 %; 5 probes with 10 s each. */
+ * open 2 s, doubled each time up to 10 s, give or take 20 %; 5 probes with 10 s each. */
 void breaker_defaults(struct breaker_cfg *cfg);
 
 enum breaker_verdict {

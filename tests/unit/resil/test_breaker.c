@@ -510,7 +510,7 @@ START_TEST(figures_out_of_range_are_refused)
 	BAD(slow_pct, 101);
 	BAD(slow_us, -1);
 	BAD(open_us, 0);
-	BAD(open_max_us, 5 * S - 1);
+	BAD(open_max_us, 2 * S - 1);
 	BAD(open_max_us, INT64_MAX);
 	BAD(growth_pct, 99);
 	BAD(growth_pct, 1001);
