@@ -252,7 +252,7 @@ int cache_scan(struct cache *c, struct cache_thread *t, uint64_t *cursor, size_t
 /* The same for entries that `wants` says yes to, those included that are stale, and whose
  * time is over. One step is one short hold of a shard's lock, under which `wants` is
  * called: it neither locks nor calls the cache. */
-typedef bool cache_wanted_fn(void *arg, struct slice key);
+typedef bool cache_wanted_fn(void *arg, struct slice key, struct slice record);
 int cache_scan_wanted(struct cache *c, struct cache_thread *t, uint64_t *cursor,
     cache_wanted_fn *wants, void *arg, struct buf *keys) MUST_CHECK;
 /* Takes the next key off the front of what they wrote, which is not empty. */

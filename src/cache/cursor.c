@@ -98,16 +98,6 @@ has_record(const struct cache_cursor *cur)
 	return stamp_has_record(own_stamp(cur));
 }
 
-/* What ends such a value: the record, and its length in two bytes. */
-static struct slice
-record_of(struct slice raw)
-{
-	uint16_t len;
-
-	memcpy(&len, raw.ptr + raw.len - sizeof len, sizeof len);
-	return slice_of(raw.ptr + raw.len - sizeof len - len, len);
-}
-
 /* After stand_on_found(), which takes all of it for the value. */
 static NOINLINE void
 part_from_record(struct cache_cursor *cur)
@@ -634,21 +624,26 @@ softened_stamp(const struct cache_cursor *cur, int64_t class_grace_ms, int64_t e
 	return stamp_end(stamp) - ended_ms < stale_ms ? stamp_of(ended_ms, stale_ms) : stamp;
 }
 
+/* Of a hit's entry; false: it can only go. */
+static bool
+soften_entry(struct cache_cursor *cur, int64_t ended_ms, int64_t stale_ms)
+{
+	struct cache_class class = class_of(cur->cache, cur->key);
+	uint64_t stamp = softened_stamp(cur, class.grace_ms, MAX(ended_ms, 1), stale_ms);
+
+	return stamp_end(stamp) != stamp_expiry(stamp) && restamp(cur, class.tally, stamp) == 0;
+}
+
 bool
 cache_soften_at(struct cache_cursor *cur, int64_t ended_ms, int64_t stale_ms)
 {
-	struct cache_class class;
-	uint64_t stamp;
+	/* cache_take_stale() may have shown it. */
+	bool ended = cur->expires_ms != CACHE_NEVER && cur->expires_ms <= cur->thread->now_ms;
 
 	assert(lock_held(&cur->shard->lock));
 	if (cur->ref == 0 || is_stale(cur))
 		return cur->ref != 0;
-	/* cache_take_stale() showed it. */
-	if (cur->expires_ms != CACHE_NEVER && cur->expires_ms <= cur->thread->now_ms)
-		return true;
-	class = class_of(cur->cache, cur->key);
-	stamp = softened_stamp(cur, class.grace_ms, MAX(ended_ms, 1), stale_ms);
-	if (stamp_end(stamp) == stamp_expiry(stamp) || restamp(cur, class.tally, stamp) != 0) {
+	if (!ended && !soften_entry(cur, ended_ms, stale_ms)) {
 		cache_remove(cur);
 		return false;
 	}

@@ -219,6 +219,25 @@ entry_value(const struct cache *c, const struct entry *e, uint32_t word)
 	return slice_of(entry_body(e, word) + word_key_len(word), word_value_len(word));
 }
 
+/* What ends the value of an entry that has one: the record, and its length in two
+ * bytes. */
+static inline struct slice
+record_of(struct slice raw)
+{
+	uint16_t len;
+
+	memcpy(&len, raw.ptr + raw.len - sizeof len, sizeof len);
+	return slice_of(raw.ptr + raw.len - sizeof len - len, len);
+}
+
+static inline struct slice
+entry_record(const struct cache *c, const struct entry *e, uint32_t word)
+{
+	if (!stamp_has_record(entry_stamp(e, word)))
+		return (struct slice){ NULL, 0 };
+	return record_of(entry_value(c, e, word));
+}
+
 /* Key and value. */
 static inline uint64_t
 entry_user_bytes(const struct entry *e, uint32_t word)

@@ -61,7 +61,7 @@ is_seen(const struct scan *s, const struct entry *e, uint32_t word)
 {
 	if (s->wants == NULL)
 		return !entry_expired(e, word, s->t->now_ms);
-	return s->wants(s->arg, entry_key(s->c, e, word));
+	return s->wants(s->arg, entry_key(s->c, e, word), entry_record(s->c, e, word));
 }
 
 static size_t

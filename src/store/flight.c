@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "store/internal.h"
+#include "store/meta.h"
 
 struct flight {
 	struct pending p;
@@ -25,6 +26,7 @@ struct flight {
 	uint64_t near_begun; /* see near_begin() */
 	int64_t begun_ms;
 	struct loop_task failed; /* the fetch could not even begin */
+	uint64_t tags_mark;      /* for walker_tags_since() */
 	char key[];
 };
 
@@ -105,6 +107,22 @@ store_value_locked(struct flight *f, const struct origin_result *r)
 	cache_close(&cur);
 }
 
+/* A tag of what was fetched was invalidated since the fetch began. */
+static bool
+is_outdated_locked(const struct flight *f, const struct origin_validity *valid)
+{
+	uint32_t room[META_TAGS_MAX];
+	struct meta m;
+
+	assert(lock_held(&f->p.stripe->lock));
+	if (valid == NULL || (valid->tags.len == 0 && !valid->any_tag))
+		return false;
+	meta_init(&m);
+	meta_set_tags(&m, valid->tags, room);
+	m.any_tag |= valid->any_tag;
+	return walker_tags_since(&f->sl->store->walker, f->tags_mark, &m);
+}
+
 static void
 flight_land(struct flight *f, const struct origin_result *r, struct list *waiters,
     struct list *late)
@@ -115,7 +133,7 @@ flight_land(struct flight *f, const struct origin_result *r, struct list *waiter
 	if (r->status == ORIGIN_OK && r->ttl_ms != 0)
 		store_make_room(f->sl, p->key.len + blob_slice(r->body).len);
 	lock_acquire(&p->stripe->lock);
-	may_store = !p->detached && !p->sealed;
+	may_store = !p->detached && !p->sealed && !is_outdated_locked(f, r->valid);
 	if (may_store && r->status == ORIGIN_OK)
 		store_value_locked(f, r);
 	else if (!p->detached && r->status <= ORIGIN_NOT_FOUND)
@@ -221,6 +239,7 @@ flight_new(struct store_loop *sl, const struct config_namespace *ns, struct slic
 	f->ns = ns;
 	f->p.in_turn = near_of(sl->store, ns) != NULL;
 	f->failed.run = flight_failed_to_start;
+	f->tags_mark = walker_tags_mark(&sl->store->walker);
 	return f;
 }
 

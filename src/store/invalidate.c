@@ -8,6 +8,10 @@
  * without the lock each is opened as for any write, and looked at once more: it may
  * have been replaced meanwhile, also by something that no longer matches.
  *
+ * What tags a fetched value has is known only when it lands. So the walk first notes its
+ * tags, where a landing looks under its stripe (walker_tags_since()). If it looked before,
+ * its value is in its shard when the walk has passed the stripe.
+ *
  * A value that was stored after the request came may go as well. That is only one more
  * fetch.
  *
@@ -23,6 +27,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/internal.h"
+#include "store/meta.h"
 #include "store/pattern.h"
 #include "store/walker.h"
 
@@ -33,7 +38,7 @@
 struct name {
 	struct name *next;
 	enum invalidate_by by;
-	uint64_t tag;
+	uint32_t tag;
 	uint32_t len;
 	char text[]; /* of a prefix */
 };
@@ -63,16 +68,29 @@ count(struct store_loop *sl, struct slice key)
 	counter_inc(&store_ns_stats(sl, namespace_of(sl, key))->invalidated);
 }
 
+/* What the cursor stands on, be it stale. A remembered negative must go too: it would be
+ * an answer until its time is over. */
+static void
+end_value(struct store_cursor *cur, bool soft)
+{
+	struct meta m;
+
+	meta_decode(cache_record(&cur->c), &m);
+	if (soft && m.kind == META_VALUE)
+		cache_soften(&cur->c, 0);
+	else
+		cache_remove(&cur->c);
+}
+
 bool
 store_invalidate(struct store_loop *sl, struct slice key, bool soft)
 {
 	struct store_cursor cur;
 	bool there = store_open(sl, key, STORE_WRITE | STORE_VOIDS, &cur) == CACHE_HIT;
 
-	if (soft)
-		cache_soften(&cur.c, 0);
-	else
-		cache_remove(&cur.c);
+	if (!there)
+		cache_take_stale(&cur.c);
+	end_value(&cur, soft);
 	store_close(&cur);
 	if (there)
 		count(sl, key);
@@ -124,7 +142,7 @@ invalidation_add(struct invalidation *inv, enum invalidate_by by, struct slice t
 		return -ENOMEM;
 	*name = (struct name){ .next = inv->names, .by = by, .len = (uint32_t)len };
 	if (by == INVALIDATE_TAG)
-		name->tag = store_hash(inv->home, text);
+		name->tag = meta_tag_hash(text);
 	else if (len != 0)
 		memcpy(name->text, text.ptr, len);
 	inv->names = name;
@@ -250,18 +268,40 @@ all_met(void *arg, const struct pattern *p)
 	return false;
 }
 
+/* All patterns that match the visit's key or the record of its value. */
 static bool
-wants(void *arg, struct slice key)
+ask_set(struct visit *v, struct slice record, pattern_met_fn *met)
+{
+	const struct pattern_set *set = &v->w->set;
+	struct meta m;
+	uint32_t tag;
+
+	if (pattern_set_ask_key(set, v->key, met, v))
+		return true;
+	if (set->n_tags == 0 || !meta_decode(record, &m))
+		return false;
+	if (m.any_tag)
+		return pattern_set_ask_tags(set, met, v);
+	for (unsigned i = 0; i < m.n_tags; i++) {
+		memcpy(&tag, m.tags + i * sizeof tag, sizeof tag);
+		if (pattern_set_ask_tag(set, tag, met, v))
+			return true;
+	}
+	return false;
+}
+
+static bool
+wants(void *arg, struct slice key, struct slice record)
 {
 	struct visit v = { .w = arg, .key = key };
 
-	return pattern_set_ask_key(&v.w->set, key, any_met, &v);
+	return ask_set(&v, record, any_met);
 }
 
 static bool
 wants_pending(void *arg, const struct pending *p)
 {
-	return wants(arg, p->key);
+	return wants(arg, p->key, (struct slice){ NULL, 0 });
 }
 
 /* --- a walk -------------------------------------------------------------------------------- */
@@ -274,14 +314,26 @@ visit_key(struct walker *w, struct store_loop *sl, struct slice key)
 
 	w->visits++;
 	v.counts = store_open(sl, key, STORE_WRITE | STORE_VOIDS, &cur) == CACHE_HIT;
-	pattern_set_ask_key(&w->set, key, all_met, &v);
-	if (v.hard)
-		cache_remove(&cur.c);
-	else if (v.soft)
-		cache_soften(&cur.c, 0);
+	if (!v.counts)
+		cache_take_stale(&cur.c);
+	ask_set(&v, cache_record(&cur.c), all_met);
+	if (v.hard || v.soft)
+		end_value(&cur, !v.hard);
 	store_close(&cur);
 	if (v.counts && (v.hard || v.soft))
 		count(sl, key);
+}
+
+static void
+note_tags(struct walker *w)
+{
+	struct recent_tags *r = &w->recent;
+
+	lock_acquire(&r->lock);
+	for (uint32_t i = 0; i < w->set.n_tags; i++)
+		r->tags[r->n++ % RECENT_TAGS] =
+		    (uint32_t)w->set.all[w->set.n_prefixes + i].tag;
+	lock_release(&r->lock);
 }
 
 static void
@@ -348,6 +400,7 @@ walk_begin(struct walker *w)
 	if (all == NULL)
 		return false;
 	fill_set(w, all);
+	note_tags(w);
 	buf_init(&w->keys);
 	w->cursor = 0;
 	w->stripe = 0;
@@ -418,12 +471,42 @@ walker_due(struct timer *t)
 		timer_start(t, wait_ms);
 }
 
+/* --- tags of what is fetched ---------------------------------------------------------------- */
+
+uint64_t
+walker_tags_mark(struct walker *w)
+{
+	uint64_t n;
+
+	lock_acquire(&w->recent.lock);
+	n = w->recent.n;
+	lock_release(&w->recent.lock);
+	return n;
+}
+
+bool
+walker_tags_since(struct walker *w, uint64_t mark, const struct meta *m)
+{
+	const struct recent_tags *r = &w->recent;
+	bool found;
+
+	if (m->n_tags == 0 && !m->any_tag)
+		return false;
+	lock_acquire(&w->recent.lock);
+	found = r->n - mark > RECENT_TAGS;
+	for (; !found && mark < r->n; mark++)
+		found = meta_has_tag(m, r->tags[mark % RECENT_TAGS]);
+	lock_release(&w->recent.lock);
+	return found;
+}
+
 /* --- its life ------------------------------------------------------------------------ */
 
 void
 walker_init(struct walker *w)
 {
 	lock_init(&w->lock);
+	lock_init(&w->recent.lock);
 	list_init(&w->next);
 	list_init(&w->now);
 }
@@ -453,4 +536,5 @@ walker_fini(struct walker *w)
 		buf_fini(&w->keys);
 	mem_free(w->set.all);
 	lock_fini(&w->lock);
+	lock_fini(&w->recent.lock);
 }

@@ -62,17 +62,18 @@ struct wanted {
 };
 
 static bool
-wants(void *arg, struct slice key)
+wants(void *arg, struct slice key, struct slice record)
 {
 	const struct wanted *w = arg;
 
+	(void)record;
 	return is_ours(w->sl, w->origin, key);
 }
 
 static bool
 wants_flight(void *arg, const struct pending *p)
 {
-	return wants(arg, p->key);
+	return wants(arg, p->key, (struct slice){ NULL, 0 });
 }
 
 static void

@@ -99,3 +99,12 @@ pattern_set_ask_tag(const struct pattern_set *set, uint64_t tag, pattern_met_fn 
 			return true;
 	return false;
 }
+
+bool
+pattern_set_ask_tags(const struct pattern_set *set, pattern_met_fn *fn, void *arg)
+{
+	for (uint32_t i = 0; i < set->n_tags; i++)
+		if (fn(arg, &set->all[set->n_prefixes + i]))
+			return true;
+	return false;
+}

@@ -35,5 +35,7 @@ bool pattern_set_ask_key(const struct pattern_set *set, struct slice key, patter
     void *arg);
 bool pattern_set_ask_tag(const struct pattern_set *set, uint64_t tag, pattern_met_fn *fn,
     void *arg);
+/* Likewise for every tag there is. */
+bool pattern_set_ask_tags(const struct pattern_set *set, pattern_met_fn *fn, void *arg);
 
 #endif

@@ -221,8 +221,9 @@ START_TEST(a_scan_that_finds_no_memory_says_so_and_goes_on_later)
 END_TEST
 
 static bool
-is_even(void *arg, struct slice key)
+is_even(void *arg, struct slice key, struct slice record)
 {
+	ck_assert_ptr_null(record.ptr);
 	++*(unsigned *)arg;
 	return key.ptr[key.len - 1] % 2 == 0;
 }

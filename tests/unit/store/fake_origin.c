@@ -159,6 +159,17 @@ fake_answer(const char *value, int64_t ttl_ms)
 }
 
 void
+fake_answer_tagged(const char *value, int64_t ttl_ms, const char *tags)
+{
+	const struct origin_validity valid = { .ttl_ms = ttl_ms, .swr_ms = ORIGIN_TTL_UNSAID,
+		.sie_ms = ORIGIN_TTL_UNSAID, .etag = SLICE(""), .last_modified = SLICE(""),
+		.tags = slice_str(tags) };
+
+	finish(oldest(), &(struct origin_result){ .status = ORIGIN_OK,
+	    .body = blob_of(slice_str(value)), .ttl_ms = ttl_ms, .valid = &valid });
+}
+
+void
 fake_fail(enum origin_status status, const char *error)
 {
 	finish(oldest(), &(struct origin_result){ .status = status, .error = error });

@@ -17,6 +17,7 @@ void fake_auto(void (*fn)(struct slice key, char out[64]));
 
 /* Answer the oldest open fetch; from the thread of its loop. */
 void fake_answer(const char *value, int64_t ttl_ms);
+void fake_answer_tagged(const char *value, int64_t ttl_ms, const char *tags);
 void fake_fail(enum origin_status status, const char *error);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "store/invalidate.h"
+#include "store/meta.h"
 #include "unit/store/fixture.h"
 
 /* --- who asks -------------------------------------------------------------------- */
@@ -188,6 +189,97 @@ START_TEST(hard_beats_soft_and_each_request_counts_a_key_once)
 	ck_assert_uint_eq(hard.keys, 1);
 	ck_assert(has_stale("news:1") && !has_stale("news:2"));
 	ck_assert_uint_eq(store->walker.walks, 1);
+}
+END_TEST
+
+/* --- tags --------------------------------------------------------------------------- */
+
+/* A value as an origin's answer makes it. */
+static void
+set_tagged(const char *key, const char *tags, enum meta_kind kind, int64_t expires_ms,
+    int64_t stale_ms)
+{
+	unsigned char record[META_MAX];
+	uint32_t room[META_TAGS_MAX];
+	struct store_cursor cur;
+	struct meta m;
+
+	meta_init(&m);
+	m.kind = kind;
+	meta_set_tags(&m, slice_str(tags), room);
+	store_open(sl[0], slice_str(key), STORE_WRITE, &cur);
+	ck_assert_int_eq(cache_put_record(&cur.c, SLICE("v"), expires_ms, stale_ms,
+	    slice_of(record, meta_encode(&m, record))), 0);
+	store_close(&cur);
+}
+
+static uint64_t
+invalidated_tag(bool soft, const char *tag)
+{
+	struct asker a = { 0 };
+
+	ck_assert_int_eq(invalidation_start(request(0, soft, INVALIDATE_TAG, tag), on_invalidated,
+	    &a), 0);
+	walk_to_the_end();
+	ck_assert_uint_eq(a.answers, 1);
+	return a.keys;
+}
+
+START_TEST(a_tag_removes_what_has_it)
+{
+	set_tagged("a", "red blue", META_VALUE, CACHE_NEVER, 0);
+	set_tagged("b", "blue,green", META_VALUE, CACHE_NEVER, 0);
+	set_tagged("c", "green", META_VALUE, CACHE_NEVER, 0);
+	set("red", "v");
+	ck_assert_uint_eq(invalidated_tag(false, "red"), 1);
+	ck_assert(!has("a") && has("b") && has("c") && has("red"));
+	ck_assert_uint_eq(invalidated_tag(false, "gree"), 0);
+	ck_assert_uint_eq(invalidated_tag(false, "green"), 2);
+	ck_assert_uint_eq(cache_count(store_cache(store)), 1);
+}
+END_TEST
+
+START_TEST(softly_a_tag_leaves_stale_values_with_their_tags)
+{
+	int64_t ends_ms = sl[0]->thread.now_ms + 60000;
+
+	set_tagged("a", "red", META_VALUE, ends_ms, 60000);
+	ck_assert_uint_eq(invalidated_tag(true, "red"), 1);
+	ck_assert(has_stale("a"));
+	ck_assert_uint_eq(invalidated_tag(true, "red"), 0);
+	ck_assert(has_stale("a"));
+	ck_assert_uint_eq(invalidated_tag(false, "red"), 0);
+	ck_assert(!has_stale("a"));
+}
+END_TEST
+
+START_TEST(remembered_negatives_go_also_softly)
+{
+	int64_t now_ms = sl[0]->thread.now_ms;
+
+	for (int by = 0; by < 3; by++) {
+		set_tagged("user:1", "red", META_NEGATIVE, now_ms, 60000);
+		ck_assert(has_stale("user:1"));
+		if (by == 0)
+			ck_assert(!store_invalidate(sl[0], SLICE("user:1"), true));
+		else if (by == 1)
+			ck_assert_uint_eq(invalidated(true, "user:"), 0);
+		else
+			ck_assert_uint_eq(invalidated_tag(true, "red"), 0);
+		ck_assert(!has_stale("user:1"));
+	}
+}
+END_TEST
+
+START_TEST(with_more_tags_than_are_kept_a_value_has_each)
+{
+	char tags[META_TAGS_MAX * 6] = "";
+
+	for (unsigned i = 0; i <= META_TAGS_MAX; i++)
+		sprintf(tags + strlen(tags), "t%u ", i);
+	set_tagged("a", tags, META_VALUE, CACHE_NEVER, 0);
+	ck_assert_uint_eq(invalidated_tag(false, "another"), 1);
+	ck_assert(!has("a"));
 }
 END_TEST
 
@@ -464,6 +556,68 @@ START_TEST(fetches_of_other_keys_go_on)
 }
 END_TEST
 
+/* Lands a fetch of user:1 with tags "red blue", begun before a walk for `tag` is asked for:
+ * whether it was stored in the end. */
+static bool
+is_kept(const char *tag, bool before_stripes, bool after_walk)
+{
+	struct client c = { 0 };
+	struct asker a = { 0 };
+
+	ck_assert_int_eq(get(&c, 0, "user:1"), STORE_WAITING);
+	ck_assert_int_eq(invalidation_start(request(1, false, INVALIDATE_TAG, tag), on_invalidated,
+	    &a), 0);
+	if (!before_stripes)
+		pass_stripes();
+	if (after_walk)
+		walk_to_the_end();
+	fake_answer_tagged("v", 10000, "red blue");
+	ck_assert_int_eq(c.status, FILL_VALUE);
+	if (!after_walk)
+		walk_to_the_end();
+	return has("user:1");
+}
+
+START_TEST(a_fetch_whose_tag_was_invalidated_since_it_began_is_not_stored)
+{
+	ck_assert(!is_kept("red", false, false));
+	ck_assert(!is_kept("blue", false, true));
+	ck_assert(is_kept("green", false, true));
+	ck_assert_int_eq(NS(fetch_discarded), 2);
+}
+END_TEST
+
+START_TEST(a_fetch_that_began_after_is_stored_whatever_was_invalidated_before)
+{
+	struct client c = { 0 };
+
+	invalidated_tag(false, "red");
+	ck_assert_int_eq(get(&c, 0, "user:1"), STORE_WAITING);
+	fake_answer_tagged("v", 10000, "red");
+	ck_assert(has("user:1"));
+}
+END_TEST
+
+START_TEST(more_tags_than_are_noted_count_as_all)
+{
+	struct invalidation *inv;
+	struct asker a = { 0 };
+	struct client c = { 0 };
+
+	ck_assert_int_eq(get(&c, 0, "user:1"), STORE_WAITING);
+	inv = request(0, false, INVALIDATE_TAG, "t");
+	for (unsigned i = 0; i < RECENT_TAGS; i++)
+		ck_assert_int_eq(invalidation_add(inv, INVALIDATE_TAG, SLICE("t")), 0);
+	ck_assert_int_eq(invalidation_start(inv, on_invalidated, &a), 0);
+	walk_to_the_end();
+	fake_answer_tagged("v", 10000, "red");
+	ck_assert(!has("user:1"));
+	ck_assert_int_eq(get(&c, 0, "user:1"), STORE_WAITING);
+	fake_answer_tagged("v", 10000, "red");
+	ck_assert(has("user:1"));
+}
+END_TEST
+
 START_TEST(one_key_detaches_its_fetch)
 {
 	struct client c = { 0 };
@@ -525,6 +679,9 @@ main(void)
 	    hard_removes_what_is_stale_and_does_not_count_it, one_key_is_done_at_once,
 	    of_many_keys_each_that_matches_goes,
 	    hard_beats_soft_and_each_request_counts_a_key_once);
+	SUITE_ADD_FIXTURE(s, "tags", setup, teardown, a_tag_removes_what_has_it,
+	    softly_a_tag_leaves_stale_values_with_their_tags, remembered_negatives_go_also_softly,
+	    with_more_tags_than_are_kept_a_value_has_each);
 	SUITE_ADD_FIXTURE(s, "requests", setup, teardown,
 	    requests_before_a_walk_share_it_and_later_ones_the_next,
 	    another_loop_may_do_the_next_walk, a_loop_that_runs_walks_by_itself,
@@ -537,7 +694,10 @@ main(void)
 	    a_fetch_that_lands_after_the_walk_is_not_stored,
 	    a_fetch_that_lands_before_the_walk_begins_is_removed_by_it,
 	    who_asks_during_the_walk_starts_a_fetch_of_his_own_that_is_stored_after_it,
-	    fetches_of_other_keys_go_on, one_key_detaches_its_fetch,
+	    fetches_of_other_keys_go_on,
+	    a_fetch_whose_tag_was_invalidated_since_it_began_is_not_stored,
+	    a_fetch_that_began_after_is_stored_whatever_was_invalidated_before,
+	    more_tags_than_are_noted_count_as_all, one_key_detaches_its_fetch,
 	    leases_of_its_keys_are_void_and_those_of_others_stand);
 	return suite_main(s);
 }
