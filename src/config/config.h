@@ -43,6 +43,7 @@ struct config_listen {
 enum coalesce { COALESCE_FETCH, COALESCE_LEASE };
 enum lease_holder { LEASE_OF_CONNECTION, LEASE_OF_REQUEST };
 enum fallback { FALLBACK_ERROR, FALLBACK_NIL, FALLBACK_VALUE, FALLBACK_STALE };
+enum write_mode { WRITE_LOCAL, WRITE_THROUGH, WRITE_AROUND, WRITE_BEHIND, WRITE_REFUSED };
 enum ns_class { CLASS_CACHE, CLASS_PROTECTED };
 
 struct config_namespace {
@@ -68,6 +69,7 @@ struct config_namespace {
 	int64_t negative_ttl_ms, uncacheable_ttl_ms; /* 0: not remembered */
 	int fallback;           /* enum fallback */
 	char *fallback_value;
+	int write;              /* enum write_mode; WRITE_LOCAL without an origin */
 	const struct config_origin *origin_cfg; /* resolved */
 	int stats_id;           /* filled by the server */
 };
@@ -88,6 +90,10 @@ struct config_origin {
 	char *tls_ca_file;        /* NULL: what the system trusts */
 	char *tls_cert_file, *tls_key_file; /* our own, or NULL */
 	int tls_verify;           /* 0 or 1 */
+	uint64_t write_queue_bytes; /* of writes behind, all loops together */
+	int64_t write_delay_ms;
+	uint32_t write_parallel;  /* of each loop */
+	int64_t write_give_up_ms; /* 0: never */
 	int stats_id;
 	unsigned index;           /* in config.origins */
 };

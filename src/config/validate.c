@@ -160,6 +160,9 @@ check_ns_origin(const struct ns_check *k)
 	if (ns->path != NULL && node_member(k->node, "origin") == NULL)
 		diag_error(k->d, ns_mark(k, "path"), &k->at,
 		    "path: needs origin:, and there is none");
+	if (ns->write != WRITE_LOCAL && ns->origin == NULL)
+		diag_error(k->d, ns_mark(k, "write"), &k->at,
+		    "write: needs origin:, and there is none");
 	if (ns->path != NULL && strstr(ns->path, "{key}") == NULL &&
 	    strstr(ns->path, "{rest}") == NULL)
 		diag_error(k->d, ns_mark(k, "path"), &path,

@@ -45,6 +45,12 @@ static const struct choice fallback_choices[] = {
 };
 static const struct choice class_choices[] = { { "cache", "cache" }, { "protected", "protected" } };
 
+/* In the order of enum write_mode. */
+static const struct choice write_choices[] = {
+	{ "local", "local" }, { "through", "through" }, { "around", "around" },
+	{ "behind", "behind" }, { "refused", "refused" },
+};
+
 /* Rows whose values have names. */
 static const struct option_enum {
 	const char *key, *noun, *example;
@@ -62,6 +68,7 @@ static const struct option_enum {
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },
 	{ "fallback", "fallback", "nil", fallback_choices, ARRAY_LEN(fallback_choices) },
+	{ "write", "way to write", "through", write_choices, ARRAY_LEN(write_choices) },
 };
 
 /* What is wrong with a text, as the rest of a sentence, or NULL. */

@@ -46,6 +46,9 @@ binary_answer(struct binary_call *b, enum binary_status status)
 	binary_reply(binary_out(b), binary_id(b), status);
 }
 
+/* [id, status, n] */
+void binary_number(struct reply *r, enum binary_status status, int64_t n);
+
 /* TOOBIG or OOM, as cache_put() answered. The first for a whole reply, the second
  * for an item of a batch. */
 void binary_put_failed(struct binary_call *b, int rc);
@@ -61,6 +64,10 @@ bool binary_token_is(const struct server_loop *sl, struct slice value, struct sl
 /* 0: it is none that was ever given. */
 uint64_t binary_token_number(struct slice token);
 void binary_put_token(struct out *o, uint64_t token);
+
+/* Of what writes keys of which some belong to origins (routed.h): true where it was
+ * answered, or is parked until these have. */
+bool binary_routed(struct binary_call *b) MUST_CHECK;
 
 /* A plain GET of binary_session.c, and its waiters. */
 void binary_get_missed(struct binary_call *b, struct store_cursor *cur);

@@ -142,6 +142,16 @@ run(struct binary_call *b, binary_handler *handler)
 		session_count_error(sl, b->c.cmd, b->c.reply);
 }
 
+static void
+count_routed(struct binary_call *b)
+{
+	struct server_loop *sl = b->c.sl;
+
+	counter_inc(&sl->stats.commands[b->c.cmd->id].calls);
+	if (b->c.reply->failed)
+		session_count_error(sl, b->c.cmd, b->c.reply);
+}
+
 /* Anything but a plain GET. */
 static NOINLINE void
 serve_any(struct binary_call *b)
@@ -160,6 +170,10 @@ serve_any(struct binary_call *b)
 	}
 	if (unlikely(b->c.session->guarded) && !admits(b)) {
 		count_rejected(b);
+		return;
+	}
+	if (unlikely(b->c.session->policy->routes_writes) && binary_routed(b)) {
+		count_routed(b);
 		return;
 	}
 	run(b, operations[b->f->a].run);

@@ -128,18 +128,16 @@ binary_op_delete(struct binary_call *b)
 	binary_answer(b, status);
 }
 
-/* [id, status, n] */
-static void
-answer_number(struct binary_call *b, enum binary_status status, int64_t n)
+void
+binary_number(struct reply *r, enum binary_status status, int64_t n)
 {
-	struct out *o = binary_out(b);
-	struct binary_mark m = binary_begin(o);
+	struct binary_mark m = binary_begin(r->out);
 
-	binary_put_array(o, 3);
-	binary_put_uint(o, binary_id(b));
-	binary_put_uint(o, status);
-	binary_put_int(o, n);
-	binary_end(o, m);
+	binary_put_array(r->out, 3);
+	binary_put_uint(r->out, r->id);
+	binary_put_uint(r->out, status);
+	binary_put_int(r->out, n);
+	binary_end(r->out, m);
 }
 
 void
@@ -154,7 +152,7 @@ binary_op_delete_many(struct binary_call *b)
 		binary_next(&c, &key);
 		n += store_delete(b->c.store, binary_bytes(&key));
 	}
-	answer_number(b, BINARY_done, n);
+	binary_number(b->c.reply, BINARY_done, n);
 }
 
 static void
@@ -214,7 +212,7 @@ binary_op_incr(struct binary_call *b)
 	rc = value_add(&cur, found, &start, (int64_t)b->f->argv[1].n, &sum);
 	store_close(&cur);
 	if (rc == 0)
-		answer_number(b, BINARY_stored, sum);
+		binary_number(b->c.reply, BINARY_stored, sum);
 	else if (rc == -EINVAL)
 		reply_error(b->c.reply, "NOTINT value is not an integer or out of range");
 	else if (rc == -ERANGE)

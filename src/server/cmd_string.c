@@ -10,6 +10,8 @@
 #include "server/expiry.h"
 #include "server/lease.h"
 #include "server/server.h"
+#include "server/set_args.h"
+#include "server/set_args.h"
 #include "server/splice.h"
 #include "server/value.h"
 
@@ -31,8 +33,8 @@ enum {
 
 	OPT_TIMES = OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT,
 	OPT_LIVES = OPT_TIMES | OPT_KEEPTTL | OPT_PERSIST, /* at most one of them */
-	OPT_OF_SET = OPT_NX | OPT_XX | OPT_GET | OPT_KEEPTTL | OPT_IFEQ | OPT_LEASE |
-	    OPT_GRACE | OPT_TIMES,
+	OPT_UNPLAIN = OPT_NX | OPT_XX | OPT_KEEPTTL | OPT_IFEQ | OPT_LEASE | OPT_GRACE,
+	OPT_OF_SET = OPT_UNPLAIN | OPT_GET | OPT_TIMES,
 	OPT_WITH_ARGUMENT = OPT_TIMES | OPT_IFEQ | OPT_LEASE | OPT_GRACE,
 	OPT_OF_GETEX = OPT_PERSIST | OPT_TIMES,
 };
@@ -253,37 +255,73 @@ take_grace(struct call *c, struct set_args *args)
 	return false;
 }
 
+/* False: the error reply is written. */
+static bool
+set_parse(struct call *c, struct set_args *args, int64_t *expires_ms)
+{
+	enum expiry_status ok = EXPIRY_GOOD;
+
+	*expires_ms = CACHE_NEVER;
+	if (!set_args_parse(c, 3, OPT_OF_SET, args) || !take_grace(c, args))
+		return false;
+	if (args->flags & OPT_TIMES)
+		ok = expiry_parse(c, args->time, args->form, expires_ms);
+	if (ok != EXPIRY_GOOD)
+		expiry_refuse(c, ok);
+	return ok == EXPIRY_GOOD;
+}
+
 void
 cmd_set(struct call *c)
 {
-	int64_t expires_ms = CACHE_NEVER;
 	struct set_args args;
-	enum expiry_status ok = EXPIRY_GOOD;
+	int64_t expires_ms;
 
-	if (!set_args_parse(c, 3, OPT_OF_SET, &args) || !take_grace(c, &args))
+	if (!set_parse(c, &args, &expires_ms))
 		return;
-	if (args.flags & OPT_TIMES)
-		ok = expiry_parse(c, args.time, args.form, &expires_ms);
-	if (ok != EXPIRY_GOOD)
-		expiry_refuse(c, ok);
-	else if (args.flags & OPT_GET)
+	if (args.flags & OPT_GET)
 		set_and_get(c, c->argv[2], &args, expires_ms);
-	else if (args.flags & (OPT_NX | OPT_XX | OPT_IFEQ | OPT_KEEPTTL | OPT_LEASE | OPT_GRACE))
+	else if (args.flags & OPT_UNPLAIN)
 		set_if(c, c->argv[2], &args, expires_ms);
 	else
 		set_plain(c, c->argv[2], expires_ms);
+}
+
+/* Of SETEX and PSETEX. False: the error reply is written. */
+static bool
+setex_parse(struct call *c, unsigned form, int64_t *expires_ms)
+{
+	enum expiry_status ok = expiry_parse(c, c->argv[2], form, expires_ms);
+
+	if (ok != EXPIRY_GOOD)
+		expiry_refuse(c, ok);
+	return ok == EXPIRY_GOOD;
 }
 
 static void
 set_with_expiry(struct call *c, unsigned form)
 {
 	int64_t expires_ms;
-	enum expiry_status ok = expiry_parse(c, c->argv[2], form, &expires_ms);
 
-	if (ok == EXPIRY_GOOD)
+	if (setex_parse(c, form, &expires_ms))
 		set_plain(c, c->argv[3], expires_ms);
+}
+
+enum set_kind
+set_plain_parse(struct call *c, struct set_plain *out)
+{
+	struct set_args args = { 0 };
+	bool good;
+
+	*out = (struct set_plain){ .value = c->argv[c->cmd->id == CMD_ID_set ? 2 : 3] };
+	if (c->cmd->id == CMD_ID_set)
+		good = set_parse(c, &args, &out->expires_ms);
 	else
-		expiry_refuse(c, ok);
+		good = setex_parse(c, c->cmd->id == CMD_ID_setex ? EXPIRY_SECONDS : EXPIRY_MS,
+		    &out->expires_ms);
+	if (!good)
+		return SET_IS_WRONG;
+	return args.flags & (OPT_UNPLAIN | OPT_GET) ? SET_IS_CONDITIONAL : SET_IS_PLAIN;
 }
 
 void

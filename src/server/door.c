@@ -49,7 +49,8 @@ door_update(struct session *s)
 	const struct door_policy *p = s->policy;
 
 	s->stranger = p->password.text != NULL && !s->authenticated;
-	s->guarded = p->read_only || p->no_admin || p->confined || s->stranger ||
+	s->guarded = p->read_only || p->no_admin || p->confined ||
+	    p->routes_writes || s->stranger ||
 	    only_listens(s) || tracking_is_on(s) || s->sl->pause.mode != PAUSE_OFF ||
 	    s->replies != REPLY_ON || s->no_touch;
 }

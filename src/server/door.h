@@ -18,6 +18,7 @@ struct door_policy {
 	bool read_only; /* nothing that writes */
 	bool no_admin;  /* what is dangerous is served by another listener */
 	bool confined;  /* only keys of `own` are seen and touched */
+	bool routes_writes; /* some keys are written at their origins too: routed.h */
 	const uint32_t *uids, *gids; /* who may connect; none of both: anybody */
 	unsigned n_uids, n_gids;
 	struct password password;    /* text NULL: none is asked for */

@@ -128,6 +128,15 @@ take_namespaces(const struct config *cfg, const struct config_listen *l, struct 
 }
 
 static bool
+any_routed(const struct config *cfg)
+{
+	for (unsigned i = 0; i < cfg->n_namespaces; i++)
+		if (cfg->namespaces[i].write != WRITE_LOCAL)
+			return true;
+	return false;
+}
+
+static bool
 any_admin(const struct doors *d)
 {
 	for (unsigned i = 0; i < d->n; i++)
@@ -175,6 +184,8 @@ doors_new(const struct config *cfg, const struct doors *before, struct doors **o
 
 	if (d == NULL)
 		return no_memory(err, err_size);
+	for (unsigned i = 0; i <= n; i++)
+		d->policy[i].routes_writes = any_routed(cfg);
 	if (take_listens(cfg, before, n, d) != 0)
 		rc = no_memory(err, err_size);
 	for (unsigned i = 0; i < n && rc == 0; i++)

@@ -10,6 +10,7 @@
 #include "proto/command.h"
 #include "server/door.h"
 #include "server/session.h"
+#include "store/write.h"
 
 void
 info_commandstats(struct info *i)
@@ -111,6 +112,7 @@ print_origin(struct info *i, unsigned id)
 {
 	const struct server *s = i->sl->server;
 	struct stats_sum_origin n;
+	struct store_behind behind;
 
 	stats_sum_origin(s->stats, s->n_loops, id, &n);
 	info_printf(i, "origin_");
@@ -118,6 +120,9 @@ print_origin(struct info *i, unsigned id)
 	info_printf(i, ":");
 #define ORIGIN_STAT(name, help) info_printf(i, #name "=%" PRId64 ",", n.name);
 #include "stats/stats.def"
+	store_behind_status(s->store, (int)id, &behind);
+	info_printf(i, "write_queue=%" PRIu64 ",write_queue_bytes=%" PRIu64 ",", behind.n,
+	    behind.bytes);
 	info_printf(i, "p50_us=%" PRId64 ",p99_us=%" PRId64 ",max_us=%" PRId64 "\r\n",
 	    histogram_quantile(&n.latency_us, 0.5), histogram_quantile(&n.latency_us, 0.99),
 	    histogram_max(&n.latency_us));

@@ -15,6 +15,7 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "store/write.h"
 #include "server/tracking.h"
 
 /* --- accepting ----------------------------------------------------------------------- */
@@ -209,6 +210,26 @@ stop_loops(struct server *s)
 		loop_stop(s->loops[i].loop);
 }
 
+/* All clients are answered, and origins have what was written behind: whichever comes
+ * last finds the other done. Twice does no harm. */
+static void
+stop_if_drained(struct server *s)
+{
+	struct store_behind left;
+
+	if (atomic_load(&s->undrained) != 0)
+		return;
+	store_behind_status(s->store, -1, &left);
+	if (left.n == 0)
+		stop_loops(s);
+}
+
+static void
+on_behind_empty(void *arg)
+{
+	stop_if_drained(arg);
+}
+
 static void
 loop_drained(struct server_loop *sl)
 {
@@ -216,7 +237,7 @@ loop_drained(struct server_loop *sl)
 		return;
 	sl->drained = true;
 	if (atomic_fetch_sub(&sl->server->undrained, 1) == 1)
-		stop_loops(sl->server);
+		stop_if_drained(sl->server);
 }
 
 void
@@ -235,6 +256,7 @@ drain_loop(struct loop *l, struct loop_task *t)
 
 	(void)l;
 	sl->draining = true;
+	store_behind_hurry(sl->store);
 	list_foreach_safe(it, &sl->sessions)
 		session_drain(list_entry(it, struct session, link));
 	if (list_empty(&sl->sessions))
@@ -246,8 +268,11 @@ drain_late(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, drain_timer);
 
-	log_warn("stop: %u connections were still busy after the drain timeout",
-	    atomic_load(&s->clients));
+	struct store_behind left;
+
+	store_behind_status(s->store, -1, &left);
+	log_warn("stop: after the drain timeout %u connections were still busy, and %llu writes "
+	    "behind not carried out", atomic_load(&s->clients), (unsigned long long)left.n);
 	stop_loops(s);
 }
 
@@ -263,7 +288,6 @@ begin_drain(struct server *s)
 	s->draining = true;
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_stop(s->listeners[i]);
-	atomic_store(&s->undrained, s->n_loops);
 	timer_start(&s->drain_timer, server_config(&s->loops[0])->drain_timeout);
 	for (unsigned i = 0; i < s->n_loops; i++)
 		loop_post(s->loops[i].loop, &s->loops[i].drain);
@@ -377,6 +401,8 @@ start_clock_and_signals(struct server *s)
 		s->loops[i].look.run = look_for_stalls;
 	}
 	s->stop.run = on_stop;
+	atomic_store(&s->undrained, s->n_loops);
+	store_on_behind_empty(s->store, on_behind_empty, s);
 	timer_init(&s->tick, l, on_tick);
 	timer_init(&s->second, l, on_second);
 	timer_init(&s->drain_timer, l, drain_late);

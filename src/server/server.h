@@ -104,7 +104,8 @@ struct server {
 	void *reload_arg;
 	struct loop_task stop;
 	atomic_bool stop_asked;
-	_Atomic(unsigned) undrained; /* loops that still have sessions */
+	_Atomic(unsigned) undrained; /* loops that have not answered all of their
+	                              * sessions in a stop; all, before one */
 	bool draining;
 };
 

@@ -21,6 +21,7 @@
 #include "server/door.h"
 #include "server/help.h"
 #include "server/pause.h"
+#include "server/routed.h"
 #include "server/server.h"
 #include "server/session_impl.h"
 #include "server/tracking.h"
@@ -104,9 +105,24 @@ run_tracked(struct session *s, struct call *c)
 	tracking_after(c);
 }
 
+/* Some keys are written at their origins too. */
+static NOINLINE bool
+run_routed(struct session *s, struct call *c)
+{
+	if (!routed_command(c))
+		return false;
+	s->last_cmd = c->cmd;
+	counter_inc(&s->sl->stats.commands[c->cmd->id].calls);
+	if (c->reply->failed)
+		session_count_error(s->sl, c->cmd, c->reply);
+	return true;
+}
+
 static void
 run_any(struct session *s, struct call *c)
 {
+	if (s->policy->routes_writes && run_routed(s, c))
+		return;
 	if (tracking_is_on(s))
 		run_tracked(s, c);
 	else

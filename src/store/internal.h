@@ -4,11 +4,13 @@
 
 #include <stdatomic.h>
 
+#include "base/htab.h"
 #include "base/lock.h"
 #include "origin/origin.h"
 #include "store/near.h"
 #include "store/store.h"
 #include "store/walker.h"
+#include "store/write.h"
 
 #define STRIPES 64
 #define STRIPE_BUCKETS 64
@@ -46,6 +48,17 @@ struct stripe {
 	struct pending *buckets[STRIPE_BUCKETS];
 };
 
+/* The writes behind of all loops. Its lock is the innermost: a shard's may be
+ * held, and nothing is called within. */
+struct behind {
+	struct lock lock;
+	struct htab writes; /* struct behind_write */
+	struct store_behind origins[STATS_ORIGINS];
+	uint64_t n;         /* of all */
+	void (*empty)(void *arg);
+	void *empty_arg;
+};
+
 struct store {
 	struct cache *cache;
 	/* Read by classify() on loops' threads. An old one stays alive until each
@@ -62,6 +75,10 @@ struct store {
 	 * then there until the store goes. */
 	_Atomic(struct near *) nears[STATS_ORIGINS];
 	struct stripe stripes[STRIPES];
+	/* write.c: the outermost of locks. */
+	struct lock through_lock;
+	struct htab through_keys; /* struct written_key */
+	struct behind behind;
 };
 
 /* The origins of one configuration, on one loop. Outlives a reload until its
@@ -82,6 +99,9 @@ struct store_loop {
 	struct list retired;        /* of earlier ones, with fetches under way */
 	struct cache_thread thread;
 	struct store_atomic *atomic; /* the bracket that is open, else NULL */
+	struct behind_lane *lanes[STATS_ORIGINS]; /* made at first use */
+	bool hurried;               /* store_behind_hurry() */
+	bool closing;
 };
 
 /* --- pending.c: the table --------------------------------------------------- */
@@ -170,6 +190,30 @@ void lease_void_locked(struct stripe *st, pending_which_fn *which, void *arg,
     struct store_news *news);
 void news_init(struct store_news *news, struct store_loop *sl);
 void news_tell(struct store_news *news);
+
+/* --- write.c ------------------------------------------------------------------- */
+
+/* What an origin is told of a time to live; 0: nothing. */
+int64_t write_ttl_ms(const struct store_loop *sl, int64_t expires_ms);
+/* Until when the cache shows what was written. */
+int64_t write_shown_until(const struct store_loop *sl, const struct store_write *w);
+
+/* It answered, and would answer the same again: nothing was changed. */
+static inline bool
+origin_refused_for_good(const struct origin_result *r)
+{
+	return r->status == ORIGIN_FAILED && r->final;
+}
+
+/* --- behind.c ------------------------------------------------------------------ */
+
+enum behind_found { BEHIND_NONE, BEHIND_VALUE, BEHIND_REMOVED };
+/* What the origin is yet to be told of this key. Of BEHIND_VALUE *value is a
+ * reference, and *expires_ms what store_write said. */
+enum behind_found behind_find(struct store *s, struct slice key, uint64_t hash,
+    struct blob **value, int64_t *expires_ms);
+/* What was not carried out is lost. Before the loop's origins go. */
+void behind_loop_free(struct store_loop *sl);
 
 /* --- atomic.c ------------------------------------------------------------------ */
 

@@ -70,6 +70,8 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_init(&s->stripes[i].lock);
 	walker_init(&s->walker);
+	lock_init(&s->through_lock);
+	lock_init(&s->behind.lock);
 	atomic_init(&s->routes, routes_ref(routes));
 	*out = s;
 	return 0;
@@ -86,6 +88,8 @@ store_free(struct store *s)
 		lock_fini(&s->stripes[i].lock);
 	for (unsigned i = 0; i < STATS_ORIGINS; i++)
 		near_free(atomic_load(&s->nears[i]));
+	htab_fini(&s->through_keys);
+	htab_fini(&s->behind.writes);
 	routes_unref(atomic_load(&s->routes));
 	mem_free(s);
 }
@@ -150,15 +154,26 @@ origin_set_new(struct routes *r)
 
 /* Fetches that are still under way fail now, and look at the set while they
  * do: it counts as one of them, so as not to vanish under itself. */
+static void
+origin_set_close(struct origin_set *os)
+{
+	os->fetches++;
+	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++) {
+		struct origin_client *oc = os->clients[i];
+
+		os->clients[i] = NULL;
+		if (oc != NULL)
+			origin_client_free(oc);
+	}
+	os->fetches--;
+}
+
 void
 origin_set_free(struct origin_set *os)
 {
 	if (os == NULL)
 		return;
-	os->fetches++;
-	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++)
-		if (os->clients[i] != NULL)
-			origin_client_free(os->clients[i]);
+	origin_set_close(os);
 	list_del(&os->link);
 	routes_unref(os->routes);
 	mem_free(os);
@@ -224,6 +239,11 @@ store_loop_free(struct store_loop *sl)
 	if (sl == NULL)
 		return;
 	walker_leave(&sl->store->walker, sl);
+	sl->closing = true;
+	list_foreach(it, &sl->retired)
+		origin_set_close(list_entry(it, struct origin_set, link));
+	origin_set_close(sl->origins);
+	behind_loop_free(sl);
 	list_foreach_safe(it, &sl->retired)
 		origin_set_free(list_entry(it, struct origin_set, link));
 	origin_set_free(sl->origins);
@@ -482,6 +502,52 @@ store_get_cached(struct store_loop *sl, struct slice key, uint64_t hash, struct 
 	return get_cached(sl, sl->only, key, hash, cur);
 }
 
+/* What was written behind, and is in the cache no more: the origin may not have it
+ * yet. STORE_REFUSED: no memory to show it; STORE_WAITING: nothing, ask the origin. */
+static enum store_answer
+look_behind(struct store_loop *sl, const struct config_namespace *ns, struct slice key,
+    uint64_t hash, struct store_cursor *cur)
+{
+	enum store_answer answer = STORE_WAITING;
+	struct store_write w = { .ns = ns };
+	struct blob *blob = NULL;
+
+	if (cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) == CACHE_HIT)
+		return STORE_HIT;
+	switch (behind_find(sl->store, key, hash, &blob, &w.expires_ms)) {
+	case BEHIND_NONE:
+		break;
+	case BEHIND_REMOVED:
+		answer = STORE_MISS;
+		break;
+	case BEHIND_VALUE:
+		w.value = blob_slice(blob);
+		answer = cache_put(&cur->c, &w.value, 1, write_shown_until(sl, &w)) == 0 ?
+		    STORE_HIT : STORE_REFUSED;
+		break;
+	}
+	if (answer != STORE_HIT)
+		cache_close(&cur->c);
+	blob_unref(blob);
+	return answer;
+}
+
+/* True: there is an answer; else the origin is to be asked. */
+static bool
+answered_behind(struct store_loop *sl, const struct config_namespace *ns, struct slice key,
+    uint64_t hash, struct store_cursor *cur, struct store_waiter *w, enum store_answer *answer)
+{
+	struct stats_ns *stats = store_ns_stats(sl, ns);
+
+	*answer = look_behind(sl, ns, key, hash, cur);
+	if (*answer == STORE_WAITING)
+		return false;
+	counter_inc(*answer == STORE_HIT ? &stats->hits : &stats->misses);
+	if (*answer == STORE_REFUSED)
+		*answer = waiter_refuse(w, sl, ns, "out of memory");
+	return true;
+}
+
 enum store_answer
 store_get_missed(struct store_cursor *cur, struct store_waiter *w)
 {
@@ -489,12 +555,15 @@ store_get_missed(struct store_cursor *cur, struct store_waiter *w)
 	struct slice key = cur->c.key;
 	uint64_t hash = cur->c.hash;
 	const struct config_namespace *ns = namespace_of(sl, key);
+	enum store_answer answer;
 
 	w->granted = false;
 	if (unlikely(sl->atomic != NULL)) {
 		counter_inc(&store_ns_stats(sl, ns)->misses);
 		return STORE_MISS;
 	}
+	if (ns->write == WRITE_BEHIND && answered_behind(sl, ns, key, hash, cur, w, &answer))
+		return answer;
 	if (ns->origin_cfg != NULL)
 		return flight_join(sl, ns, key, hash, cur, w);
 	if ((ns->coalesce == COALESCE_LEASE || w->wants_token) && w->holder != NULL)

@@ -392,9 +392,9 @@ class Gate:
 class Exchange:
     """One request at the origin, as the script's functions see it."""
 
-    def __init__(self, origin, sock, method, path, headers):
+    def __init__(self, origin, sock, method, path, headers, body=b""):
         self.origin, self.sock = origin, sock
-        self.method, self.path, self.headers = method, path, headers
+        self.method, self.path, self.headers, self.body = method, path, headers, body
 
     def answer(self, status=200, body=b"", headers=()):
         head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n"
@@ -489,12 +489,12 @@ class Origin:
         while (line := f.readline().strip()):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        f.read(int(headers.get("content-length", 0)))
+        body = f.read(int(headers.get("content-length", 0)))
         with self.changed:
             self.requests.append(path)
             script = self.scripts.get(path)
             self.changed.notify_all()
-        exchange = Exchange(self, sock, method, path, headers)
+        exchange = Exchange(self, sock, method, path, headers, body)
         if script is None:
             exchange.answer(404)
         else:

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/list.h"
@@ -19,6 +20,8 @@ struct origin_fetch {
 	origin_done *done;
 	void *arg;
 	char value[64];
+	enum origin_op op;
+	char key[64];
 };
 
 static struct list open_fetches = { &open_fetches, &open_fetches };
@@ -26,6 +29,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned begun, n_open;
 static bool refusing;
 static void (*automatic)(struct slice key, char out[64]);
+static void (*automatic_write)(struct slice key, struct slice value);
+static struct fake_asked last_asked;
+static bool stopping;
 
 unsigned
 fake_begun(void)
@@ -45,6 +51,8 @@ fake_reset(void)
 	begun = 0;
 	refusing = false;
 	automatic = NULL;
+	automatic_write = NULL;
+	stopping = false;
 }
 
 void
@@ -114,8 +122,27 @@ answer_task(struct loop *l UNUSED, struct loop_task *t)
 {
 	struct origin_fetch *f = container_of(t, struct origin_fetch, task);
 
+	if (f->op != ORIGIN_READ) {
+		automatic_write(slice_str(f->key), slice_str(f->value));
+		finish(f, &(struct origin_result){ .status = ORIGIN_DONE });
+		return;
+	}
 	finish(f, &(struct origin_result){ .status = ORIGIN_OK,
 	    .body = blob_of(slice_str(f->value)), .ttl_ms = ORIGIN_TTL_UNSAID });
+}
+
+static void
+note_asked(struct origin_fetch *f, const struct origin_request *rq)
+{
+	f->op = rq->op;
+	snprintf(f->key, sizeof f->key, "%.*s", (int)rq->key.len, rq->key.ptr);
+	snprintf(f->value, sizeof f->value, "%.*s", (int)rq->value.len, rq->value.ptr);
+	if (automatic != NULL || automatic_write != NULL)
+		return; /* there are threads */
+	last_asked.op = rq->op;
+	last_asked.ttl_ms = rq->ttl_ms;
+	memcpy(last_asked.key, f->key, sizeof f->key);
+	memcpy(last_asked.value, f->value, sizeof f->value);
 }
 
 int
@@ -137,11 +164,33 @@ origin_fetch_start(struct origin_client *oc, const struct origin_request *rq, or
 	list_push_tail(&open_fetches, &f->link);
 	pthread_mutex_unlock(&lock);
 	*out = f;
-	if (automatic == NULL)
+	note_asked(f, rq);
+	if (stopping)
+		loop_stop(oc->loop);
+	if (rq->op == ORIGIN_READ && automatic != NULL)
+		automatic(rq->key, f->value);
+	else if (rq->op == ORIGIN_READ || automatic_write == NULL)
 		return 0;
-	automatic(rq->key, f->value);
 	loop_defer(oc->loop, &f->task);
 	return 0;
+}
+
+const struct fake_asked *
+fake_asked(void)
+{
+	return &last_asked;
+}
+
+void
+fake_stop_on_begin(bool yes)
+{
+	stopping = yes;
+}
+
+void
+fake_auto_writes(void (*fn)(struct slice key, struct slice value))
+{
+	automatic_write = fn;
 }
 
 /* Only for tests whose loops all run on one thread. */
@@ -173,4 +222,11 @@ void
 fake_fail(enum origin_status status, const char *error)
 {
 	finish(oldest(), &(struct origin_result){ .status = status, .error = error });
+}
+
+void
+fake_end(enum origin_status status, bool final)
+{
+	finish(oldest(), &(struct origin_result){ .status = status, .final = final,
+	    .error = status >= ORIGIN_FAILED ? "it fails" : NULL });
 }

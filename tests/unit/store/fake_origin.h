@@ -15,6 +15,21 @@ void fake_refuse(bool yes);
  * began; NULL ends that. For tests with threads. */
 void fake_auto(void (*fn)(struct slice key, char out[64]));
 
+/* What the last fetch asked for; good until the next one begins. For tests whose
+ * loops all run on one thread. */
+struct fake_asked {
+	enum origin_op op;
+	char key[64], value[64];
+	int64_t ttl_ms;
+};
+const struct fake_asked *fake_asked(void);
+/* The loop of a fetch is stopped when it begins. */
+void fake_stop_on_begin(bool yes);
+/* Ends the oldest open one, a write or removal. */
+void fake_end(enum origin_status status, bool final);
+/* For writes too, with threads: each is told to fn when it ends, and is done. */
+void fake_auto_writes(void (*fn)(struct slice key, struct slice value));
+
 /* Answer the oldest open fetch; from the thread of its loop. */
 void fake_answer(const char *value, int64_t ttl_ms);
 void fake_answer_tagged(const char *value, int64_t ttl_ms, const char *tags);

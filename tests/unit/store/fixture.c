@@ -70,13 +70,19 @@ setup_of(struct routes *r)
 }
 
 void
-setup(void)
+setup_with(const char *text)
 {
-	struct routes *r = make_routes();
+	struct routes *r = make_routes_of(text);
 
 	fake_reset();
 	setup_of(r);
 	routes_unref(r);
+}
+
+void
+setup(void)
+{
+	setup_with(config_text);
 }
 
 void

@@ -14,6 +14,8 @@ extern struct stats_loop stats[LOOPS];
 extern struct store_loop *sl[LOOPS];
 
 void setup(void);
+/* With another configuration; its first namespace is what ns_stat() counts. */
+void setup_with(const char *text);
 /* The same with other routes, which stay the caller's. */
 void setup_of(struct routes *r);
 void teardown(void);
