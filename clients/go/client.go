@@ -229,6 +229,7 @@ func (c *Client) call(ctx context.Context, o op, args []any, opts options, nItem
 }
 
 // deadline is told to the server, a little less than what the client waits itself, so that its answer comes first.
+// A GET has none: one that is late is cancelled, and costs less without.
 func (c *Client) deadline(ctx context.Context) options {
 	left := c.opts.Timeout
 	if at, ok := ctx.Deadline(); ok {
@@ -254,7 +255,7 @@ func millis(d time.Duration) (any, error) {
 
 // Get returns the value, from the cache or through it from its origin, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, key string) ([]byte, error) {
-	r, err := c.call(ctx, opGet, []any{[]byte(key)}, c.deadline(ctx), 0)
+	r, err := c.call(ctx, opGet, []any{[]byte(key)}, nil, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -282,9 +283,7 @@ func entryOf(r reply) *Entry {
 
 // GetEntry is Get, with how the value came about and how long it stays good.
 func (c *Client) GetEntry(ctx context.Context, key string) (*Entry, error) {
-	opts := c.deadline(ctx)
-	opts[optionMeta] = true
-	r, err := c.call(ctx, opGet, []any{[]byte(key)}, opts, 0)
+	r, err := c.call(ctx, opGet, []any{[]byte(key)}, options{optionMeta: true}, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -118,6 +118,29 @@ func TestWhatTheDaemonSaysOfItself(t *testing.T) {
 	check(t, stats["redis_mode"] == "standalone", err)
 }
 
+func TestAStaleValueStandsInWhileTheLoaderFails(t *testing.T) {
+	c := connected(t)
+	away := errors.New("the database is away")
+	load := func(value string, err error, ttl time.Duration) (string, error) {
+		return GetOrLoadWith(ctx, c, "k", LoadOptions[string]{TTL: ttl, Grace: time.Hour},
+			func(context.Context) (string, error) { return value, err })
+	}
+	got, err := load("old", nil, time.Millisecond)
+	check(t, got == "old", err)
+	for _, _, err = c.Peek(ctx, "k"); err == nil; _, _, err = c.Peek(ctx, "k") {
+	}
+	check(t, errors.Is(err, ErrNotFound), nil)
+	got, err = load("", away, time.Minute)
+	check(t, got == "old", err)
+	got, err = load("new", nil, time.Minute)
+	check(t, got == "new", err)
+	got, err = load("", away, time.Minute)
+	check(t, got == "new", err)
+	check(t, true, c.Flush(ctx))
+	_, err = load("", away, time.Minute)
+	check(t, errors.Is(err, away), nil)
+}
+
 func TestAThousandGoroutinesLoadOnce(t *testing.T) {
 	c := connected(t)
 	var loads atomic.Int32

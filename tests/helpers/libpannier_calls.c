@@ -93,11 +93,60 @@ leases(struct pannier_client *c)
 	}
 }
 
+static int
+loads(void *arg, struct pannier_bytes key, struct pannier_load *into)
+{
+	(void)key;
+	return pannier_load_put(into, arg, strlen(arg));
+}
+
+/* A stale value stands in while the loader fails. */
+static void
+grace(struct pannier_client *c)
+{
+	const struct pannier_how brief = { .ttl_ms = 1, .grace_ms = 600000 };
+	const struct pannier_how how = { .ttl_ms = 60000, .grace_ms = 600000 };
+	struct pannier_bytes k = pannier_str("graced");
+	char old[] = "old", newer[] = "new";
+	struct pannier_reply *r;
+
+	CLAIM(pannier_get_or_load(c, k, &brief, loads, old, &r) == PANNIER_FILLED);
+	pannier_reply_free(r);
+	while (pannier_peek(c, k, NULL) == PANNIER_HIT)
+		;
+	CLAIM(pannier_get(c, k, NULL) == PANNIER_MISS);
+	CLAIM(pannier_get_or_load(c, k, &how, fails, NULL, &r) == PANNIER_STALE && is(r->value, "old"));
+	pannier_reply_free(r);
+	CLAIM(pannier_get_or_load(c, k, &how, loads, newer, &r) == PANNIER_FILLED);
+	pannier_reply_free(r);
+	CLAIM(pannier_get_or_load(c, k, &how, fails, NULL, &r) == PANNIER_HIT && is(r->value, "new"));
+	pannier_reply_free(r);
+}
+
+static void
+statistics(struct pannier_client *c)
+{
+	struct pannier_bytes section = pannier_str("");
+	struct pannier_reply *r;
+	size_t sections = 0;
+
+	CLAIM(pannier_stats(c, "everything", &r) == PANNIER_DONE && r->n_fields > 50);
+	for (size_t i = 0; i < r->n_fields; i++) {
+		CLAIM(r->fields[i].section.len > 0 && r->fields[i].name.len > 0);
+		sections += section.len != r->fields[i].section.len ||
+		    memcmp(section.ptr, r->fields[i].section.ptr, section.len) != 0;
+		section = r->fields[i].section;
+	}
+	CLAIM(sections > 5 && is(r->fields[0].section, "Server"));
+	pannier_reply_free(r);
+	CLAIM(pannier_stats(c, "clients", &r) == PANNIER_DONE && is(r->fields[0].section, "Clients"));
+	pannier_reply_free(r);
+}
+
 int
 main(void)
 {
 	struct pannier_client *c;
-	struct pannier_reply *r;
 
 	if (pannier_client_new(NULL, &c) != 0)
 		return 2;
@@ -105,8 +154,8 @@ main(void)
 	values(c);
 	batches(c);
 	leases(c);
-	CLAIM(pannier_stats(c, "clients", &r) == PANNIER_DONE && r->n_fields > 0);
-	pannier_reply_free(r);
+	grace(c);
+	statistics(c);
 	CLAIM(pannier_flush(c) == PANNIER_DONE);
 	CLAIM(strcmp(pannier_version(), "1.0.0") == 0);
 	pannier_client_free(c);

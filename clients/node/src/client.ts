@@ -220,7 +220,10 @@ export class Client {
     return outcome;
   }
 
-  /** A little less than what the client waits itself, so that the server's answer comes first. */
+  /**
+   * A little less than what the client waits itself, so that the server's answer comes first. A GET has none: one
+   * that is late is cancelled, and costs less without.
+   */
   private deadline(how: CallOptions): number {
     return Math.min(Math.floor((how.timeoutMs ?? this.timeoutMs) * 0.9), DEADLINE_MOST_MS);
   }
@@ -229,13 +232,13 @@ export class Client {
 
   /** The value, from the cache or through it from its origin; null: there is none. */
   async get(key: Key, how: CallOptions = {}): Promise<Buffer | null> {
-    const reply = await this.call('GET', [bytesOf(key)], { deadline_ms: this.deadline(how) }, how);
+    const reply = await this.call('GET', [bytesOf(key)], {}, how);
     return reply.value ?? null;
   }
 
   /** As get(), with how it came about and how long it stays good. */
   async getEntry(key: Key, how: CallOptions = {}): Promise<Entry | null> {
-    return entryOf(await this.call('GET', [bytesOf(key)], { deadline_ms: this.deadline(how), meta: true }, how));
+    return entryOf(await this.call('GET', [bytesOf(key)], { meta: true }, how));
   }
 
   /** Length, time left and token of what is in the cache; counts as no use, fetches nothing. */

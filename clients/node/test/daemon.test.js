@@ -75,6 +75,18 @@ test('what the daemon says of itself', { skip }, async (t) => {
   assert.equal((await c.stats('server')).redis_mode, 'standalone');
 });
 
+test('a stale value stands in while the loader fails', { skip }, async (t) => {
+  const c = await connected(t);
+  const broken = () => Promise.reject(new Error('the database is away'));
+  assert.equal(await c.getOrLoad('k', () => 'old', { ttlMs: 1, graceMs: 600_000 }), 'old');
+  while (await c.peek('k')); // a millisecond
+  assert.equal(await c.get('k'), null);
+  assert.equal(await c.getOrLoad('k', broken, { ttlMs: 60_000, graceMs: 600_000 }), 'old');
+  assert.equal(await c.getOrLoad('k', () => 'new', { ttlMs: 60_000 }), 'new');
+  assert.equal(await c.getOrLoad('k', broken, { ttlMs: 60_000 }), 'new');
+  await assert.rejects(c.getOrLoad('nothing', broken, { ttlMs: 60_000 }), /the database is away/);
+});
+
 test('a thousand calls load once', { skip }, async (t) => {
   const c = await connected(t);
   let loads = 0;

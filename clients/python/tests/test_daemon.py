@@ -105,6 +105,33 @@ def test_a_lease(client):
     assert client.release(other) and not client.release(other)
 
 
+def broken():
+    raise OSError("the database is away")
+
+
+def test_a_stale_value_stands_in_while_the_loader_fails(client):
+    assert client.get_or_load("k", lambda: "old", ttl=0.001, grace=600) == "old"
+    while client.peek("k") is not None:
+        pass # a millisecond
+    assert client.get("k") is None
+    assert client.get_or_load("k", broken, ttl=60, grace=600) == "old"
+    assert client.get_or_load("k", lambda: "new", ttl=60, grace=600) == "new"
+    assert client.get_or_load("k", broken, ttl=60) == "new"
+    with pytest.raises(OSError, match="the database is away"):
+        client.get_or_load("nothing", broken, ttl=60)
+
+
+def test_tasks_too_get_the_stale_value_while_the_loader_fails(daemon):
+    async def main():
+        async with pannier.AsyncClient(daemon().path, timeout=PATIENCE_S) as client:
+            await client.set("k", pannier.codecs.msgpack[0]("old"), ttl=0.001, grace=600)
+            while await client.peek("k") is not None:
+                pass
+            return await client.get_or_load("k", broken, ttl=60, grace=600)
+
+    assert asyncio.run(main()) == "old"
+
+
 def test_a_password(daemon, folder):
     secret = os.path.join(folder, "secret")
     with open(secret, "w", opener=lambda p, f: os.open(p, f, 0o600), encoding="ascii") as f:
