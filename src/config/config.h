@@ -75,6 +75,8 @@ struct config_namespace {
 };
 
 enum origin_kind { ORIGIN_HTTP, ORIGIN_REDIS };
+enum redis_mode { REDIS_STANDALONE, REDIS_SENTINEL, REDIS_CLUSTER };
+enum redis_read_from { REDIS_READ_MASTER, REDIS_READ_REPLICA, REDIS_READ_ANY };
 
 struct config_origin {
 	char *name;
@@ -94,6 +96,20 @@ struct config_origin {
 	int64_t write_delay_ms;
 	uint32_t write_parallel;  /* of each loop */
 	int64_t write_give_up_ms; /* 0: never */
+	char *tls_server_name;    /* NULL: the host that is connected to */
+	/* ORIGIN_REDIS */
+	char **redis_endpoints;   /* redis:// or rediss:// or redis+unix:///path */
+	unsigned n_redis_endpoints;
+	int redis_mode;           /* enum redis_mode */
+	char *redis_master_name;  /* of Sentinel; else NULL */
+	char *redis_username, *redis_password_file, *redis_password_env; /* or NULL */
+	char *redis_sentinel_username, *redis_sentinel_password_file;
+	uint32_t redis_database;
+	char *redis_key;          /* redis_key.h */
+	uint32_t redis_connections, redis_pipeline; /* to each server, of each loop; calls on
+	                           * each */
+	int redis_read_from;      /* enum redis_read_from */
+	int64_t redis_refresh_ms, redis_ping_ms;
 	int stats_id;
 	unsigned index;           /* in config.origins */
 };

@@ -24,7 +24,9 @@ static const char *
 parse_unix(struct slice path, struct endpoint *out)
 {
 	if (path.len == 0 || path.ptr[0] != '/')
-		return "must be http+unix:// and an absolute path: http+unix:///run/app.sock";
+		return out->kind == ENDPOINT_REDIS_UNIX ?
+		    "must be redis+unix:// and an absolute path: redis+unix:///run/redis.sock" :
+		    "must be http+unix:// and an absolute path: http+unix:///run/app.sock";
 	if (path.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return "names a socket whose path is longer than 107 bytes";
 	for (size_t i = 0; i < path.len; i++)
@@ -69,12 +71,13 @@ check_host(struct slice host, struct endpoint *out)
 }
 
 static const char *
-check_port(struct slice port)
+parse_port(struct slice port, struct endpoint *out)
 {
 	uint64_t n;
 
 	if (parse_u64(port, &n) != 0 || n < 1 || n > 65535)
 		return "has a port that is not between 1 and 65535";
+	out->port = (unsigned)n;
 	return NULL;
 }
 
@@ -92,19 +95,21 @@ parse_authority(struct slice a, struct endpoint *out)
 
 		if (len < 1 || !is_address(AF_INET6, slice_of(a.ptr + 1, len - 1)))
 			return "has no IPv6 address between its [ and ]";
+		out->host = slice_of(a.ptr, len + 1);
 		host = slice_skip(a, len + 1);
 		if (host.len == 0)
 			return NULL;
 		if (host.ptr[0] != ':')
 			return "has text behind its ]";
-		return check_port(slice_skip(host, 1));
+		return parse_port(slice_skip(host, 1), out);
 	}
 	colon = a.len != 0 ? memchr(a.ptr, ':', a.len) : NULL;
 	if (colon != NULL)
 		host.len = (size_t)(colon - a.ptr);
+	out->host = host;
 	why = check_host(host, out);
 	if (why == NULL && colon != NULL)
-		why = check_port(slice_skip(a, host.len + 1));
+		why = parse_port(slice_skip(a, host.len + 1), out);
 	return why;
 }
 
@@ -147,4 +152,30 @@ endpoint_parse(struct slice text, struct endpoint *out)
 		return "must not carry a user or password";
 	why = parse_authority(authority, out);
 	return why != NULL ? why : parse_base(slice_skip(text, authority.len), out);
+}
+
+const char *
+endpoint_parse_redis(struct slice text, struct endpoint *out)
+{
+	const char *why;
+
+	*out = (struct endpoint){ .kind = ENDPOINT_REDIS };
+	if (take_scheme(&text, SLICE("redis+unix://"))) {
+		out->kind = ENDPOINT_REDIS_UNIX;
+		return parse_unix(text, out);
+	}
+	if (take_scheme(&text, SLICE("rediss://")))
+		out->kind = ENDPOINT_REDISS;
+	else if (!take_scheme(&text, SLICE("redis://")))
+		return "must begin with redis://, rediss:// or redis+unix://";
+	if (text.len != 0 && memchr(text.ptr, '@', text.len) != NULL)
+		return "must not carry a user or password; see username and password_file";
+	if (text.len != 0 && text.ptr[text.len - 1] == '/')
+		text.len--;
+	if (text.len != 0 && memchr(text.ptr, '/', text.len) != NULL)
+		return "must not have a path; a database stands in database:";
+	why = parse_authority(text, out);
+	if (out->port == 0)
+		out->port = ENDPOINT_REDIS_PORT;
+	return why;
 }

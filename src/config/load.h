@@ -26,6 +26,12 @@ int validate(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK;
 /* Only that no limit is larger than memory. */
 void validate_limits(const struct config *c, const struct tree *t, struct diag *d);
 
+/* Which kind an origin is, and what its redis: says together. n: its mapping. */
+void validate_redis(struct config_origin *o, const struct node *n, const struct place *origin,
+    struct diag *d);
+/* Whether an endpoint of its redis: is over TLS. */
+bool redis_is_over_tls(const struct config_origin *o);
+
 /* Resolves names of origins; all of them are there. */
 void config_resolve(struct config *c);
 

@@ -114,9 +114,11 @@ field_is_shown(const struct schema *s, const struct field *f, const void *base)
 		return false;
 	if (s == &listen_schema && !l->is_unix && listen_field_is_unix(f))
 		return false;
+	if (f->kind == FIELD_PART)
+		return origin_part_is_used(f, base); /* only origins have parts */
 	if (f->kind == FIELD_VALUES)
 		return *field_count(f, base) != 0;
-	return field_is_array(f) || f->kind == FIELD_PART || value_is_set(f, base);
+	return field_is_array(f) || value_is_set(f, base);
 }
 
 static void

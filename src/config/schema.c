@@ -79,12 +79,37 @@ static const struct schema tls_schema = {
 	.size = sizeof(struct config_origin),
 };
 
+static const struct field redis_fields[] = {
+#define ORIGIN_REDIS_VALUES(...) VALUES(config_origin, __VA_ARGS__)
+#define ORIGIN_REDIS_OPTION(...) ROW(config_origin, __VA_ARGS__)
+#include "config/origin.def"
+#undef ORIGIN_REDIS_OPTION
+#undef ORIGIN_REDIS_VALUES
+};
+
+static const struct schema redis_schema = {
+	.noun = "redis",
+	.fields = redis_fields,
+	.n = ARRAY_LEN(redis_fields),
+	.size = sizeof(struct config_origin),
+};
+
+bool
+origin_part_is_used(const struct field *f, const struct config_origin *o)
+{
+	if (f->sub == &http_schema)
+		return o->kind == ORIGIN_HTTP;
+	return f->sub != &redis_schema || o->kind == ORIGIN_REDIS;
+}
+
 /* The name is the first char * of the struct: FIELD_MAP fills it. */
 _Static_assert(offsetof(struct config_origin, name) == 0, "the key of the map");
 
 static const struct field origin_fields[] = {
-	{ .key = "http", .kind = FIELD_PART, .sub = &http_schema, .required = true,
+	{ .key = "http", .kind = FIELD_PART, .sub = &http_schema,
 	    .help = "The origin speaks HTTP." },
+	{ .key = "redis", .kind = FIELD_PART, .sub = &redis_schema,
+	    .help = "The origin is Redis or Valkey." },
 #define ORIGIN_OPTION(...) ROW(config_origin, __VA_ARGS__)
 #include "config/origin.def"
 #undef ORIGIN_OPTION

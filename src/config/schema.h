@@ -27,6 +27,8 @@ enum field_kind {
 	VALUE_PATH,
 	VALUE_URL,
 	VALUE_TEXT,
+	VALUE_REDIS_URL,
+	VALUE_REDIS_KEY, /* config/redis_key.h */
 	VALUE_KINDS,
 	/* Containers. */
 	FIELD_VALUES = VALUE_KINDS, /* an array of scalars of kind `element`: char *,
@@ -67,6 +69,8 @@ extern const struct schema config_schema;
 extern const struct schema listen_schema;
 /* Whether a row of it is about Unix sockets alone. */
 bool listen_field_is_unix(const struct field *f);
+/* False of http: and redis: where the origin is of the other kind. */
+bool origin_part_is_used(const struct field *f, const struct config_origin *o);
 extern const struct schema namespace_schema; /* its defaults take no memory */
 /* Whether a row of it is only for namespaces with an origin. */
 bool namespace_field_is_routed(const struct field *f);

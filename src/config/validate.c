@@ -146,6 +146,15 @@ unknown_origin(const struct ns_check *k)
 	    near != NULL ? "\"?" : "");
 }
 
+static bool
+is_redis(const struct ns_check *k)
+{
+	const struct config_origin *o =
+	    k->ns->origin != NULL ? find_origin(k->c, k->ns->origin) : NULL;
+
+	return o != NULL && o->kind == ORIGIN_REDIS;
+}
+
 static void
 check_ns_origin(const struct ns_check *k)
 {
@@ -154,6 +163,13 @@ check_ns_origin(const struct ns_check *k)
 
 	if (ns->origin != NULL && find_origin(k->c, ns->origin) == NULL)
 		unknown_origin(k);
+	if (is_redis(k)) {
+		if (ns->path != NULL)
+			diag_error(k->d, ns_mark(k, "path"), &k->at,
+			    "path: is for HTTP; what a key is called in Redis says key: of "
+			    "the origin");
+		return;
+	}
 	if (ns->origin != NULL && node_member(k->node, "path") == NULL)
 		diag_error(k->d, ns_mark(k, "origin"), &k->at,
 		    "origin: needs path:, for example path: /%s/{rest}", ns->origin);
@@ -300,6 +316,8 @@ is_over_tls(const struct config_origin *o)
 {
 	struct endpoint e;
 
+	if (redis_is_over_tls(o))
+		return true;
 	for (unsigned i = 0; i < o->n_endpoints; i++)
 		if (o->endpoints[i] != NULL &&
 		    endpoint_parse(slice_str(o->endpoints[i]), &e) == NULL &&
@@ -317,9 +335,31 @@ check_tls(const struct config_origin *o, const struct node *tls, const struct pl
 	if (o->tls_key_file != NULL && o->tls_cert_file == NULL)
 		diag_error(d, node_member(tls, "key_file")->at, &key,
 		    "needs cert_file:, and there is none");
+	key.key = "server_name";
+	if (o->tls_server_name != NULL && o->kind != ORIGIN_REDIS)
+		diag_error(d, node_member(tls, "server_name")->at, &key,
+		    "is for redis:; of http: the name in the URL counts");
 	if (!is_over_tls(o) &&
 	    (o->tls_ca_file != NULL || o->tls_cert_file != NULL || !o->tls_verify))
-		diag_error(d, tls->at, at, "is for endpoints over https, and there is none");
+		diag_error(d, tls->at, at,
+		    "is for endpoints over https or rediss, and there is none");
+}
+
+/* Before namespaces: what they may say depends on it. */
+static void
+check_kinds(struct config *c, const struct tree *t, struct diag *d)
+{
+	struct place up = { .key = "origins" };
+	const struct node *map = node_member(t->root, "origins");
+
+	for (unsigned i = 0; i < c->n_origins; i++) {
+		struct config_origin *o = &c->origins[i];
+		struct place at = { .up = &up, .key = o->name };
+		const struct node *n = o->name != NULL ? node_member(map, o->name) : NULL;
+
+		if (n != NULL && n->kind == NODE_MAPPING)
+			validate_redis(o, n, &at, d);
+	}
 }
 
 static void
@@ -453,6 +493,7 @@ validate(struct config *c, const struct tree *t, struct diag *d)
 
 	check_same_listens(c, d);
 	validate_limits(c, t, d);
+	check_kinds(c, t, d);
 	rc = check_namespaces(c, t, d);
 	check_listen_namespaces(c, t, d);
 	check_origins(c, t, d);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "config/endpoint.h"
+#include "config/redis_key.h"
 #include "config/template.h"
 #include "config/text.h"
 
@@ -51,6 +52,14 @@ static const struct choice write_choices[] = {
 	{ "behind", "behind" }, { "refused", "refused" },
 };
 
+/* In the order of their enums in config.h. */
+static const struct choice mode_choices[] = {
+	{ "standalone", "standalone" }, { "sentinel", "sentinel" }, { "cluster", "cluster" },
+};
+static const struct choice read_choices[] = {
+	{ "master", "master" }, { "replica", "replica" }, { "any", "any" },
+};
+
 /* Rows whose values have names. */
 static const struct option_enum {
 	const char *key, *noun, *example;
@@ -64,6 +73,8 @@ static const struct option_enum {
 	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "verify", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "mode", "kind of Redis", "cluster", mode_choices, ARRAY_LEN(mode_choices) },
+	{ "read_from", "kind of server", "replica", read_choices, ARRAY_LEN(read_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },
@@ -74,7 +85,8 @@ static const struct option_enum {
 /* What is wrong with a text, as the rest of a sentence, or NULL. */
 typedef const char *text_check(struct slice s);
 
-static text_check check_name, check_prefix, check_socket, check_path, check_url, check_text;
+static text_check check_name, check_prefix, check_socket, check_path, check_url, check_text,
+    check_redis_url;
 
 static const struct kind {
 	const char *noun, *example, *metavar;
@@ -108,6 +120,10 @@ static const struct kind {
 	    .check = check_url },
 	[VALUE_TEXT] = { .noun = "text", .example = "\"{}\"", .metavar = "TEXT",
 	    .check = check_text },
+	[VALUE_REDIS_URL] = { .noun = "URL", .example = "redis://127.0.0.1:6379", .metavar = "URL",
+	    .check = check_redis_url },
+	[VALUE_REDIS_KEY] = { .noun = "key", .example = "\"app:{key}\"", .metavar = "KEY",
+	    .check = redis_key_check },
 };
 
 /* NULL: the row is of another kind. */
@@ -481,6 +497,14 @@ check_url(struct slice s)
 	return endpoint_parse(s, &e);
 }
 
+static const char *
+check_redis_url(struct slice s)
+{
+	struct endpoint e;
+
+	return endpoint_parse_redis(s, &e);
+}
+
 static MUST_CHECK int
 store_text(const struct field *f, struct slice s, void *base, struct config_error *why)
 {
@@ -497,7 +521,8 @@ store_text(const struct field *f, struct slice s, void *base, struct config_erro
 static struct slice
 without_credentials(enum field_kind k, struct slice s)
 {
-	const char *at = k == VALUE_URL && s.len != 0 ? memrchr(s.ptr, '@', s.len) : NULL;
+	bool url = k == VALUE_URL || k == VALUE_REDIS_URL;
+	const char *at = url && s.len != 0 ? memrchr(s.ptr, '@', s.len) : NULL;
 
 	return at == NULL ? s : slice_skip(s, (size_t)(at - s.ptr));
 }

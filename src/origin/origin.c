@@ -52,6 +52,7 @@ struct origin_fetch {
 /* By enum origin_kind. */
 static const struct transport_ops *const transports[] = {
 	[ORIGIN_HTTP] = &http_transport,
+	[ORIGIN_REDIS] = &redis_transport,
 };
 
 static const struct transport_ops *

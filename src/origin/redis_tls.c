@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -19,6 +18,7 @@
 
 /* Part of OpenSSL 3's interface and ABI (ssl.h, tls1.h, x509_vfy.h). */
 #define SSL_FILETYPE_PEM 1
+#define SSL_VERIFY_NONE 0
 #define SSL_VERIFY_PEER 1
 #define SSL_CTRL_MODE 33
 #define SSL_CTRL_SET_TLSEXT_HOSTNAME 55
@@ -177,7 +177,8 @@ redis_tls_new(const struct redis_tls_opts *o, struct redis_tls **out, char *err,
 	ssl.api.SSL_CTX_ctrl(t->ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, NULL);
 	ssl.api.SSL_CTX_ctrl(t->ctx, SSL_CTRL_MODE, SSL_MODE_ENABLE_PARTIAL_WRITE |
 	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS, NULL);
-	ssl.api.SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+	ssl.api.SSL_CTX_set_verify(t->ctx, o->trust_all ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+	    NULL);
 	rc = read_files(t->ctx, o, err, err_size);
 	if (rc != 0) {
 		redis_tls_free(t);

@@ -6,6 +6,7 @@
 #ifndef PANNIER_ORIGIN_REDIS_TLS_H
 #define PANNIER_ORIGIN_REDIS_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,6 +17,7 @@ struct redis_tls_opts {
 	const char *ca_file;   /* NULL: what the system trusts */
 	const char *cert_file; /* NULL: no client certificate */
 	const char *key_file;  /* NULL: in cert_file */
+	bool trust_all;        /* any certificate will do: for tests */
 	const char *server_name; /* NULL: the host that is connected to */
 };
 

@@ -17,6 +17,7 @@ assert_all(const struct bad *cases, size_t n)
 	fixture_leave();
 }
 
+#define REDIS "origins:\n  users:\n    redis: {endpoints: [\"redis://x\"]"
 #define ORIGIN "origins:\n  users:\n    http: {endpoints: [\"http://127.0.0.1:8081\"]}\n"
 
 START_TEST(each_wrong_scalar_says_where_what_and_what_would_be_right)
@@ -100,7 +101,8 @@ START_TEST(unknown_and_repeated_keys_are_refused_with_the_nearest_known_one)
 		    "pannier.yaml:3:5: namespaces[0]: unknown key \"tll\"; did you mean \"ttl\"?" },
 		{ "origins:\n  users:\n    endpoints: []\n",
 		    "pannier.yaml:3:5: origins.users: unknown key \"endpoints\"; "
-		    "an origin has http, deadline, max_body, max_connections, max_waiters, tls" },
+		    "an origin has http, redis, deadline, max_body, max_connections, max_waiters, "
+		    "write_queue, write_delay, write_parallel, write_give_up, tls" },
 		{ "memory: 32MiB\nthreads: 1\nmemory: 64MiB\n",
 		    "pannier.yaml:3:1: \"memory\" stands here twice, first in line 1" },
 		{ ORIGIN "  users:\n    http: {endpoints: [\"http://127.0.0.1:1\"]}\n",
@@ -251,7 +253,7 @@ START_TEST(origins_are_checked)
 		{ "origins: [a]\n",
 		    "pannier.yaml:1:10: origins: a list stands here, a mapping is wanted" },
 		{ "origins:\n  users: {}\n",
-		    "pannier.yaml:2:10: origins.users: an origin needs http:, and there is none" },
+		    "pannier.yaml:2:10: origins.users: an origin needs http: or redis:, and there is none" },
 		{ "origins:\n  users: {http: {}}\n",
 		    "pannier.yaml:2:17: origins.users.http: http needs endpoints:, and there is none" },
 		{ "origins:\n  users: {http: 5}\n",
@@ -260,9 +262,9 @@ START_TEST(origins_are_checked)
 		    "pannier.yaml:2:29: origins.users.http.endpoints: is empty; write at least one, "
 		    "for example http://127.0.0.1:8081" },
 		{ ORIGIN "    tls: {ca_file: /x.pem}\n",
-		    "pannier.yaml:4:10: origins.users.tls: is for endpoints over https, and there is none" },
+		    "pannier.yaml:4:10: origins.users.tls: is for endpoints over https or rediss, and there is none" },
 		{ ORIGIN "    tls: {verify: false}\n",
-		    "pannier.yaml:4:10: origins.users.tls: is for endpoints over https, and there is none" },
+		    "pannier.yaml:4:10: origins.users.tls: is for endpoints over https or rediss, and there is none" },
 		{ "origins:\n  users:\n    http: {endpoints: [\"https://x\"]}\n    tls: {key_file: /k}\n",
 		    "pannier.yaml:4:21: origins.users.tls.key_file: needs cert_file:, and there is none" },
 		{ "origins:\n  users:\n    http: {endpoints: [\"https://x\"]}\n    tls: {verify: maybe}\n",
@@ -290,6 +292,48 @@ START_TEST(origins_are_checked)
 		{ "origins:\n  users:\n",
 		    "pannier.yaml:2:9: origins.users: nothing stands here; "
 		    "an origin is a mapping, it begins with http:" },
+	};
+
+	assert_all(cases, ARRAY_LEN(cases));
+}
+END_TEST
+
+START_TEST(redis_origins_are_checked)
+{
+	static const struct bad cases[] = {
+		{ "origins:\n  users: {http: {endpoints: [\"http://x\"]}, redis: {endpoints: [\"redis://x\"]}}\n",
+		    "pannier.yaml:2:51: origins.users: has http: and redis:; write two origins" },
+		{ "origins:\n  users: {redis: {}}\n",
+		    "pannier.yaml:2:18: origins.users.redis: redis needs endpoints:, and there is none" },
+		{ "origins:\n  users: {redis: {endpoints: [\"http://x\"]}}\n",
+		    "pannier.yaml:2:31: origins.users.redis.endpoints[0]: \"http://x\" must begin with "
+		    "redis://, rediss:// or redis+unix://" },
+		{ "origins:\n  users: {redis: {endpoints: [\"redis://:secret@x\"]}}\n",
+		    "pannier.yaml:2:31: origins.users.redis.endpoints[0]: \"@x\" must not carry a user or "
+		    "password; see username and password_file" },
+		{ "origins:\n  users: {redis: {endpoints: [\"redis://x/3\"]}}\n",
+		    "pannier.yaml:2:31: origins.users.redis.endpoints[0]: \"redis://x/3\" must not have a "
+		    "path; a database stands in database:" },
+		{ REDIS ", mode: sentinel}\n",
+		    "pannier.yaml:3:12: origins.users.redis: mode: sentinel needs master_name:, and there is none" },
+		{ REDIS ", master_name: m}\n",
+		    "pannier.yaml:3:52: origins.users.redis.master_name: is for mode: sentinel; leave it out" },
+		{ REDIS ", read_from: any}\n",
+		    "pannier.yaml:3:50: origins.users.redis.read_from: is for mode: sentinel or cluster; leave it out" },
+		{ REDIS ", mode: cluster, database: 3}\n",
+		    "pannier.yaml:3:64: origins.users.redis.database: is for mode: standalone or sentinel; leave it out" },
+		{ REDIS ", username: u}\n",
+		    "pannier.yaml:3:49: origins.users.redis.username: needs password_file: or password_env:, and there is none" },
+		{ REDIS ", password_file: /p, password_env: E}\n",
+		    "pannier.yaml:3:72: origins.users.redis.password_env: stands beside password_file:; leave one out" },
+		{ REDIS ", key: x}\n",
+		    "pannier.yaml:3:44: origins.users.redis.key: \"x\" must end with {key} or {rest}, as in \"app:{key}\"" },
+		{ REDIS ", mode: ring}\n", "pannier.yaml:3:45: origins.users.redis.mode: \"ring\" is no kind of Redis; "
+		    "there is standalone, sentinel, cluster" },
+		{ "origins:\n  users: {redis: {mode: cluster, endpoints: [\"redis://x\", \"rediss://y\"]}}\n",
+		    "pannier.yaml:2:45: origins.users.redis.endpoints[1]: must be over TLS (rediss://) where the others are, and not where not" },
+		{ REDIS "}\nnamespaces:\n  - {prefix: \"u:\", origin: users, path: \"/x/{key}\"}\n",
+		    "pannier.yaml:5:41: namespaces[0]: path: is for HTTP; what a key is called in Redis says key: of the origin" },
 	};
 
 	assert_all(cases, ARRAY_LEN(cases));
@@ -512,7 +556,8 @@ main(void)
 	    each_wrong_scalar_says_where_what_and_what_would_be_right,
 	    limits_larger_than_memory_are_refused,
 	    unknown_and_repeated_keys_are_refused_with_the_nearest_known_one, listeners_are_checked,
-	    a_socket_path_has_at_most_107_bytes, namespaces_are_checked, origins_are_checked);
+	    a_socket_path_has_at_most_107_bytes, namespaces_are_checked, origins_are_checked,
+	    redis_origins_are_checked);
 	SUITE_ADD(s, "files", what_is_no_plain_yaml_is_refused_in_words,
 	    bombs_of_depth_and_size_are_refused, lists_have_a_most,
 	    files_that_cannot_be_read_are_named, a_check_tells_every_error_of_a_file);
