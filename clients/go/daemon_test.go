@@ -21,15 +21,16 @@ import (
 
 const patience = time.Minute
 
-func daemon(t *testing.T, more string) string {
+func daemon(t *testing.T, more string) (path, tcp string) {
 	binary := os.Getenv("PANNIER")
 	if binary == "" {
 		t.Skip("PANNIER does not name the daemon")
 	}
 	folder, err := os.MkdirTemp("", "pannier-go-") // t.TempDir() is too long for a socket
 	must(t, err)
-	path, config := filepath.Join(folder, "s"), filepath.Join(folder, "c.yaml")
-	must(t, os.WriteFile(config, []byte("listen:\n  - unix: "+path+"\nmemory: 64MiB\nthreads: 2\n"+more), 0o600))
+	path = filepath.Join(folder, "s")
+	config := filepath.Join(folder, "c.yaml")
+	must(t, os.WriteFile(config, []byte("listen:\n  - unix: "+path+"\n  - tcp: 127.0.0.1:0\nmemory: 64MiB\nthreads: 2\n"+more), 0o600))
 	cmd := exec.Command(binary, "serve", "--config", config)
 	out, err := cmd.StderrPipe()
 	must(t, err)
@@ -40,14 +41,18 @@ func daemon(t *testing.T, more string) string {
 		os.RemoveAll(folder)
 	})
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "listening on") {
+	for tcp == "" && lines.Scan() {
+		if _, at, found := strings.Cut(lines.Text(), "listening on tcp:"); found { // the last one
+			tcp = "tcp:" + at
+		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return path
+	return path, tcp
 }
 
 func connected(t *testing.T) *Client {
-	return connect(t, Options{Address: daemon(t, ""), Timeout: patience, ConnectTimeout: patience})
+	path, _ := daemon(t, "")
+	return connect(t, Options{Address: path, Timeout: patience, ConnectTimeout: patience})
 }
 
 func check(t *testing.T, ok bool, err error) {
@@ -116,6 +121,18 @@ func TestWhatTheDaemonSaysOfItself(t *testing.T) {
 	check(t, true, c.Ping(ctx))
 	stats, err := c.Stats(ctx, "server")
 	check(t, stats["redis_mode"] == "standalone", err)
+}
+
+func TestTCP(t *testing.T) {
+	path, tcp := daemon(t, "")
+	c := connect(t, Options{Address: tcp, Timeout: patience, ConnectTimeout: patience})
+	d := connect(t, Options{Address: path, Timeout: patience, ConnectTimeout: patience})
+	ok, err := c.Set(ctx, "k", bytes.Repeat([]byte("v"), 100000), 0)
+	check(t, ok, err)
+	got, err := c.Get(ctx, "k")
+	check(t, len(got) == 100000, err)
+	same, err := d.Get(ctx, "k")
+	check(t, bytes.Equal(got, same), err)
 }
 
 func TestAStaleValueStandsInWhileTheLoaderFails(t *testing.T) {
@@ -238,7 +255,7 @@ func hear(t *testing.T, lines <-chan said, word string) said {
 func TestFourProcessesLoadOnceAndWhoIsKilledIsReplaced(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprint("killed=", killed), func(t *testing.T) {
-			path := daemon(t, "namespaces:\n  - prefix: k\n    lease_time: 60s\n")
+			path, _ := daemon(t, "namespaces:\n  - prefix: k\n    lease_time: 60s\n")
 			stats := connect(t, Options{Address: path, Timeout: patience})
 			lines := make(chan said, 100)
 			for i := 0; i < 4; i++ {

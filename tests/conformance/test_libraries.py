@@ -137,9 +137,16 @@ class C(harness.Case):
 
     def test_each_call_does_what_it_says(self):
         program = os.path.join(os.path.dirname(harness.BINARY), "tests", "helpers", "libpannier_calls")
-        done = subprocess.run([program], env={**os.environ, "PANNIER_SOCKET": self.daemon().path}, check=False,
-                              stdout=subprocess.PIPE, text=True, timeout=PROGRAM_S)
-        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        folder = self.folder()
+        path = os.path.join(folder, "s")
+        daemon = self.daemon(f"listen:\n  - unix: {path}\n  - tcp: 127.0.0.1:0\n", path=path)
+        daemon.wait_log("listening on tcp:")
+        tcp = re.search(r"listening on (tcp:\S+)", daemon.text())[1]
+        for address in path, tcp:
+            with self.subTest(address=address.partition(":")[0]):
+                done = subprocess.run([program], env={**os.environ, "PANNIER_SOCKET": address}, check=False,
+                                      stdout=subprocess.PIPE, text=True, timeout=PROGRAM_S)
+                self.assertEqual((done.returncode, done.stdout), (0, ""))
 
     def test_four_processes_load_once(self):
         self.stampede(kill=False)

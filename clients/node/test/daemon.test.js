@@ -16,19 +16,22 @@ const skip = BINARY ? false : 'PANNIER does not name the daemon';
 async function daemon(t, more = '') {
   const folder = mkdtempSync(join(tmpdir(), 'pannier-node-'));
   const path = join(folder, 's');
-  writeFileSync(join(folder, 'c.yaml'), `listen:\n  - unix: ${path}\nmemory: 64MiB\nthreads: 2\n${more}`);
+  writeFileSync(join(folder, 'c.yaml'), `listen:\n  - unix: ${path}\n  - tcp: 127.0.0.1:0\nmemory: 64MiB\nthreads: 2\n${more}`);
   const child = spawn(BINARY, ['serve', '--config', join(folder, 'c.yaml')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  await new Promise((resolve) => createInterface(child.stderr).on('line', (l) => l.includes('listening on') && resolve()));
+  const tcp = await new Promise((resolve) => createInterface(child.stderr).on('line', (l) => {
+    const found = /listening on (tcp:\S+)/.exec(l); // the last one
+    if (found) resolve(found[1]);
+  }));
   t.after(async () => {
     child.kill();
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     rmSync(folder, { recursive: true });
   });
-  return path;
+  return { path, tcp };
 }
 
 async function connected(t, more) {
-  const client = new Client({ address: await daemon(t, more), timeoutMs: PATIENCE_MS, connectTimeoutMs: PATIENCE_MS });
+  const client = new Client({ address: (await daemon(t, more)).path, timeoutMs: PATIENCE_MS, connectTimeoutMs: PATIENCE_MS });
   t.after(() => client.close());
   return client;
 }
@@ -75,6 +78,14 @@ test('what the daemon says of itself', { skip }, async (t) => {
   assert.equal((await c.stats('server')).redis_mode, 'standalone');
 });
 
+test('TCP', { skip }, async (t) => {
+  const { path, tcp } = await daemon(t);
+  const [c, d] = [path, tcp].map((address) => new Client({ address, timeoutMs: PATIENCE_MS, connectTimeoutMs: PATIENCE_MS }));
+  t.after(() => [c, d].forEach((client) => client.close()));
+  assert.ok(await d.set('k', Buffer.alloc(100_000, 'v')));
+  assert.ok((await c.get('k')).equals(await d.get('k')));
+});
+
 test('a stale value stands in while the loader fails', { skip }, async (t) => {
   const c = await connected(t);
   const broken = () => Promise.reject(new Error('the database is away'));
@@ -98,7 +109,7 @@ test('a thousand calls load once', { skip }, async (t) => {
 
 for (const killed of [false, true]) {
   test(`four processes load once${killed ? ', and who is killed is replaced' : ''}`, { skip }, async (t) => {
-    const path = await daemon(t, 'namespaces:\n  - prefix: k\n    lease_time: 60s\n');
+    const { path } = await daemon(t, 'namespaces:\n  - prefix: k\n    lease_time: 60s\n');
     const stats = new Client({ address: path, timeoutMs: PATIENCE_MS });
     const children = Array.from({ length: 4 }, () => fork(new URL('process.js', import.meta.url), [path]));
     t.after(() => {

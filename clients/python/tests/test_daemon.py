@@ -21,10 +21,11 @@ class Daemon:
         self.path = os.path.join(folder, "daemon.sock")
         conf = os.path.join(folder, "pannier.yaml")
         with open(conf, "w", encoding="utf-8") as f:
-            f.write(f"listen:\n  - unix: {self.path}\nmemory: 64MiB\nthreads: 2\n{config}")
+            f.write(f"listen:\n  - unix: {self.path}\n  - tcp: 127.0.0.1:0\nmemory: 64MiB\nthreads: 2\n{config}")
         self.process = subprocess.Popen([BINARY, "serve", "--config", conf], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
-            if "listening on" in line:
+            if "listening on tcp:" in line: # the last one
+                self.tcp = line.rpartition("listening on ")[2].strip()
                 break
         self.rest = threading.Thread(target=self.process.stderr.read)
         self.rest.start()
@@ -140,6 +141,18 @@ def test_a_password(daemon, folder):
     with pytest.raises(pannier.ReplyError, match="NOAUTH"):
         pannier.Client(path).get("k")
     assert pannier.Client(path, password="sesame").get("k") is None
+
+
+def test_tcp(daemon):
+    address = daemon().tcp
+    with pannier.Client(address, timeout=PATIENCE_S) as client:
+        assert client.set("k", "v" * 100000)
+
+    async def main():
+        async with pannier.AsyncClient(address, timeout=PATIENCE_S) as c:
+            return await c.get("k")
+
+    assert asyncio.run(main()) == b"v" * 100000
 
 
 def test_a_thousand_tasks_load_once(daemon):

@@ -22,17 +22,30 @@ T = TypeVar("T")
 RECV_BYTES = 256 * 1024
 
 
+def connect(address: Any, timeout: float) -> socket.socket:
+    """A socket to a path, or to the first of a host's addresses that answers."""
+    if not isinstance(address, str):
+        made = socket.create_connection(address, timeout)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(timeout)
+        made.connect(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 class Connection:
     """One socket, one request at a time. Belongs to whoever took it from the pool."""
 
     def __init__(self, address: Any, timeout: float, password: Optional[bytes]) -> None:
         self.wire = Wire()
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        end = time.monotonic() + timeout
+        self.sock = connect(address, timeout)
         try:
-            end = time.monotonic() + timeout
-            self.sock.settimeout(timeout)
-            self.sock.connect(address)
             self.sock.sendall(self.wire.hello())
             while self.wire.server is None:
                 self._receive(end)
