@@ -66,18 +66,18 @@ static unsigned
 round_robin(struct balance *b, uint64_t from)
 {
 	int64_t total = 0;
-	int best = BALANCE_NONE;
+	unsigned best = (unsigned)__builtin_ctzll(from);
 
 	while (from != 0) {
 		unsigned i = take_lowest(&from);
 
 		b->turn[i] += share(b, i);
 		total += share(b, i);
-		if (best < 0 || b->turn[i] > b->turn[best])
-			best = (int)i;
+		if (b->turn[i] > b->turn[best])
+			best = i;
 	}
 	b->turn[best] -= total;
-	return (unsigned)best;
+	return best;
 }
 
 /* By chance, as their weights are. */
