@@ -39,6 +39,8 @@ struct lease {
 	const struct config_namespace *ns;
 	struct routes *routes; /* holds ns */
 	/* At home: */
+	bool awaited;     /* a promoted waiter brings it: set before it stands in the table */
+	bool over;        /* its end came before that waiter did */
 	struct list link; /* in the holder's list */
 	struct timer timer;
 	struct loop_task task;
@@ -73,6 +75,7 @@ lease_new(struct store_loop *home, const struct store_waiter *w,
 	le->holder = w->holder;
 	le->ns = ns;
 	le->routes = routes_ref(routes);
+	le->awaited = le->over = false;
 	list_init(&le->link);
 	le->task.run = lease_ended_elsewhere;
 	timer_init(&le->timer, home->loop, lease_time_over);
@@ -89,11 +92,18 @@ lease_free(struct lease *le)
 	mem_free(le);
 }
 
+/* Somebody may end it as soon as it stands in the table, and his news may overtake
+ * the waiter that is to get it, which another loop sends. */
 static void
 lease_ended_elsewhere(struct loop *l, struct loop_task *t)
 {
+	struct lease *le = container_of(t, struct lease, task);
+
 	(void)l;
-	lease_free(container_of(t, struct lease, task));
+	if (le->awaited)
+		le->over = true;
+	else
+		lease_free(le);
 }
 
 /* At home: from now on the holder has it. */
@@ -138,6 +148,7 @@ promote_locked(struct pending **link, struct list *rest)
 		waiters_take_locked(old, rest);
 		return w;
 	}
+	next->awaited = true;
 	waiters_move_locked(old, &next->p);
 	pending_link_locked(link, &next->p);
 	return w;
@@ -220,13 +231,14 @@ lease_arrived(struct store_waiter *w)
 	w->lease = NULL;
 	if (le == NULL)
 		return;
+	le->awaited = false;
 	if (w->left == NULL) {
 		counter_inc(&store_ns_stats(w->sl, w->ns)->lease_promoted);
 		w->granted = true;
 		lease_begin(le);
-	} else if (lease_end(le)) {
-		lease_free(le);
 	}
+	if (le->over || (w->left != NULL && lease_end(le)))
+		lease_free(le);
 }
 
 /* --- asking --------------------------------------------------------------------------- */

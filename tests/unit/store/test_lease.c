@@ -241,6 +241,39 @@ START_TEST(delete_voids_the_lease_and_promotes)
 }
 END_TEST
 
+/* A write as of another loop, whose news is told when the test says so. */
+static void
+settle(const char *key, enum lease_end how, struct store_news *news)
+{
+	uint64_t hash = store_hash(sl[0], slice_str(key));
+	struct stripe *st = pending_stripe(store, hash);
+
+	news_init(news, sl[0]);
+	lock_acquire(&st->lock);
+	lease_settle_locked(st, hash, slice_str(key), how, news);
+	lock_release(&st->lock);
+}
+
+START_TEST(lease_that_ends_before_its_holder_hears_of_it_is_freed_once)
+{
+	struct store_news promoted, ended;
+
+	ck_assert_int_eq(get(&a, "page:1"), STORE_MISS);
+	ck_assert_int_eq(get(&b, "page:1"), STORE_WAITING);
+	settle("page:1", LEASE_VOID, &promoted); /* to b */
+	settle("page:1", LEASE_SET, &ended);
+	news_tell(&ended);
+	run_all_tasks();
+	ck_assert_uint_eq(b.answers, 0);
+	news_tell(&promoted);
+	run_all_tasks();
+	ck_assert_uint_eq(b.answers, 1);
+	ck_assert_int_eq(b.status, FILL_NOT_FOUND);
+	ck_assert(list_empty(&b.holder.leases));
+	ck_assert_int_eq(get(&c, "page:1"), STORE_MISS); /* nobody has it */
+}
+END_TEST
+
 START_TEST(flush_voids_all_leases)
 {
 	get(&a, "page:1");
@@ -617,7 +650,8 @@ main(void)
 		waiter_is_promoted_at_once_when_the_holder_leaves,
 		promoted_client_that_has_left_meanwhile_passes_it_on,
 		delete_voids_the_lease_and_promotes,
-		flush_voids_all_leases,
+		lease_that_ends_before_its_holder_hears_of_it_is_freed_once,
+	    flush_voids_all_leases,
 		lease_whose_time_is_over_goes_to_the_next,
 		waiter_that_leaves_is_freed_at_once,
 		client_that_takes_no_leases_just_misses,
