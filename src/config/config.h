@@ -76,6 +76,7 @@ struct config_namespace {
 
 enum origin_kind { ORIGIN_HTTP, ORIGIN_REDIS };
 enum redis_mode { REDIS_STANDALONE, REDIS_SENTINEL, REDIS_CLUSTER };
+enum redis_tracking { REDIS_TRACKING_FALSE, REDIS_TRACKING_TRUE, REDIS_TRACKING_AUTO };
 enum redis_read_from { REDIS_READ_MASTER, REDIS_READ_REPLICA, REDIS_READ_ANY };
 
 struct config_origin {
@@ -110,6 +111,9 @@ struct config_origin {
 	                           * each */
 	int redis_read_from;      /* enum redis_read_from */
 	int64_t redis_refresh_ms, redis_ping_ms;
+	int redis_tracking;       /* enum redis_tracking; resolved: never auto */
+	int64_t redis_tracking_ping_ms, redis_tracking_timeout_ms, redis_unverified_max_ms;
+	uint32_t redis_revalidate_rate; /* a second */
 	int stats_id;
 	unsigned index;           /* in config.origins */
 };

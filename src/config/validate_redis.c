@@ -75,6 +75,18 @@ check_password(const struct redis_check *k)
 }
 
 static void
+check_tracking(const struct redis_check *k)
+{
+	struct place where = { .up = &k->at, .key = "tracking" };
+
+	if (k->o->redis_tracking == REDIS_TRACKING_TRUE &&
+	    k->o->redis_read_from != REDIS_READ_MASTER)
+		diag_error(k->d, node_member(k->node, "tracking")->at, &where,
+		    "needs read_from: master; a replica may answer with an older value than "
+		    "the one that was told of");
+}
+
+static void
 check_redis(const struct redis_check *k)
 {
 	bool sentinel = k->o->redis_mode == REDIS_SENTINEL;
@@ -91,6 +103,7 @@ check_redis(const struct redis_check *k)
 	only_for(k, "database", k->o->redis_mode != REDIS_CLUSTER || k->o->redis_database == 0,
 	    "standalone or sentinel");
 	check_password(k);
+	check_tracking(k);
 	if (!alone)
 		check_schemes(k);
 }
@@ -110,4 +123,6 @@ validate_redis(struct config_origin *o, const struct node *n, const struct place
 		diag_error(d, n->at, origin, "an origin needs http: or redis:, and there is none");
 	else if (redis != NULL && redis->kind == NODE_MAPPING && d->n == 0)
 		check_redis(&k);
+	if (o->redis_tracking == REDIS_TRACKING_AUTO)
+		o->redis_tracking = o->redis_read_from == REDIS_READ_MASTER;
 }

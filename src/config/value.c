@@ -60,6 +60,10 @@ static const struct choice read_choices[] = {
 	{ "master", "master" }, { "replica", "replica" }, { "any", "any" },
 };
 
+static const struct choice tracking_choices[] = {
+	{ "false", "false" }, { "true", "true" }, { "auto", "auto" },
+};
+
 /* Rows whose values have names. */
 static const struct option_enum {
 	const char *key, *noun, *example;
@@ -75,6 +79,7 @@ static const struct option_enum {
 	{ "verify", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "mode", "kind of Redis", "cluster", mode_choices, ARRAY_LEN(mode_choices) },
 	{ "read_from", "kind of server", "replica", read_choices, ARRAY_LEN(read_choices) },
+	{ "tracking", "choice", "true", tracking_choices, ARRAY_LEN(tracking_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },

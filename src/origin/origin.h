@@ -71,6 +71,8 @@ struct origin_result {
 	                      * unless ORIGIN_OK */
 	const struct origin_validity *valid; /* of OK, NOT_FOUND and NOT_MODIFIED, may be
 	                      * NULL; good until done() returns */
+	bool moved;          /* it came from a server of which it was not known that it has this
+	                      * key: who has others is not known either */
 	int64_t took_ms;     /* the attempt that answered; 0: none did */
 	bool final;          /* ORIGIN_FAILED: it answered that it will not, and would again
 	                      * (most of 3xx and 4xx); a write was not carried out */

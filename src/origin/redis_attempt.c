@@ -60,6 +60,7 @@ attempt_finish(struct attempt *a, struct attempt_answer *out)
 	struct blob *body = a->body;
 	char error[sizeof a->error];
 
+	out->result.moved = a->hops != 0;
 	out->result.took_ms = MAX(loop_now_ms(t->opts.loop) - a->started_ms, 1);
 	if (out->result.status != ORIGIN_OK || out->result.body == NULL)
 		out->result.ttl_ms = ORIGIN_TTL_UNSAID;

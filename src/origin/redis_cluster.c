@@ -327,9 +327,22 @@ cluster_close(struct transport *t)
 	mem_free(m);
 }
 
+/* A shard without slots has no keys. */
+static bool
+cluster_masters(const struct transport *t, redis_master_fn *each, void *arg)
+{
+	const struct cluster_map *m = t->map;
+
+	for (unsigned i = 1; i < m->now.n; i++)
+		if (m->now.shards[i].master != NULL && !each(arg, &m->now.shards[i].master->to))
+			return false;
+	return true;
+}
+
 const struct redis_map_ops redis_cluster = {
 	.open = cluster_open,
 	.close = cluster_close,
 	.route = cluster_route,
+	.masters = cluster_masters,
 	.refresh = cluster_refresh,
 };

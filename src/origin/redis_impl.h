@@ -36,6 +36,8 @@ struct attempt {
 	char key[];                   /* as the server knows it */
 };
 
+typedef bool redis_master_fn(void *arg, const struct redis_address *to);
+
 /* A map. */
 struct redis_map_ops {
 	/* 0, -ENOMEM or -EINVAL. */
@@ -45,6 +47,9 @@ struct redis_map_ops {
 	struct redis_node *(*route)(struct transport *t, const struct attempt *a);
 	/* Asks who the servers are; ends in redis_refreshed(), not at once. NULL: no need to. */
 	void (*refresh)(struct transport *t);
+	/* Calls `each` with every server that takes writes, as far as is known, until it
+	 * answers false, which is answered then. */
+	bool (*masters)(const struct transport *t, redis_master_fn *each, void *arg);
 };
 
 extern const struct redis_map_ops redis_standalone, redis_sentinel, redis_cluster;
@@ -67,6 +72,8 @@ struct transport {
 	unsigned refresh_failures;
 	uint64_t random;
 	char why[320];                /* the last refresh failed */
+	void (*servers)(void *arg);   /* see redis_watch_servers() */
+	void *servers_arg;
 };
 
 /* NULL: no memory. rq NULL: a PING. */
@@ -90,6 +97,11 @@ void redis_node_leave(struct redis_node *n);
 void redis_refresh(struct transport *t);
 /* The map's refresh is over. why: it failed. */
 void redis_refreshed(struct transport *t, const char *why);
+
+/* For who wants connections of his own to the servers (redis_tracker.h). fn is called when
+ * it is known who they are, now or later, and each time that may have changed. 0, or
+ * -errno of TLS: t->why says why. */
+int redis_watch_servers(struct transport *t, void (*fn)(void *arg), void *arg) MUST_CHECK;
 
 /* Below n, evenly enough. */
 unsigned redis_random(struct transport *t, unsigned n);

@@ -284,9 +284,18 @@ sentinel_close(struct transport *t)
 	mem_free(m);
 }
 
+static bool
+sentinel_masters(const struct transport *t, redis_master_fn *each, void *arg)
+{
+	const struct sentinel_map *m = t->map;
+
+	return m->master == NULL || each(arg, &m->master->to);
+}
+
 const struct redis_map_ops redis_sentinel = {
 	.open = sentinel_open,
 	.close = sentinel_close,
 	.route = sentinel_route,
+	.masters = sentinel_masters,
 	.refresh = sentinel_refresh,
 };

@@ -36,8 +36,18 @@ standalone_route(struct transport *t, const struct attempt *a)
 	return servers[a->endpoint];
 }
 
+static bool
+standalone_masters(const struct transport *t, redis_master_fn *each, void *arg)
+{
+	for (unsigned i = 0; i < t->n_seeds; i++)
+		if (!each(arg, &t->seeds[i]))
+			return false;
+	return true;
+}
+
 const struct redis_map_ops redis_standalone = {
 	.open = standalone_open,
 	.close = standalone_close,
 	.route = standalone_route,
+	.masters = standalone_masters,
 };

@@ -103,6 +103,8 @@ redis_refreshed(struct transport *t, const char *why)
 	else
 		timer_start(&t->timer, every_ms - every_ms / 20 +
 		    redis_random(t, (unsigned)(every_ms / 10) + 1));
+	if (why == NULL && t->servers != NULL)
+		t->servers(t->servers_arg);
 	list_init(&ready);
 	list_splice_tail(&ready, &t->waiting);
 	while (!list_empty(&ready)) {
@@ -151,6 +153,22 @@ ensure_tls(struct transport *t)
 	rc = redis_tls_new(&t->tls_opts, &t->tls, t->why, sizeof t->why);
 	t->node_opts.conn.tls = t->tls;
 	return rc;
+}
+
+int
+redis_watch_servers(struct transport *t, void (*fn)(void *arg), void *arg)
+{
+	int rc = ensure_tls(t);
+
+	if (rc != 0)
+		return rc;
+	t->servers = fn;
+	t->servers_arg = arg;
+	if (t->ops->refresh != NULL)
+		redis_refresh(t);
+	else
+		fn(arg);
+	return 0;
 }
 
 static int

@@ -11,6 +11,7 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "store/tiers.h"
 
 struct adopt {
 	struct loop_task task;
@@ -42,6 +43,8 @@ adopt_run(struct loop *l, struct loop_task *t)
 
 	(void)l;
 	store_loop_set_routes(a->sl->store, &a->origins);
+	if (a->sl == &a->sl->server->loops[0])
+		tiers_configure(a->sl->server->tiers);
 	conn_pool_set_limits(a->sl->pool, &a->conn);
 	a->sl->limits = a->resp;
 	a->sl->stranger_limits = server_stranger_limits(&a->resp);
@@ -129,7 +132,9 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	r = routes_new(cfg);
 	if (r != NULL)
 		all = make_adopts(s->n_loops, r);
-	if (all == NULL) {
+	if (all == NULL || tiers_prepare(s->store, r) != 0) {
+		if (all != NULL)
+			free_adopts(all, s->n_loops);
 		routes_unref(r);
 		doors_unref(doors);
 		snprintf(err, err_size, "out of memory");

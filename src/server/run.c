@@ -15,8 +15,9 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
-#include "store/write.h"
 #include "server/tracking.h"
+#include "store/tiers.h"
+#include "store/write.h"
 
 /* --- accepting ----------------------------------------------------------------------- */
 
@@ -447,6 +448,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 		ctx[i] = (struct accept_ctx){ s, i };
 		listener_start(s->listeners[i], s->loops[0].loop, on_accept, &ctx[i]);
 	}
+	tiers_configure(s->tiers);
 	loop_run(s->loops[0].loop);
 	for (unsigned i = 1; i < s->n_loops; i++)
 		pthread_join(s->loops[i].thread, NULL);

@@ -20,6 +20,7 @@
 #include "server/read_wait.h"
 #include "server/scripts.h"
 #include "server/tracking.h"
+#include "store/tiers.h"
 
 #define TRACKING_SHARE 4 /* of clients' buffers: what they track */
 
@@ -317,6 +318,8 @@ server_make_store(struct server *s, char *err, size_t err_size)
 	rc = store_new(s->routes, s->memory.arena_bytes, &s->store);
 	if (rc != 0)
 		return fail(err, err_size, rc, "the cache's memory: %s", strerror(-rc));
+	if (tiers_prepare(s->store, s->routes) != 0)
+		return fail(err, err_size, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -376,6 +379,11 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	    (rc = server_make_store(s, err, err_size)) != 0 ||
 	    (rc = server_make_loops(s, s->n_loops, err, err_size)) != 0)
 		goto broken;
+	s->tiers = tiers_new(s->loops[0].store);
+	if (s->tiers == NULL) {
+		rc = fail(err, err_size, -ENOMEM, "out of memory");
+		goto broken;
+	}
 	*out = s;
 	return 0;
 broken:
@@ -392,6 +400,7 @@ server_free(struct server *s)
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_close(s->listeners[i]);
 	mem_free(s->listeners);
+	tiers_free(s->tiers);
 	server_free_loops(s);
 	pubsub_free(s->pubsub);
 	scripts_free(s->scripts);

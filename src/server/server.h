@@ -78,6 +78,7 @@ struct server {
 	unsigned n_loops;
 	struct stats_loop **stats; /* [n_loops], for stats_sum_*() */
 	struct store *store;
+	struct tiers *tiers;       /* loop 0's; see store/tiers.h */
 	struct pubsub *pubsub;
 	struct slowlog slowlog;
 	atomic_bool large_taken;   /* see large.h */

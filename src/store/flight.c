@@ -95,6 +95,8 @@ store_value_locked(struct flight *f, const struct origin_result *r)
 		return;
 	}
 	cache_open(sl->store->cache, &sl->thread, f->p.key, f->p.hash, 0, &cur);
+	if (near != NULL && r->moved)
+		near_moved(near);
 	if (near != NULL)
 		expires_ms = near_expiry(near, f->near_begun, f->begun_ms, expires_ms);
 	/* A value that does not fit is still an answer. */

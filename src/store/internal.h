@@ -71,9 +71,10 @@ struct store {
 	store_changed_fn *changed;
 	void *changed_arg;
 	struct walker walker;
-	/* By the origin's stats_id; made when one with tracking is configured first, and
-	 * then there until the store goes. */
+	/* By the origin's stats_id; NULL where it has no tracking. What was made once stays
+	 * until the store goes. */
 	_Atomic(struct near *) nears[STATS_ORIGINS];
+	struct near *near_kept[STATS_ORIGINS];
 	struct stripe stripes[STRIPES];
 	/* write.c: the outermost of locks. */
 	struct lock through_lock;
@@ -234,6 +235,12 @@ static inline const struct config_namespace *
 namespace_of(const struct store_loop *sl, struct slice key)
 {
 	return sl->only != NULL ? sl->only : routes_find(sl->origins->routes, key);
+}
+
+static inline bool
+near_is_tracked(const struct config_origin *o)
+{
+	return o->kind == ORIGIN_REDIS && o->redis_tracking == REDIS_TRACKING_TRUE;
 }
 
 /* The origin whose invalidations keep the namespace true, if it has tracking; NULL:

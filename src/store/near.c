@@ -20,6 +20,8 @@ struct near {
 	/* Odd while verified. Written by the channel's thread; read under a shard's lock
 	 * by who puts, which is what orders it against the walk. */
 	_Atomic(uint64_t) epoch;
+	_Atomic(bool) moved;
+	bool live; /* the channel's thread: verified() was said, and no loss since */
 	_Atomic(int64_t) unverified_max_ms;
 	struct lock lock; /* a leaf, for what follows */
 	struct bucket bucket;
@@ -81,11 +83,36 @@ near_is_verified(const struct near *n)
 	return epoch_of(n) % 2 == 1;
 }
 
+static void
+set_verified(struct near *n, bool yes)
+{
+	uint64_t epoch = epoch_of(n);
+
+	while ((epoch % 2 == 1) != yes &&
+	    !atomic_compare_exchange_weak_explicit(&n->epoch, &epoch, epoch + 1,
+	    memory_order_acq_rel, memory_order_acquire))
+		continue;
+}
+
 void
 near_verified(struct near *n)
 {
-	if (!near_is_verified(n))
-		atomic_fetch_add_explicit(&n->epoch, 1, memory_order_acq_rel);
+	n->live = true;
+	set_verified(n, true);
+}
+
+void
+near_moved(struct near *n)
+{
+	set_verified(n, false);
+	atomic_store_explicit(&n->moved, true, memory_order_release);
+}
+
+bool
+near_take_moved(struct near *n)
+{
+	return atomic_load_explicit(&n->moved, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&n->moved, false, memory_order_acq_rel);
 }
 
 bool
@@ -93,9 +120,10 @@ near_lost(struct near *n, int64_t proof_ms, int64_t now_ms, struct near_loss *ou
 {
 	struct near_loss *last;
 
-	if (!near_is_verified(n))
+	if (!n->live)
 		return false;
-	atomic_fetch_add_explicit(&n->epoch, 1, memory_order_acq_rel);
+	n->live = false;
+	set_verified(n, false);
 	lock_acquire(&n->lock);
 	last = &n->losses[(n->n_losses + LOSSES - 1) % LOSSES];
 	*out = (struct near_loss){

@@ -36,6 +36,13 @@ void near_configure(struct near *n, const struct near_opts *o);
 void near_verified(struct near *n);
 bool near_is_verified(const struct near *n);
 
+/* Any thread: an answer came from a server that is not among those that have channels,
+ * so there may be more of them. Nothing is verified until near_verified() is said again;
+ * what is here already was told of by those that had its keys, and stays. */
+void near_moved(struct near *n);
+/* Whether that was said since it was last asked. */
+bool near_take_moved(struct near *n);
+
 /* What was verified until a loss: it expired at `lost_ms`, which stands for this loss
  * in each of the entries, and is served until `until_ms`. */
 struct near_loss {

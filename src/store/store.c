@@ -87,7 +87,7 @@ store_free(struct store *s)
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_fini(&s->stripes[i].lock);
 	for (unsigned i = 0; i < STATS_ORIGINS; i++)
-		near_free(atomic_load(&s->nears[i]));
+		near_free(s->near_kept[i]);
 	htab_fini(&s->through_keys);
 	htab_fini(&s->behind.writes);
 	routes_unref(atomic_load(&s->routes));
@@ -97,18 +97,30 @@ store_free(struct store *s)
 int
 store_near(struct store *s, int origin, const struct near_opts *o, struct near **out)
 {
-	struct near *n = atomic_load(&s->nears[origin]);
+	struct near *n = s->near_kept[origin];
 
-	if (n != NULL) {
-		near_configure(n, o);
-	} else {
+	if (n == NULL) {
 		n = near_new(o);
 		if (n == NULL)
 			return -ENOMEM;
-		atomic_store_explicit(&s->nears[origin], n, memory_order_release);
+		s->near_kept[origin] = n;
 	}
+	near_configure(n, o);
+	atomic_store_explicit(&s->nears[origin], n, memory_order_release);
 	*out = n;
 	return 0;
+}
+
+void
+store_no_near(struct store *s, int origin)
+{
+	atomic_store_explicit(&s->nears[origin], NULL, memory_order_release);
+}
+
+struct near *
+store_near_of(struct store *s, int origin)
+{
+	return atomic_load_explicit(&s->nears[origin], memory_order_acquire);
 }
 
 struct cache *

@@ -39,12 +39,16 @@ int store_new(struct routes *routes, uint64_t cache_budget, struct store **out) 
 void store_free(struct store *s); /* after all of its loops */
 struct cache *store_cache(struct store *s);
 /* Makes an origin (its stats_id) one that is kept true by invalidations, or changes
- * how (near.h). For the life of the store: without a channel it is never verified.
- * The thread of loop 0. 0 or -ENOMEM. */
+ * how (near.h); without a channel it is not verified. One caller at a time. 0 or
+ * -ENOMEM. */
 struct near;
 struct near_opts;
 int store_near(struct store *s, int origin, const struct near_opts *o, struct near **out)
     MUST_CHECK;
+/* It is none any more; its struct near stays until the store goes. */
+void store_no_near(struct store *s, int origin);
+/* NULL: it is none. Any thread. */
+struct near *store_near_of(struct store *s, int origin);
 
 int store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats,
     struct store_loop **out) MUST_CHECK;

@@ -110,7 +110,10 @@ show_locked(struct through *t, const struct origin_result *r)
 
 	if (origin_refused_for_good(r))
 		return false;
+	/* Of a tier that tells of its writes: another process may have written behind us, and
+	 * its invalidation may be here already. */
 	if (r->status == ORIGIN_DONE && t->value != NULL && !t->key->overlapped &&
+	    near_of(sl->store, t->ns) == NULL &&
 	    store_set(sl, key_of(t), blob_slice(t->value), t->expires_ms) == 0)
 		return false;
 	return store_delete(sl, key_of(t));

@@ -127,7 +127,10 @@ class Case(harness.Case):
         return s
 
     def pannier(self, redis, namespace="ttl: 60s", origin="deadline: 2s", more="", **how):
-        """A daemon whose keys u:... are those of a redis: block."""
+        """A daemon whose keys u:... are those of a redis: block; without tracking, unless
+        that says something of it."""
+        if "tracking" not in redis:
+            redis = "tracking: false, " + redis
         return self.daemon(f"""
 memory: 256MiB
 threads: 2
