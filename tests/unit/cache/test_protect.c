@@ -178,36 +178,35 @@ START_TEST(an_expiry_is_not_refused_at_the_limit)
 }
 END_TEST
 
+/* For each policy and size. */
+#define BESIDE_LENS 4
 START_TEST(cache_goes_on_working_beside_as_many_as_may_be)
 {
-	static const size_t lens[] = { 40, 700, 15000, 70000 };
+	static const size_t lens[BESIDE_LENS] = { 40, 700, 15000, 70000 };
+	struct cache *c = cache_of(all[(unsigned)_i % ARRAY_LEN(all)], 100 * MIB);
+	size_t len = lens[(unsigned)_i / ARRAY_LEN(all)];
+	unsigned short seed[3] = { 1, 2, 3 };
+	unsigned n, stays = 0;
 
-	for (size_t p = 0; p < ARRAY_LEN(all) * ARRAY_LEN(lens); p++) {
-		struct cache *c = cache_of(all[p % ARRAY_LEN(all)], 100 * MIB);
-		size_t len = lens[p / ARRAY_LEN(all)];
-		unsigned short seed[3] = { 1, 2, 3 };
-		unsigned n, stays = 0;
+	ck_assert_uint_eq(stats(c).protected_limit, CACHE_BUDGET_MIN / 2);
+	n = fill_protected(c, len);
+	for (unsigned i = 0; i < 30000; i++) {
+		size_t most = i % 100 == 0 ? 60000 : 1000;
 
-		ck_assert_uint_eq(stats(c).protected_limit, CACHE_BUDGET_MIN / 2);
-		n = fill_protected(c, len);
-		for (unsigned i = 0; i < 30000; i++) {
-			size_t most = i % 100 == 0 ? 60000 : 1000;
-
-			ck_assert_int_eq(put_sized(c, "c", i, (size_t)nrand48(seed) % most), 0);
-			stays += has_slice(c, key_of("c", i));
-			if (i % 8 == 0)
-				ck_assert_int_eq(put_sized(c, "p", (unsigned)nrand48(seed) % n,
-				    len - (size_t)nrand48(seed) % 40), 0);
-			if (i % 64 == 0)
-				cache_tick(c, &fix_thread, 100);
-		}
-		/* W-TinyLFU may decide that a new entry is the one to go. */
-		ck_assert_uint_ge(stays, 29900);
-		ck_assert_uint_ge(cache_count(c) - n, 1000);
-		ck_assert_uint_eq(count_kind(c, "p", n), n);
-		ck_books(c);
-		cache_free(c);
+		ck_assert_int_eq(put_sized(c, "c", i, (size_t)nrand48(seed) % most), 0);
+		stays += has_slice(c, key_of("c", i));
+		if (i % 8 == 0)
+			ck_assert_int_eq(put_sized(c, "p", (unsigned)nrand48(seed) % n,
+			    len - (size_t)nrand48(seed) % 40), 0);
+		if (i % 64 == 0)
+			cache_tick(c, &fix_thread, 100);
 	}
+	/* W-TinyLFU may decide that a new entry is the one to go. */
+	ck_assert_uint_ge(stays, 29900);
+	ck_assert_uint_ge(cache_count(c) - n, 1000);
+	ck_assert_uint_eq(count_kind(c, "p", n), n);
+	ck_books(c);
+	cache_free(c);
 }
 END_TEST
 
@@ -532,11 +531,11 @@ int
 main(void)
 {
 	Suite *s = suite_create("protect");
+	TCase *beside = tcase_create("beside");
 
 	SUITE_ADD(s, "protect", protected_entries_outlast_any_amount_of_cache_data,
 	    beyond_their_limit_new_ones_are_refused_and_none_is_lost,
 	    an_expiry_is_not_refused_at_the_limit,
-	    cache_goes_on_working_beside_as_many_as_may_be,
 	    many_that_were_just_used_do_not_hide_what_can_be_evicted,
 	    large_values_are_replaced_however_little_is_free,
 	    books_are_right_after_any_mix_of_operations,
@@ -545,5 +544,9 @@ main(void)
 	    class_that_is_no_longer_protected_makes_room_for_others,
 	    smaller_budget_evicts_the_others_and_refuses_new_ones,
 	    threads_lose_no_protected_entry);
+	tcase_set_timeout(beside, 60);
+	tcase_add_loop_test(beside, cache_goes_on_working_beside_as_many_as_may_be, 0,
+	    BESIDE_LENS * (int)ARRAY_LEN(all));
+	suite_add_tcase(s, beside);
 	return suite_main(s);
 }
