@@ -98,10 +98,7 @@ take_node(struct reading *in, struct redis_node **out)
 	    redis_address_tcp(&to, host.text, (unsigned)port.n, in->t->seeds[0].tls) != 0)
 		return -EPROTO;
 	*out = redis_node_at(in->t, &to);
-	if (*out == NULL)
-		return -ENOMEM;
-	(*out)->kept = true;
-	return 0;
+	return *out != NULL ? 0 : -ENOMEM;
 }
 
 /* The number of the master's shard, made if it is new; or -errno. */
@@ -182,9 +179,22 @@ is_seed(const struct transport *t, const struct redis_node *n)
 	return false;
 }
 
+/* Nodes that the table does not name leave: those of an older one, and of one that
+ * turned out to be none. */
 static void
-sweep(struct transport *t)
+sweep(struct cluster_map *m)
 {
+	struct transport *t = m->t;
+
+	list_foreach (it, &t->nodes)
+		list_entry(it, struct redis_node, link)->kept = false;
+	for (unsigned i = 1; i < m->now.n; i++) {
+		const struct shard *s = &m->now.shards[i];
+
+		s->master->kept = true;
+		for (unsigned r = 0; r < s->n_replicas; r++)
+			s->replicas[r]->kept = true;
+	}
 	list_foreach_safe (it, &t->nodes) {
 		struct redis_node *n = list_entry(it, struct redis_node, link);
 
@@ -207,17 +217,15 @@ on_slots(struct redis_ask *k, const struct redis_reply *r, const char *why)
 		ask_next(m, r != NULL ? "no memory" : why);
 		return;
 	}
-	list_foreach (it, &m->t->nodes)
-		list_entry(it, struct redis_node, link)->kept = false;
 	rc = read_table(m->t, r, m->asked_host, table);
 	if (rc == 0) {
 		mem_free(m->now.shards);
 		m->now = *table;
 		m->known = true;
-		sweep(m->t);
 	} else {
 		mem_free(table->shards);
 	}
+	sweep(m);
 	mem_free(table);
 	if (rc == 0)
 		redis_refreshed(m->t, NULL);
