@@ -182,9 +182,10 @@ resp_reply_len(const char *data, size_t len, uint64_t max_bulk)
 bool
 resp_reply_next(struct slice reply, size_t *pos, struct resp_value *out)
 {
-	const char *p = reply.ptr + *pos, *end = reply.ptr + reply.len;
+	const char *p = reply.ptr;
 
-	if (*pos >= reply.len || read_element(p, end, INT64_MAX, &p, out) != 1)
+	if (*pos >= reply.len ||
+	    read_element(p + *pos, p + reply.len, INT64_MAX, &p, out) != 1)
 		return false;
 	*pos = (size_t)(p - reply.ptr);
 	return true;

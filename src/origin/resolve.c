@@ -103,9 +103,13 @@ static void
 on_posted(struct loop *l UNUSED, struct loop_task *t)
 {
 	struct resolve *r = container_of(t, struct resolve, task);
+	bool wanted;
 
-	/* Only the loop's own thread cancels. */
-	if (r->state != CANCELLED)
+	/* The thread may still be within loop_post(): done() might free the loop. */
+	pthread_mutex_lock(&lock);
+	wanted = r->state != CANCELLED;
+	pthread_mutex_unlock(&lock);
+	if (wanted)
 		r->done(r->arg, &r->answer);
 	mem_free(r);
 }
