@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,8 +84,12 @@ static void *
 thread_main(void *arg)
 {
 	struct resolve *r = arg;
+	sigset_t all;
 	bool unwanted;
 
+	/* Signals are loop 0's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	look_up(r);
 	pthread_mutex_lock(&lock);
 	unwanted = r->state == CANCELLED;

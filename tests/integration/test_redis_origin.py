@@ -46,6 +46,8 @@ class Plain(redis_servers.Case):
         self.assertTrue(50000 < self.c("PTTL", "u:2") <= 60000)
 
     def test_a_second_read_asks_nobody(self):
+        self.d = self.pannier(f'endpoints: ["{self.server.url}"], tracking: false')
+        self.c = self.d.client()
         self.server("SET", "u:1", "ann")
         self.assertEqual(self.c("GET", "u:1"), b"ann")
         self.server("SET", "u:1", "eve")
