@@ -31,8 +31,8 @@ void cache_control_init(struct cache_control *c);
  * Age, Date, Expires and Vary are passed over. `value` has no blanks around. */
 void cache_control_field(struct cache_control *c, struct slice name, struct slice value);
 /* What is left of its freshness: milliseconds, 0: nothing, or it must not be used
- * without asking, or not be stored; or CACHE_CONTROL_UNSAID. took_ms: from the request's start to the answer's
- * end; now_unix_s stands for a Date that is missing. */
+ * without asking, or not be stored; or CACHE_CONTROL_UNSAID. took_ms: from the
+ * request's start to the answer's end; now_unix_s stands for a Date that is missing. */
 int64_t cache_control_ttl_ms(const struct cache_control *c, int64_t now_unix_s, int64_t took_ms);
 /* All that it says, but for validators and tags, which are left as they are. */
 void cache_control_validity(const struct cache_control *c, int64_t now_unix_s, int64_t took_ms,

@@ -180,7 +180,7 @@ item_done(struct store_waiter *w)
 	else if (binary_wait_error(w) != NULL)
 		binary_put_error(t.out, binary_wait_error(w), w->error);
 	else
-		tell_status(&t, item->routed ? BINARY_negative : BINARY_miss);
+		tell_status(&t, item->routed && !w->fallback ? BINARY_negative : BINARY_miss);
 	item->waiting = false;
 	weigh(item, &c);
 	if (--m->pending != 0)
@@ -233,7 +233,7 @@ ask(struct binary_call *b, struct many_item *item)
 		store_close(&cur);
 		break;
 	case STORE_MISS:
-		tell_status(&t, BINARY_miss);
+		tell_status(&t, item->waiter.negative ? BINARY_negative : BINARY_miss);
 		break;
 	case STORE_WAITING:
 		item->waiting = true;

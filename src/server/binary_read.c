@@ -108,7 +108,7 @@ wait_again(struct binary_wait *g)
 		reply_error(parked_reply(g->parked), "OVERLOAD %s", g->waiter.error);
 		return true;
 	}
-	tell_none(&t, &g->waiter, false);
+	tell_none(&t, &g->waiter, g->waiter.negative);
 	return true;
 }
 
@@ -127,7 +127,7 @@ wait_done(struct store_waiter *w)
 	} else if (binary_wait_error(w) != NULL) {
 		reply_error(parked_reply(p), "%s %s", binary_wait_error(w), w->error);
 	} else {
-		tell_none(&t, w, g->routed);
+		tell_none(&t, w, g->routed && !w->fallback);
 	}
 	wait_free(g);
 	parked_done(p);
@@ -219,7 +219,7 @@ missed(struct binary_call *b, struct store_cursor *cur, bool wants_token)
 		store_close(cur);
 		break;
 	case STORE_MISS:
-		tell_none(&t, &g->waiter, false);
+		tell_none(&t, &g->waiter, g->waiter.negative);
 		break;
 	case STORE_WAITING:
 		wait_begin(b, g);

@@ -55,6 +55,14 @@ left_of(const struct store_cursor *cur, int64_t now_ms)
 	return cur->c.expires_ms == CACHE_NEVER ? UNKNOWN : cur->c.expires_ms - now_ms;
 }
 
+static int64_t
+age_of(const struct store_cursor *cur)
+{
+	int64_t age_ms = store_age_ms(cur);
+
+	return age_ms >= 0 ? age_ms : UNKNOWN;
+}
+
 void
 tell_entry(const struct told *t, enum binary_status status, struct store_cursor *cur,
     int64_t now_ms)
@@ -62,14 +70,15 @@ tell_entry(const struct told *t, enum binary_status status, struct store_cursor 
 	struct out_ref ref;
 	bool pinned = cur->c.value.len >= REF_MIN_BYTES && cache_pin(&cur->c, &ref);
 
-	tell_value(t, status, cur->c.value, pinned ? &ref : NULL, left_of(cur, now_ms), UNKNOWN);
+	tell_value(t, status, cur->c.value, pinned ? &ref : NULL, left_of(cur, now_ms),
+	    t->meta ? age_of(cur) : UNKNOWN);
 }
 
 void
 tell_meta(const struct server_loop *sl, struct out *o, const struct store_cursor *cur,
     int64_t now_ms)
 {
-	put_meta(sl, o, cur->c.value, left_of(cur, now_ms), UNKNOWN);
+	put_meta(sl, o, cur->c.value, left_of(cur, now_ms), age_of(cur));
 }
 
 void
@@ -109,14 +118,16 @@ void
 tell_fetched(const struct told *t, const struct store_waiter *w, struct slice key, int64_t now_ms)
 {
 	struct slice value = blob_slice(w->value);
-	enum binary_status status = w->joined ? BINARY_coalesced : BINARY_filled;
+	enum binary_status status = w->stale ? BINARY_stale :
+	    w->joined ? BINARY_coalesced : BINARY_filled;
 	int64_t left_ms = t->meta ? left_of_key(t->sl, key, now_ms) : UNKNOWN;
 	struct out_ref ref = { value.ptr, value.len, release_blob, w->value, 0 };
 	bool large = value.len >= REF_MIN_BYTES;
 
 	if (large)
 		blob_ref(w->value);
-	tell_value(t, status, value, large ? &ref : NULL, left_ms, 0);
+	tell_value(t, status, value, large ? &ref : NULL, left_ms,
+	    w->fallback ? UNKNOWN : w->age_ms);
 }
 
 const char *

@@ -4,9 +4,11 @@
 
 #include <stdatomic.h>
 
+#include "base/draw.h"
 #include "base/htab.h"
 #include "base/lock.h"
 #include "origin/origin.h"
+#include "store/meta.h"
 #include "store/near.h"
 #include "store/store.h"
 #include "store/walker.h"
@@ -34,6 +36,13 @@ struct pending {
 	struct slice key; /* lies behind the struct that embeds this */
 };
 
+/* Until then a fetch of such a key need not be tried again where there is a value. */
+struct failure {
+	uint64_t hash;
+	int64_t until_ms;
+};
+#define FAILURES 32 /* of each stripe */
+
 /* What is pending for the keys whose hash falls here. The lock is the outer
  * one: a shard's may be taken inside, never the other way round.
  *
@@ -44,6 +53,7 @@ struct pending {
  * configuration each of the two goes. */
 struct stripe {
 	struct lock lock;
+	struct failure failures[FAILURES]; /* see ladder.c */
 	_Atomic(uint32_t) n; /* written under the lock */
 	struct pending *buckets[STRIPE_BUCKETS];
 };
@@ -99,6 +109,7 @@ struct store_loop {
 	const struct config_namespace *only; /* its one namespace; NULL: has several */
 	struct list retired;        /* of earlier ones, with fetches under way */
 	struct cache_thread thread;
+	struct draw draw; /* of XFetch and jitter */
 	struct store_atomic *atomic; /* the bracket that is open, else NULL */
 	struct behind_lane *lanes[STATS_ORIGINS]; /* made at first use */
 	bool hurried;               /* store_behind_hurry() */
@@ -164,6 +175,33 @@ enum store_answer flight_join(struct store_loop *sl, const struct config_namespa
 struct pending **flight_overrule_locked(struct pending **link);
 /* So do the flights of the stripe that `which` (NULL: all) says yes to. */
 void flight_detach_locked(struct stripe *st, pending_which_fn *which, void *arg);
+
+/* --- ladder.c -------------------------------------------------------------------- */
+
+/* What waiters are told. */
+struct answer {
+	enum fill_status status;
+	struct blob *value; /* FILL_VALUE: a reference */
+	int64_t age_ms;
+	bool stale, fallback;
+	const char *error;  /* FILL_FAILED */
+};
+
+/* The fetch was in vain, and a->error says why: whatever is left stands in *a. */
+void ladder_locked(struct store_loop *sl, const struct config_namespace *ns, struct pending *p,
+    struct answer *a);
+/* What the cache has left for the waiters of a flight; false: nothing, *a is as it was. */
+bool spare_locked(struct store_loop *sl, const struct config_namespace *ns,
+    const struct pending *p, struct answer *a);
+/* The namespace's, if it has one. */
+void fall_back(const struct config_namespace *ns, struct answer *a);
+/* What the stale entry under the cursor is good for, and what is known of it. */
+unsigned stale_uses(const struct store_loop *sl, const struct cache_cursor *cur,
+    const struct config_namespace *ns, struct meta *m);
+bool failed_lately_locked(struct stripe *st, uint64_t hash, int64_t now_ms);
+/* cache_take_stale() for those who may answer with it whatever an origin says: of what it
+ * forbids to serve, and of what is no value, false. */
+bool take_stale_value(struct cache_cursor *cur);
 
 /* --- lease.c ------------------------------------------------------------------- */
 
@@ -259,6 +297,13 @@ near_of(const struct store *s, const struct config_namespace *ns)
 
 	return tier == NULL ? NULL :
 	    atomic_load_explicit(&s->nears[tier->stats_id], memory_order_acquire);
+}
+
+/* The loop's, or later where a test says so: time never goes back. */
+static inline int64_t
+store_now_ms(const struct store_loop *sl)
+{
+	return MAX(loop_now_ms(sl->loop), sl->thread.now_ms);
 }
 
 static inline struct stats_ns *

@@ -352,7 +352,7 @@ seek_locked(struct seek *k, struct slice key, uint64_t hash)
 		counter_inc(&k->stats->hits);
 		return STORE_HIT;
 	}
-	stale = cache_take_stale(c);
+	stale = take_stale_value(c);
 	return first ? grant_locked(k, link, stale) : follow_locked(k, *link, stale);
 }
 

@@ -12,10 +12,10 @@ enum {
 	HAS_TTL = 1 << 1,
 	HAS_SWR = 1 << 2,
 	HAS_SIE = 1 << 3,
-	HAS_FAILED = 1 << 4,
-	HAS_ETAG = 1 << 5,
-	HAS_DATE = 1 << 6,
-	HAS_TAGS = 1 << 7,
+	HAS_ETAG = 1 << 4,
+	HAS_DATE = 1 << 5,
+	HAS_TAGS = 1 << 6,
+	HAS_ALL = 0x7f,
 };
 #define TIME_MAX (((int64_t)1 << 47) - 1)
 
@@ -56,7 +56,6 @@ present(const struct meta *m)
 	has |= m->ttl_ms >= 0 ? HAS_TTL : 0;
 	has |= m->swr_ms >= 0 ? HAS_SWR : 0;
 	has |= m->sie_ms >= 0 ? HAS_SIE : 0;
-	has |= m->failed_ms > 0 ? HAS_FAILED : 0;
 	has |= m->etag.len != 0 && m->etag.len <= META_ETAG_MAX ? HAS_ETAG : 0;
 	has |= m->last_modified.len != 0 && m->last_modified.len <= META_DATE_MAX ? HAS_DATE : 0;
 	has |= m->n_tags != 0 && m->n_tags <= META_TAGS_MAX ? HAS_TAGS : 0;
@@ -83,8 +82,6 @@ meta_encode(const struct meta *m, unsigned char out[META_MAX])
 		to = put_number(to, m->swr_ms);
 	if (has & HAS_SIE)
 		to = put_number(to, m->sie_ms);
-	if (has & HAS_FAILED)
-		to = put_number(to, m->failed_ms);
 	if (has & HAS_ETAG)
 		to = put_bytes(to, m->etag.ptr, m->etag.len, m->etag.len);
 	if (has & HAS_DATE)
@@ -164,7 +161,6 @@ get_rest(struct reader *r, unsigned has, struct meta *m)
 	m->ttl_ms = get_if(r, has, HAS_TTL, META_UNSAID);
 	m->swr_ms = get_if(r, has, HAS_SWR, META_UNSAID);
 	m->sie_ms = get_if(r, has, HAS_SIE, META_UNSAID);
-	m->failed_ms = get_if(r, has, HAS_FAILED, 0);
 	if (has & HAS_ETAG)
 		m->etag = get_text(r, META_ETAG_MAX);
 	if (has & HAS_DATE)
@@ -186,7 +182,7 @@ meta_decode(struct slice record, struct meta *m)
 	r.end = r.at + record.len;
 	head = *r.at++;
 	has = *r.at++;
-	if (head > HEAD_ALL || (head & 3) >= META_KINDS)
+	if (head > HEAD_ALL || has > HAS_ALL || (head & 3) >= META_KINDS)
 		return false;
 	m->kind = (enum meta_kind)(head & 3);
 	m->validate = (head & HEAD_VALIDATE) != 0;
@@ -197,6 +193,20 @@ meta_decode(struct slice record, struct meta *m)
 		return true;
 	meta_init(m);
 	return false;
+}
+
+int64_t
+meta_took_ms(struct slice record)
+{
+	struct reader r = { (const unsigned char *)record.ptr + 2, NULL, record.len < 2 };
+	int64_t took_ms;
+
+	if (r.bad)
+		return 0;
+	r.end = r.at + record.len - 2;
+	get_number(&r);
+	took_ms = get_number(&r);
+	return r.bad ? 0 : took_ms;
 }
 
 /* --- tags ------------------------------------------------------------------------------ */

@@ -38,7 +38,6 @@ struct meta {
 	int64_t took_ms;   /* the fetch */
 	int64_t ttl_ms;    /* as said; META_UNSAID */
 	int64_t swr_ms, sie_ms; /* stale-while-revalidate, stale-if-error; META_UNSAID */
-	int64_t failed_ms; /* when it was last asked for anew, in vain; 0: not since */
 	/* To ask with; empty: none. Longer than META_ETAG_MAX and META_DATE_MAX they are
 	 * left out. */
 	struct slice etag, last_modified;
@@ -54,6 +53,8 @@ size_t meta_encode(const struct meta *m, unsigned char out[META_MAX]);
 /* Slices and tags point into the record. False: it is none, and *m is as meta_init()
  * makes it; so is it for an empty one. */
 bool meta_decode(struct slice record, struct meta *m);
+/* Its took_ms alone; 0 where it is none. */
+int64_t meta_took_ms(struct slice record);
 /* Whether the tag with this hash may be one of them. */
 bool meta_has_tag(const struct meta *m, uint32_t tag);
 

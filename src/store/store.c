@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/mem.h"
+#include "store/fresh.h"
 #include "store/internal.h"
 
 /* --- the process's part ---------------------------------------------------- */
@@ -20,7 +21,7 @@ classify(void *arg, struct slice key)
 	return (struct cache_class){
 		.tally = (uint16_t)(ns->stats_id |
 		    (ns->class == CLASS_PROTECTED ? CACHE_PROTECTED : 0)),
-		.grace_ms = ns->grace_ms,
+		.grace_ms = near_of(s, ns) != NULL ? 0 : fresh_grace_ms(ns),
 	};
 }
 
@@ -234,6 +235,8 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 	sl->loop = l;
 	sl->stats = stats;
 	sl->thread.tally = stats->tally;
+	if (random_seed(&sl->draw.state) != 0)
+		sl->draw.state = (uint64_t)(uintptr_t)sl; /* it is only chance */
 	list_init(&sl->retired);
 	sl->origins = origin_set_new(atomic_load(&s->routes));
 	if (sl->origins == NULL) {
@@ -482,17 +485,40 @@ store_with_shard(struct store_loop *sl, unsigned shard, void (*fn)(void *arg, un
 	cache_with_shard(sl->store->cache, &sl->thread, shard, fn, arg);
 }
 
+/* No plain hit: none at all, or one of a fetched value, which may be renewed before its
+ * end. In a bracket nothing is fetched. */
+static NOINLINE enum cache_result
+get_recorded(struct store_cursor *cur, const struct config_namespace *ns, enum cache_result res)
+{
+	struct store_loop *sl = cur->sl;
+	struct cache_cursor *c = &cur->c;
+
+	cur->flags = 0;
+	if (res == CACHE_HIT_RECORD &&
+	    (c->expires_ms == CACHE_NEVER || sl->atomic != NULL ||
+	        !fresh_early(ns, cache_record(c), c->expires_ms - sl->thread.now_ms,
+	            draw_next(&sl->draw)))) {
+		counter_inc(&store_ns_stats(sl, ns)->hits);
+		return CACHE_HIT;
+	}
+	if (res == CACHE_HIT_RECORD)
+		cur->flags = STORE_EARLY;
+	cache_close(c);
+	return CACHE_MISS;
+}
+
 static ALWAYS_INLINE enum cache_result
 get_cached(struct store_loop *sl, const struct config_namespace *ns, struct slice key,
     uint64_t hash, struct store_cursor *cur)
 {
+	enum cache_result res;
+
 	cur->sl = sl;
 	cur->stripe = NULL;
-	if (unlikely(cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH, &cur->c) !=
-	    CACHE_HIT)) {
-		cache_close(&cur->c);
-		return CACHE_MISS;
-	}
+	res = cache_open(sl->store->cache, &sl->thread, key, hash, CACHE_TOUCH | CACHE_RECORD,
+	    &cur->c);
+	if (unlikely(res != CACHE_HIT))
+		return get_recorded(cur, ns, res);
 	counter_inc(&store_ns_stats(sl, ns)->hits);
 	return CACHE_HIT;
 }
@@ -569,7 +595,7 @@ store_get_missed(struct store_cursor *cur, struct store_waiter *w)
 	const struct config_namespace *ns = namespace_of(sl, key);
 	enum store_answer answer;
 
-	w->granted = false;
+	w->granted = w->negative = false;
 	if (unlikely(sl->atomic != NULL)) {
 		counter_inc(&store_ns_stats(sl, ns)->misses);
 		return STORE_MISS;

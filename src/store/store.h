@@ -79,7 +79,8 @@ struct store_cursor {
 	struct store_loop *sl;
 	struct stripe *stripe; /* held by a writer where somebody may be filling the
 	                        * key, else NULL */
-	unsigned flags;        /* of store_open(), where there is a stripe */
+	unsigned flags;        /* of store_open(), where there is a stripe; or
+	                        * STORE_EARLY */
 };
 
 enum {
@@ -91,6 +92,8 @@ enum {
 	STORE_VOIDS = 1 << 10, /* it is void (DEL, EXPIRE) */
 	STORE_SETS = 1 << 11,  /* the value could not be stored, nor could another's */
 	/* Neither: nothing, as of a condition that did not hold. */
+	/* The store's own, from store_get_cached() to store_get_missed(): */
+	STORE_EARLY = 1 << 12, /* a hit that is to be renewed before its end */
 };
 
 /* Between open and close the cursor holds locks: the rules of cache_open().
@@ -169,6 +172,9 @@ void store_watch(struct store_loop *sl, struct slice key, struct cache_watch *w)
 bool store_watch_touched(struct store_loop *sl, struct slice key, const struct cache_watch *w);
 void store_unwatch(struct store_loop *sl, struct cache_watch *w);
 
+/* How old the value of a hit, or of a stale one, is by its origin; -1: nobody knows. */
+int64_t store_age_ms(const struct store_cursor *cur);
+
 /* A short form of open, put, close. Results of cache_put(). */
 int store_set(struct store_loop *sl, struct slice key, struct slice value, int64_t expires_ms)
     MUST_CHECK;
@@ -192,10 +198,12 @@ void store_with_shard(struct store_loop *sl, unsigned shard,
 
 enum store_answer {
 	STORE_HIT,      /* the cursor is open: copy, then store_close() */
-	STORE_STALE,    /* likewise, but the value's time is over: another client is
-	                 * about to load it, or, where w->granted, this one */
+	STORE_STALE,    /* likewise, but the value's time is over: another client, or the
+	                 * origin, is about to fill it, or, where w->granted, this one;
+	                 * or the origin fails */
 	STORE_MISS,     /* not there, and no origin for this key; the lease, where
-	                 * there is one, is the caller's */
+	                 * there is one, is the caller's. Or, where w->negative, it is known
+	                 * that the origin has none */
 	STORE_WAITING,  /* done() of the waiter will be called */
 	STORE_REFUSED,  /* too many wait already, or no memory: w->error says so */
 };
@@ -230,14 +238,19 @@ struct store_waiter {
 	/* For the caller, and for done(): */
 	bool granted;        /* the key's lease is the caller's; its holder has it */
 	uint64_t token;      /* of that lease, with wants_token */
+	bool negative;       /* of STORE_MISS: the origin said so before */
 	/* For done(): */
 	bool joined;         /* what it waited for had begun for another */
 	enum fill_status status;
 	struct blob *value;  /* FILL_VALUE: a reference, unref'd after done() */
+	bool stale;          /* its time is over; of FILL_NOT_FOUND: so is this */
+	bool fallback;       /* neither the origin nor the cache, but the configuration says so */
+	int64_t age_ms;      /* of the value: since the origin made it */
 	const char *error;   /* FILL_FAILED and STORE_REFUSED: good until done()
 	                      * returns; one line */
 	/* The rest is the store's own. */
 	struct list link;        /* in the list of what is pending, under its stripe */
+	bool has_spare;          /* as it began to wait, there was what could be served */
 	struct stripe *stripe;
 	struct pending *pending; /* under the stripe; NULL: the answer is on its way */
 	struct store_loop *sl;

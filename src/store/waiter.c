@@ -33,7 +33,8 @@ waiter_admit(struct store_waiter *w, struct store_loop *sl, const struct config_
 	w->error = NULL;
 	w->left = NULL;
 	w->lease = NULL;
-	w->joined = false;
+	w->joined = w->stale = w->fallback = w->has_spare = false;
+	w->age_ms = 0;
 	w->task.run = waiter_arrived;
 	timer_init(&w->timer, sl->loop, waiter_timed_out);
 	return NULL;
@@ -124,6 +125,19 @@ waiter_start(struct store_waiter *w, int64_t deadline_ms)
 		timer_start(&w->timer, MAX(deadline_ms - loop_now_ms(w->sl->loop), 0));
 }
 
+static void
+count_answer(const struct store_waiter *w)
+{
+	struct stats_ns *stats = store_ns_stats(w->sl, w->ns);
+
+	if (w->fallback)
+		counter_inc(&stats->fallbacks);
+	else if (w->stale)
+		counter_inc(&stats->stale_on_error);
+	else if (w->status == FILL_VALUE)
+		counter_inc(&stats->filled);
+}
+
 void
 waiter_finish(struct store_waiter *w)
 {
@@ -136,8 +150,7 @@ waiter_finish(struct store_waiter *w)
 	if (w->left != NULL) {
 		w->left(w);
 	} else {
-		if (w->status == FILL_VALUE)
-			counter_inc(&store_ns_stats(w->sl, w->ns)->filled);
+		count_answer(w);
 		w->done(w);
 	}
 	blob_unref(value);
@@ -169,17 +182,73 @@ waiter_take_out(struct store_waiter *w)
 	return was;
 }
 
+/* It waits for a flight and its time is over, or so much of it that what the cache has
+ * will do. False: it goes on waiting, or has its answer already. */
+static bool
+waiter_rescue(struct store_waiter *w, bool is_over, struct answer *a)
+{
+	bool out = false;
+
+	lock_acquire(&w->stripe->lock);
+	if (w->pending != NULL) {
+		out = spare_locked(w->sl, w->ns, w->pending, a);
+		if (!out && is_over)
+			fall_back(w->ns, a);
+		out |= is_over;
+		if (out)
+			take_locked(w);
+	}
+	lock_release(&w->stripe->lock);
+	return out;
+}
+
+static bool
+waits_for_lease(struct store_waiter *w)
+{
+	bool yes;
+
+	lock_acquire(&w->stripe->lock);
+	yes = w->pending != NULL && w->pending->is_lease;
+	lock_release(&w->stripe->lock);
+	return yes;
+}
+
+/* Who waited for a lease can still load by itself. */
+static void
+waiter_timed_out_of_lease(struct store_waiter *w)
+{
+	if (waiter_take_out(w) == WAS_TAKEN)
+		return; /* the answer won; it is on its way */
+	counter_inc(&store_ns_stats(w->sl, w->ns)->wait_timeouts);
+	w->status = FILL_NOT_FOUND;
+	waiter_finish(w);
+}
+
 static void
 waiter_timed_out(struct timer *t)
 {
 	struct store_waiter *w = container_of(t, struct store_waiter, timer);
-	enum was was = waiter_take_out(w);
+	int64_t now_ms = loop_now_ms(w->sl->loop);
+	bool is_over = w->deadline_ms != 0 && w->deadline_ms <= now_ms;
+	struct answer a = { .status = FILL_TIMEOUT };
 
-	if (was == WAS_TAKEN)
-		return; /* the answer won; it is on its way */
-	counter_inc(&store_ns_stats(w->sl, w->ns)->wait_timeouts);
-	/* Who waited for a lease can still load by itself. */
-	w->status = was == WAS_FOR_LEASE ? FILL_NOT_FOUND : FILL_TIMEOUT;
+	if (waits_for_lease(w)) {
+		waiter_timed_out_of_lease(w);
+		return;
+	}
+	store_loop_set_now(w->sl, store_now_ms(w->sl));
+	if (!waiter_rescue(w, is_over, &a)) {
+		if (!is_over)
+			waiter_start(w, w->deadline_ms);
+		return;
+	}
+	if (a.status == FILL_TIMEOUT)
+		counter_inc(&store_ns_stats(w->sl, w->ns)->wait_timeouts);
+	w->status = a.status;
+	w->value = a.value;
+	w->stale = a.stale && a.status != FILL_TIMEOUT;
+	w->fallback = a.fallback;
+	w->age_ms = a.age_ms;
 	w->error = "no answer within the time that this request may wait";
 	waiter_finish(w);
 }

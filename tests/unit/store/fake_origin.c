@@ -21,7 +21,7 @@ struct origin_fetch {
 	void *arg;
 	char value[64];
 	enum origin_op op;
-	char key[64];
+	char key[64], asked[256];
 };
 
 static struct list open_fetches = { &open_fetches, &open_fetches };
@@ -158,6 +158,9 @@ origin_fetch_start(struct origin_client *oc, const struct origin_request *rq, or
 	f->done = done;
 	f->arg = arg;
 	f->task.run = answer_task;
+	snprintf(f->asked, sizeof f->asked, "%.*s|%.*s%s", (int)rq->etag.len, rq->etag.ptr,
+	    (int)rq->last_modified.len, rq->last_modified.ptr,
+	    rq->background ? "|background" : "");
 	pthread_mutex_lock(&lock);
 	begun++;
 	n_open++;
@@ -229,4 +232,20 @@ fake_end(enum origin_status status, bool final)
 {
 	finish(oldest(), &(struct origin_result){ .status = status, .final = final,
 	    .error = status >= ORIGIN_FAILED ? "it fails" : NULL });
+}
+
+void
+fake_answer_with(enum origin_status status, const char *value,
+    const struct origin_validity *valid, int64_t took_ms)
+{
+	finish(oldest(), &(struct origin_result){ .status = status, .valid = valid,
+	    .body = value != NULL ? blob_of(slice_str(value)) : NULL,
+	    .ttl_ms = status == ORIGIN_OK ? valid->ttl_ms : ORIGIN_TTL_UNSAID,
+	    .took_ms = took_ms });
+}
+
+const char *
+fake_condition(void)
+{
+	return oldest()->asked;
 }

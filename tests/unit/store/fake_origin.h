@@ -34,5 +34,10 @@ void fake_auto_writes(void (*fn)(struct slice key, struct slice value));
 void fake_answer(const char *value, int64_t ttl_ms);
 void fake_answer_tagged(const char *value, int64_t ttl_ms, const char *tags);
 void fake_fail(enum origin_status status, const char *error);
+/* Any answer; `value` NULL: without a body. */
+void fake_answer_with(enum origin_status status, const char *value,
+    const struct origin_validity *valid, int64_t took_ms);
+/* What the oldest open fetch asks with: "etag|last_modified", and "|background". */
+const char *fake_condition(void);
 
 #endif

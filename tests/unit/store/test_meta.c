@@ -30,7 +30,6 @@ ck_same(const struct meta *a, const struct meta *b)
 	ck_assert_int_eq(a->ttl_ms, b->ttl_ms);
 	ck_assert_int_eq(a->swr_ms, b->swr_ms);
 	ck_assert_int_eq(a->sie_ms, b->sie_ms);
-	ck_assert_int_eq(a->failed_ms, b->failed_ms);
 	ck_assert(slice_eq(a->etag, b->etag));
 	ck_assert(slice_eq(a->last_modified, b->last_modified));
 	ck_assert_uint_eq(a->n_tags, b->n_tags);
@@ -52,7 +51,6 @@ full(uint32_t *room)
 	m.ttl_ms = 0;
 	m.swr_ms = 16384;
 	m.sie_ms = 16383;
-	m.failed_ms = 99999999;
 	m.etag = SLICE("W/\"abc\"");
 	m.last_modified = SLICE("Sun, 22 Nov 2026 03:00:00 GMT");
 	meta_set_tags(&m, SLICE("user-1 group-7,all"), room);
@@ -66,6 +64,7 @@ START_TEST(what_is_written_is_read)
 
 	ck_assert(meta_decode(encoded(&m), &got));
 	ck_same(&got, &m);
+	ck_assert_int_eq(meta_took_ms(encoded(&m)), m.took_ms);
 	meta_init(&m);
 	m.stored_ms = 5;
 	ck_assert(meta_decode(encoded(&m), &got));
@@ -95,6 +94,7 @@ START_TEST(a_record_cut_off_or_too_long_is_none)
 	for (size_t len = 0; len < all.len; len++) {
 		ck_assert(!meta_decode(slice_of(all.ptr, len), &got));
 		ck_same(&got, &plain);
+		meta_took_ms(slice_of(all.ptr, len));
 	}
 	memcpy(longer, all.ptr, all.len);
 	ck_assert(!meta_decode(slice_of(longer, all.len + 1), &got));
@@ -205,7 +205,7 @@ START_TEST(the_largest_record_has_room)
 	meta_set_tags(&m, slice_of(list, len), room);
 	m.etag = slice_of(text, META_ETAG_MAX);
 	m.last_modified = slice_of(text, META_DATE_MAX);
-	m.age_ms = m.took_ms = m.ttl_ms = m.swr_ms = m.sie_ms = m.failed_ms = INT64_MAX;
+	m.age_ms = m.took_ms = m.ttl_ms = m.swr_ms = m.sie_ms = INT64_MAX;
 	ck_assert_uint_le(encoded(&m).len, META_MAX);
 }
 END_TEST

@@ -539,7 +539,7 @@ START_TEST(model_finds_each_part_that_is_left_out)
 	for (enum sabotage s = HONEST + 1; s < SABOTAGES; s++) {
 		unsigned found = 0;
 
-		for (unsigned seed = 1; seed <= 2000 && found == 0; seed++) {
+		for (unsigned seed = 1; seed <= 20000 && found == 0; seed++) {
 			play(seed, s, &one);
 			found += one.wrong[0] != '\0';
 		}
