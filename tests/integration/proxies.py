@@ -43,6 +43,7 @@ def bound(port=0):
     harness.wait_until(lambda: try_bind(s, port), f"port {port} to be free")
     s.listen(1024)
     s.set_inheritable(True)
+    s.setblocking(False) # nginx takes it as it is, and workers race for connections
     return s
 
 
