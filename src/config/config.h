@@ -79,6 +79,28 @@ enum redis_mode { REDIS_STANDALONE, REDIS_SENTINEL, REDIS_CLUSTER };
 enum redis_tracking { REDIS_TRACKING_FALSE, REDIS_TRACKING_TRUE, REDIS_TRACKING_AUTO };
 enum redis_read_from { REDIS_READ_MASTER, REDIS_READ_REPLICA, REDIS_READ_ANY };
 
+enum guard_window { GUARD_BY_CALLS, GUARD_BY_TIME };
+enum guard_policy { GUARD_ROUND_ROBIN, GUARD_LEAST_CONNECTIONS, GUARD_TWO_CHOICES };
+
+/* Fields of one struct by group: guard.retry.attempts. Durations are milliseconds,
+ * enums int, shares percent; rate.burst may be CONFIG_AUTO, health.path NULL. */
+struct config_guard {
+#define GUARD_FIELD_COUNT32 uint32_t
+#define GUARD_FIELD_DURATION int64_t
+#define GUARD_FIELD_ENUM int
+#define GUARD_FIELD_TEMPLATE char *
+#define GUARD_GROUP(group, help) struct {
+#define GUARD_OPTION(group, key, type, ...) GUARD_FIELD_##type key;
+#define GUARD_END(group) } group;
+#include "config/guard.def"
+};
+
+static inline bool
+config_has_checks(const struct config_guard *g)
+{
+	return g->health.enabled || g->health.path != NULL;
+}
+
 struct config_origin {
 	char *name;
 	int kind;               /* enum origin_kind; which of http: and redis: it has */
@@ -114,6 +136,9 @@ struct config_origin {
 	int redis_tracking;       /* enum redis_tracking; resolved: never auto */
 	int64_t redis_tracking_ping_ms, redis_tracking_timeout_ms, redis_unverified_max_ms;
 	uint32_t redis_revalidate_rate; /* a second */
+	int64_t dns_cache_ms;     /* how long a name's addresses are kept */
+	int64_t connection_age_ms; /* older ones take no further request; 0: any age */
+	struct config_guard guard; /* guard.def */
 	int stats_id;
 	unsigned index;           /* in config.origins */
 };
@@ -174,6 +199,11 @@ int config_listen_parse(struct slice text, struct config_listen *out, struct con
     MUST_CHECK;
 void config_listen_fini(struct config_listen *l);
 int config_listen_copy(struct config_listen *to, const struct config_listen *from) MUST_CHECK;
+
+/* Of an origin, what the file says; stats_id and index are no part of that. */
+int config_origin_copy(struct config_origin *to, const struct config_origin *from) MUST_CHECK;
+void config_origin_fini(struct config_origin *o);
+bool config_origin_same(const struct config_origin *a, const struct config_origin *b);
 /* One more listener, from the same text. */
 int config_listen_add(struct config *c, struct slice text, struct config_error *why) MUST_CHECK;
 

@@ -24,6 +24,8 @@ void validate_listens(struct config *c, const struct tree *t, struct diag *d);
 int validate(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK;
 
 /* Only that no limit is larger than memory. */
+void validate_guard(const struct config_origin *o, const struct node *origin,
+    const struct place *at, struct diag *d);
 void validate_limits(const struct config *c, const struct tree *t, struct diag *d);
 
 /* Which kind an origin is, and what its redis: says together. n: its mapping. */

@@ -55,7 +55,9 @@ namespace_field_is_routed(const struct field *f)
 
 static const struct field http_fields[] = {
 #define ORIGIN_HTTP_VALUES(...) VALUES(config_origin, __VA_ARGS__)
+#define ORIGIN_HTTP_OPTION(...) ROW(config_origin, __VA_ARGS__)
 #include "config/origin.def"
+#undef ORIGIN_HTTP_OPTION
 #undef ORIGIN_HTTP_VALUES
 };
 
@@ -102,6 +104,37 @@ origin_part_is_used(const struct field *f, const struct config_origin *o)
 	return f->sub != &redis_schema || o->kind == ORIGIN_REDIS;
 }
 
+/* All rows of the guard's groups in one array, each group a piece of it: from GUARD_ROW_x to
+ * GUARD_ROW_x_end. The second name of each pair takes the count back. */
+enum {
+#define GUARD_GROUP(group, help) GUARD_ROW_##group, GUARD_UN_##group = GUARD_ROW_##group - 1,
+#define GUARD_OPTION(group, key, ...) GUARD_ROW_##group##_##key,
+#define GUARD_END(group) \
+	GUARD_ROW_##group##_end, GUARD_UN_##group##_end = GUARD_ROW_##group##_end - 1,
+#include "config/guard.def"
+};
+
+static const struct field guard_fields[] = {
+#define GUARD_OPTION(group, row_key, row_kind, row_def, row_least, row_most, row_help) \
+	{ .key = #row_key, .kind = VALUE_##row_kind, \
+	    .offset = offsetof(struct config_origin, guard.group.row_key), .def = row_def, \
+	    .least = row_least, .most = row_most, .help = row_help },
+#include "config/guard.def"
+};
+
+enum {
+#define GUARD_GROUP(group, help) GUARD_GROUP_##group,
+#include "config/guard.def"
+};
+
+static const struct schema guard_schemas[] = {
+#define GUARD_GROUP(group, help) \
+	{ .noun = #group, .fields = &guard_fields[GUARD_ROW_##group], \
+	    .n = GUARD_ROW_##group##_end - GUARD_ROW_##group, \
+	    .size = sizeof(struct config_origin) },
+#include "config/guard.def"
+};
+
 /* The name is the first char * of the struct: FIELD_MAP fills it. */
 _Static_assert(offsetof(struct config_origin, name) == 0, "the key of the map");
 
@@ -115,9 +148,13 @@ static const struct field origin_fields[] = {
 #undef ORIGIN_OPTION
 	{ .key = "tls", .kind = FIELD_PART, .sub = &tls_schema,
 	    .help = "How endpoints over TLS are trusted." },
+#define GUARD_GROUP(group, row_help) \
+	{ .key = #group, .kind = FIELD_PART, .sub = &guard_schemas[GUARD_GROUP_##group], \
+	    .help = row_help },
+#include "config/guard.def"
 };
 
-static const struct schema origin_schema = {
+const struct schema origin_schema = {
 	.noun = "an origin",
 	.fields = origin_fields,
 	.n = ARRAY_LEN(origin_fields),
@@ -353,4 +390,97 @@ schema_copy(const struct schema *s, void *to, const void *from)
 	if (rc != 0)
 		schema_fini(s, to);
 	return rc;
+}
+
+/* --- comparing ------------------------------------------------------------------- */
+
+static size_t
+scalar_size(enum field_kind kind)
+{
+	switch (kind) {
+	case VALUE_BYTES:
+	case VALUE_COUNT:
+	case VALUE_DURATION:
+	case VALUE_MILLIS:
+	case VALUE_MICROS:
+		return sizeof(uint64_t);
+	default:
+		return sizeof(uint32_t); /* int, mode_t, uid_t, gid_t */
+	}
+}
+
+static bool
+text_equal(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+array_equal(const struct field *f, const void *a, const void *b)
+{
+	const char *of_a = *(char *const *)field_at(f, a), *of_b = *(char *const *)field_at(f, b);
+	const struct field one = { .kind = f->element };
+	unsigned n = *field_count(f, a);
+
+	if (n != *field_count(f, b))
+		return false;
+	for (size_t i = 0, size = element_size(f); i < n; i++, of_a += size, of_b += size) {
+		if (f->kind != FIELD_VALUES && !schema_equal(f->sub, of_a, of_b))
+			return false;
+		if (element_owns_text(f) && !text_equal(*(char *const *)of_a, *(char *const *)of_b))
+			return false;
+		if (f->kind == FIELD_VALUES && !field_owns_text(&one) &&
+		    memcmp(of_a, of_b, size) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool
+field_equal(const struct field *f, const void *a, const void *b)
+{
+	if (f->kind == FIELD_PART)
+		return schema_equal(f->sub, a, b);
+	if (field_is_array(f))
+		return array_equal(f, a, b);
+	if (field_owns_text(f))
+		return text_equal(*(char *const *)field_at(f, a), *(char *const *)field_at(f, b));
+	return memcmp(field_at(f, a), field_at(f, b), scalar_size(f->kind)) == 0;
+}
+
+bool
+schema_equal(const struct schema *s, const void *a, const void *b)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (!field_equal(&s->fields[i], a, b))
+			return false;
+	return true;
+}
+
+int
+config_origin_copy(struct config_origin *to, const struct config_origin *from)
+{
+	int rc = schema_copy(&origin_schema, to, from);
+
+	to->name = rc == 0 ? mem_strdup(from->name) : NULL;
+	if (rc == 0 && to->name == NULL) {
+		schema_fini(&origin_schema, to);
+		rc = -ENOMEM;
+	}
+	return rc;
+}
+
+void
+config_origin_fini(struct config_origin *o)
+{
+	schema_fini(&origin_schema, o);
+	mem_free(o->name);
+	o->name = NULL;
+}
+
+bool
+config_origin_same(const struct config_origin *a, const struct config_origin *b)
+{
+	return text_equal(a->name, b->name) && a->kind == b->kind &&
+	    schema_equal(&origin_schema, a, b);
 }

@@ -74,6 +74,7 @@ bool origin_part_is_used(const struct field *f, const struct config_origin *o);
 extern const struct schema namespace_schema; /* its defaults take no memory */
 /* Whether a row of it is only for namespaces with an origin. */
 bool namespace_field_is_routed(const struct field *f);
+extern const struct schema origin_schema;
 
 const struct field *schema_find(const struct schema *s, struct slice key);
 /* All defaults; base is zeroed. 0 or -ENOMEM. */
@@ -84,6 +85,9 @@ size_t element_size(const struct field *f);
 void schema_fini(const struct schema *s, void *base);
 /* A deep copy into storage of s->size bytes. 0, or -ENOMEM with *to empty. */
 int schema_copy(const struct schema *s, void *to, const void *from) MUST_CHECK;
+
+/* Whether two of them say the same. */
+bool schema_equal(const struct schema *s, const void *a, const void *b);
 
 static inline void *
 field_at(const struct field *f, const void *base)

@@ -398,6 +398,7 @@ check_origins(const struct config *c, const struct tree *t, struct diag *d)
 			check_statuses(o, node_member(http, "not_found_status"), &http_at, d);
 		if (tls != NULL)
 			check_tls(o, tls, &at, d);
+		validate_guard(o, node_member(map, o->name), &origin, d);
 	}
 }
 

@@ -59,6 +59,11 @@ static const struct choice mode_choices[] = {
 static const struct choice read_choices[] = {
 	{ "master", "master" }, { "replica", "replica" }, { "any", "any" },
 };
+static const struct choice window_choices[] = { { "calls", "calls" }, { "time", "time" } };
+static const struct choice policy_choices[] = {
+	{ "round_robin", "round_robin" }, { "least_connections", "least_connections" },
+	{ "two_choices", "two_choices" },
+};
 
 static const struct choice tracking_choices[] = {
 	{ "false", "false" }, { "true", "true" }, { "auto", "auto" },
@@ -74,6 +79,11 @@ static const struct option_enum {
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
 	{ "redis_version", "version that is known", "7.0.15", version_choices,
 	    ARRAY_LEN(version_choices) },
+	{ "enabled", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "dry_run", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "adaptive", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "window", "kind of window", "calls", window_choices, ARRAY_LEN(window_choices) },
+	{ "policy", "way to balance", "round_robin", policy_choices, ARRAY_LEN(policy_choices) },
 	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "verify", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },

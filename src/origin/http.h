@@ -28,6 +28,8 @@ struct http_answer {
 	int status;        /* 0: none came */
 	struct blob *body; /* NULL but for 200 to a GET; take a reference to keep it */
 	const struct origin_validity *valid; /* good until done() returns */
+	bool refused;      /* HTTP_BROKEN: we broke it off, what came is not acceptable; asking
+	                    * again would bring the same */
 	int64_t retry_after_ms; /* what the head says of when to ask again; 0: nothing */
 	const char *error; /* unless HTTP_ANSWERED: why, without the origin's
 	                    * name; good until done() returns. It may quote the
@@ -39,6 +41,8 @@ struct config_origin;
 struct http_opts {
 	struct loop *loop;
 	uint32_t max_connections; /* in all, idle ones included */
+	int64_t dns_cache_ms;     /* how long a name's addresses are kept */
+	int64_t connection_age_ms; /* 0: of any age */
 	uint64_t max_body_bytes;
 	const struct config_origin *tls; /* its tls_* fields; NULL: no endpoint is https */
 	void (*received)(void *arg, size_t n); /* bytes of a body came */

@@ -245,6 +245,7 @@ answer_fill(struct http_attempt *a, CURLcode result, char *text, size_t size,
 		.retry_after_ms = http_head_retry_after_ms(&a->head, clock_wall_ms() / 1000) };
 	if (a->broken != NULL) {
 		r->end = HTTP_BROKEN;
+		r->refused = true;
 		r->error = a->broken;
 	} else if (a->head.status != 0 && !brings_value(a)) {
 		r->end = HTTP_ANSWERED;
@@ -319,6 +320,10 @@ http_attempt_init_easy(struct http_client *hc, CURL *easy)
 	SET(CURLOPT_CLOSESOCKETDATA, hc);
 	SET(CURLOPT_PREREQFUNCTION, on_connected);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	/* In whole seconds, up: 0 would mean another thing. */
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, (long)((hc->opts.dns_cache_ms + 999) / 1000));
+	SET(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
+	SET(CURLOPT_MAXLIFETIME_CONN, (long)((hc->opts.connection_age_ms + 999) / 1000));
 	/* HTTP/2 over TLS where both can; a libcurl without it says no. */
 	hc->curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	if (hc->opts.tls == NULL)

@@ -30,6 +30,7 @@ struct transport {
 	struct endpoint *endpoints; /* [n_endpoints] */
 	unsigned n_endpoints;
 	struct list attempts;       /* by attempt.link */
+	unsigned n_probes;          /* of these, health checks */
 	struct buf scratch;         /* for paths */
 };
 
@@ -39,6 +40,7 @@ struct attempt {
 	struct http_attempt *http;
 	enum origin_op op;
 	bool conditional; /* 304 is an answer */
+	bool is_probe;
 	unsigned endpoint;
 	int64_t started_ms;
 	attempt_done *done;
@@ -81,6 +83,10 @@ answer_of_status(const struct attempt *a, int status, char *text, size_t size,
 	enum origin_op op = a->op;
 
 	r->http_status = status;
+	if (a->is_probe && status >= 200 && status < 400) {
+		r->status = ORIGIN_DONE;
+		return;
+	}
 	if (op == ORIGIN_READ ? status == 200 : status >= 200 && status < 300) {
 		r->status = op == ORIGIN_READ ? ORIGIN_OK : ORIGIN_DONE;
 		return;
@@ -105,6 +111,7 @@ answer_of_status(const struct attempt *a, int status, char *text, size_t size,
 static void
 attempt_free(struct attempt *a)
 {
+	a->t->n_probes -= a->is_probe;
 	list_del(&a->link);
 	mem_free(a);
 }
@@ -120,13 +127,18 @@ on_http_done(void *arg, const struct http_answer *a)
 
 	attempt_free(arg);
 	out.result.ttl_ms = ORIGIN_TTL_UNSAID;
-	if (a->end == HTTP_ANSWERED) {
+	/* Of a check the status says it all, however large its body is. */
+	if (copy.is_probe && a->refused && a->status != 0)
+		out.end = ATTEMPT_ANSWERED;
+	if (out.end == ATTEMPT_ANSWERED) {
 		answer_of_status(&copy, a->status, text, sizeof text, &out);
 	} else {
 		out.result.status = ORIGIN_FAILED;
 		out.result.http_status = a->status;
 		out.result.error = a->error;
-		out.fault = true;
+		/* What we find unacceptable of one answer says little of others. */
+		out.fault = !a->refused;
+		out.repeatable = !a->refused && a->status == 0;
 	}
 	if (out.result.status == ORIGIN_OK) {
 		out.result.body = a->body;
@@ -172,37 +184,55 @@ http_check(struct transport *t, const struct origin_request *rq)
 }
 
 static int
+attempt_new(struct transport *t, struct attempt as, const struct http_request *hr,
+    struct attempt **out)
+{
+	struct attempt *a = mem_alloc(sizeof *a);
+	int rc;
+
+	if (a == NULL)
+		return -ENOMEM;
+	*a = as;
+	a->t = t;
+	a->started_ms = loop_now_ms(t->opts.loop);
+	rc = http_attempt_start(t->http, &t->endpoints[a->endpoint], hr, on_http_done, a, &a->http);
+	if (rc != 0) {
+		mem_free(a);
+		return rc;
+	}
+	list_push_tail(&t->attempts, &a->link);
+	t->n_probes += a->is_probe;
+	*out = a;
+	return 0;
+}
+
+static int
 http_start(struct transport *t, unsigned endpoint, const struct origin_request *rq,
     attempt_done *done, void *arg, struct attempt **out)
 {
 	static const enum http_method methods[] = { [ORIGIN_READ] = HTTP_GET,
 		[ORIGIN_WRITE] = HTTP_PUT, [ORIGIN_REMOVE] = HTTP_DELETE };
 	const char *reject = NULL;
-	struct attempt *a;
 	int rc = expand_path(t, rq, &reject);
 
 	if (rc != 0)
 		return rc;
 	assert(reject == NULL); /* http_check() has looked */
-	a = mem_alloc(sizeof *a);
-	if (a == NULL)
-		return -ENOMEM;
-	*a = (struct attempt){ .t = t, .op = rq->op,
-		.conditional = rq->etag.len + rq->last_modified.len != 0,
-		.endpoint = endpoint, .done = done, .arg = arg,
-		.started_ms = loop_now_ms(t->opts.loop) };
-	rc = http_attempt_start(t->http, &t->endpoints[endpoint],
+	rc = attempt_new(t, (struct attempt){ .op = rq->op, .endpoint = endpoint,
+	    .conditional = rq->etag.len + rq->last_modified.len != 0, .done = done, .arg = arg },
 	    &(struct http_request){ .method = methods[rq->op], .path = buf_slice(&t->scratch),
-	    .body = rq->value, .etag = rq->etag, .last_modified = rq->last_modified },
-	    on_http_done, a, &a->http);
+	    .body = rq->value, .etag = rq->etag, .last_modified = rq->last_modified }, out);
 	buf_shrink(&t->scratch, SCRATCH_KEEP);
-	if (rc != 0) {
-		mem_free(a);
-		return rc;
-	}
-	list_push_tail(&t->attempts, &a->link);
-	*out = a;
-	return 0;
+	return rc;
+}
+
+static int
+http_probe(struct transport *t, unsigned endpoint, const char *path, attempt_done *done, void *arg,
+    struct attempt **out)
+{
+	return attempt_new(t, (struct attempt){ .op = ORIGIN_READ, .endpoint = endpoint,
+	    .is_probe = true, .done = done, .arg = arg },
+	    &(struct http_request){ .method = HTTP_GET, .path = slice_str(path) }, out);
 }
 
 static void
@@ -326,6 +356,14 @@ http_close(struct transport *t)
 	mem_free(t);
 }
 
+/* Connections that checks may have beside those of fetches: a busy origin must not look
+ * like a dead one. */
+static uint32_t
+probes_max(const struct config_origin *cfg)
+{
+	return config_has_checks(&cfg->guard) ? cfg->n_endpoints : 0;
+}
+
 static int
 http_open(const struct transport_opts *o, struct transport **out)
 {
@@ -340,7 +378,9 @@ http_open(const struct transport_opts *o, struct transport **out)
 	rc = parse_endpoints(t);
 	if (rc == 0)
 		rc = http_client_new(&(struct http_opts){ .loop = o->loop,
-		    .max_connections = o->cfg->max_connections,
+		    .max_connections = o->cfg->max_connections + probes_max(o->cfg),
+		    .dns_cache_ms = o->cfg->dns_cache_ms,
+		    .connection_age_ms = o->cfg->connection_age_ms,
 		    .max_body_bytes = o->cfg->max_body_bytes,
 		    .tls = any_https(o->cfg) ? o->cfg : NULL,
 		    .received = on_received, .ended = on_ended, .arg = t }, &t->http);
@@ -353,21 +393,21 @@ http_open(const struct transport_opts *o, struct transport **out)
 }
 
 static unsigned
-http_endpoints(const struct transport *t)
+http_endpoints(const struct config_origin *cfg)
 {
-	return t->n_endpoints;
+	return cfg->n_endpoints;
 }
 
 static const char *
-http_endpoint_name(const struct transport *t, unsigned endpoint)
+http_endpoint_name(const struct config_origin *cfg, unsigned endpoint)
 {
-	return t->opts.cfg->endpoints[endpoint];
+	return cfg->endpoints[endpoint];
 }
 
 static bool
 http_has_room(const struct transport *t)
 {
-	return http_client_busy(t->http) < MAX(t->opts.cfg->max_connections, 1);
+	return http_client_busy(t->http) - t->n_probes < MAX(t->opts.cfg->max_connections, 1);
 }
 
 const struct transport_ops http_transport = {
@@ -381,4 +421,5 @@ const struct transport_ops http_transport = {
 	.start = http_start,
 	.cancel = http_cancel,
 	.cut_off = http_cut_off,
+	.probe = http_probe,
 };

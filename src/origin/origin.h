@@ -82,12 +82,13 @@ struct origin_result {
 typedef void origin_done(void *arg, const struct origin_result *r);
 
 struct origin_client;
+struct guards; /* guard.h: of the process; NULL, for tests: this client has one of its own */
 
 /* 0, -ENOMEM, -EINVAL where an endpoint is none (the configuration should have
  * said so), or -ENOTSUP where a library cannot be loaded: origin_prepare()
  * says why. `cfg` must live as long as the client. Counters go to `stats`.
  * Cheap until the first fetch, after origin_prepare(). */
-int origin_client_new(struct loop *l, const struct config_origin *cfg,
+int origin_client_new(struct loop *l, struct guards *guards, const struct config_origin *cfg,
     struct stats_origin *stats, struct origin_client **out) MUST_CHECK;
 /* Every fetch still open is answered with ORIGIN_FAILED first; a fetch begun
  * in such a done() is refused. Not from within a done(). Never waits. */
@@ -99,6 +100,10 @@ void origin_client_free(struct origin_client *oc);
  * meanwhile. Any thread. 0, or with err set -ENOTSUP, or -EINVAL where a file for TLS
  * is missing or wrong. */
 int origin_prepare(const struct config *cfg, char *err, size_t err_size) MUST_CHECK;
+
+/* Those that can be told apart, and how the configuration calls them. */
+unsigned origin_endpoints(const struct config_origin *cfg);
+const char *origin_endpoint_name(const struct config_origin *cfg, unsigned endpoint);
 
 struct origin_fetch;
 

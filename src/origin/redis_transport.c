@@ -307,15 +307,15 @@ transport_open(const struct transport_opts *o, struct transport **out)
 }
 
 static unsigned
-transport_endpoints(const struct transport *t)
+transport_endpoints(const struct config_origin *cfg)
 {
-	return t->ops == &redis_standalone ? t->n_seeds : 1;
+	return cfg->redis_mode == REDIS_STANDALONE ? cfg->n_redis_endpoints : 1;
 }
 
 static const char *
-transport_endpoint_name(const struct transport *t, unsigned endpoint)
+transport_endpoint_name(const struct config_origin *cfg, unsigned endpoint)
 {
-	return t->opts.cfg->redis_endpoints[endpoint];
+	return cfg->redis_endpoints[endpoint];
 }
 
 /* Files are looked at now, so that a wrong one is an error at the start. */

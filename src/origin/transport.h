@@ -51,10 +51,10 @@ struct transport_ops {
 	void (*close)(struct transport *t);
 	/* Endpoints that the guard may choose from; 1 where the transport finds its way by
 	 * itself (Redis Cluster, Sentinel). */
-	unsigned (*endpoints)(const struct transport *t);
+	unsigned (*endpoints)(const struct config_origin *cfg);
 	/* As the configuration writes it, for messages, statistics and commands. Good as long
 	 * as the configuration. */
-	const char *(*endpoint_name)(const struct transport *t, unsigned endpoint);
+	const char *(*endpoint_name)(const struct config_origin *cfg, unsigned endpoint);
 	/* Whether one more attempt would get a connection now. */
 	bool (*has_room)(const struct transport *t);
 	/* Before the first attempt: NULL, or why this request can never be sent (static text):
@@ -73,11 +73,15 @@ struct transport_ops {
 	 * `text` holds that, or the answer's error. The attempt goes on: cancel it. */
 	bool (*cut_off)(const struct attempt *a, struct attempt_answer *out, char *text,
 	    size_t size);
-	/* A health check's attempt: no key, `path` of the configuration. As start(). NULL where the
-	 * protocol has its own way (PING). */
+	/* A health check's attempt: no key, `path` of the configuration. As start(), but
+	 * beside what has_room() speaks of. The endpoint is well where the answer's status is
+	 * below ORIGIN_FAILED. NULL: there are none. */
 	int (*probe)(struct transport *t, unsigned endpoint, const char *path, attempt_done *done,
 	    void *arg, struct attempt **out);
 };
+
+/* By its kind. */
+const struct transport_ops *transport_of(const struct config_origin *cfg);
 
 extern const struct transport_ops http_transport;
 extern const struct transport_ops redis_transport;

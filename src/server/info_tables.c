@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
+#include "origin/guard.h"
 #include "proto/command.h"
 #include "server/door.h"
 #include "server/session.h"
@@ -107,6 +109,18 @@ info_namespaces(struct info *i)
 			print_namespace(i, id);
 }
 
+/* What is so now; of an origin that is configured no more there is nothing. */
+static void
+print_guard(struct info *i, const char *name)
+{
+	struct guard_view v;
+
+	if (guards_view(store_guards(i->sl->server->store), name, clock_mono_us(), &v) != 0)
+		return;
+	info_printf(i, "breaker=%s,in_flight=%u,queued=%u,limit=%u,endpoints=%u,endpoints_out=%u,",
+	    guard_breaker_name(&v), v.in_flight, v.waiting, v.limit, v.n_endpoints, v.n_out);
+}
+
 static void
 print_origin(struct info *i, unsigned id)
 {
@@ -123,6 +137,7 @@ print_origin(struct info *i, unsigned id)
 	store_behind_status(s->store, (int)id, &behind);
 	info_printf(i, "write_queue=%" PRIu64 ",write_queue_bytes=%" PRIu64 ",", behind.n,
 	    behind.bytes);
+	print_guard(i, stats_origin_name(s->names, id));
 	info_printf(i, "p50_us=%" PRId64 ",p99_us=%" PRId64 ",max_us=%" PRId64 "\r\n",
 	    histogram_quantile(&n.latency_us, 0.5), histogram_quantile(&n.latency_us, 0.99),
 	    histogram_max(&n.latency_us));

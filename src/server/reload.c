@@ -132,7 +132,7 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	r = routes_new(cfg);
 	if (r != NULL)
 		all = make_adopts(s->n_loops, r);
-	if (all == NULL || tiers_prepare(s->store, r) != 0) {
+	if (all == NULL || store_prepare(s->store, r) != 0 || tiers_prepare(s->store, r) != 0) {
 		if (all != NULL)
 			free_adopts(all, s->n_loops);
 		routes_unref(r);

@@ -71,6 +71,7 @@ struct behind {
 
 struct store {
 	struct cache *cache;
+	struct guards *guards; /* of all origins */
 	/* Read by classify() on loops' threads. An old one stays alive until each
 	 * loop has let go of its own reference, which it does on its own thread:
 	 * so none can still be reading it. What a loop has not taken up yet is held

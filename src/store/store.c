@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/mem.h"
+#include "origin/guard.h"
 #include "store/fresh.h"
 #include "store/internal.h"
 
@@ -45,6 +46,19 @@ make_cache(struct cache_opts *o, struct cache **out)
 	return rc;
 }
 
+static int
+make_guards(const struct config *cfg, struct guards **out)
+{
+	struct guards *gs = guards_new();
+	int rc = gs != NULL ? guards_configure(gs, cfg) : -ENOMEM;
+
+	if (rc != 0)
+		guards_free(gs);
+	else
+		*out = gs;
+	return rc;
+}
+
 int
 store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 {
@@ -63,8 +77,11 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	if (s == NULL)
 		return -ENOMEM;
 	opts.classify_arg = s;
-	rc = make_cache(&opts, &s->cache);
+	rc = make_guards(routes_config(routes), &s->guards);
+	if (rc == 0)
+		rc = make_cache(&opts, &s->cache);
 	if (rc != 0) {
+		guards_free(s->guards);
 		mem_free(s);
 		return rc;
 	}
@@ -85,6 +102,7 @@ store_free(struct store *s)
 		return;
 	walker_fini(&s->walker);
 	cache_free(s->cache);
+	guards_free(s->guards);
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_fini(&s->stripes[i].lock);
 	for (unsigned i = 0; i < STATS_ORIGINS; i++)
@@ -122,6 +140,18 @@ struct near *
 store_near_of(struct store *s, int origin)
 {
 	return atomic_load_explicit(&s->nears[origin], memory_order_acquire);
+}
+
+struct guards *
+store_guards(struct store *s)
+{
+	return s->guards;
+}
+
+int
+store_prepare(struct store *s, const struct routes *r)
+{
+	return guards_configure(s->guards, routes_config(r));
 }
 
 struct cache *
@@ -208,10 +238,22 @@ origin_set_client(struct origin_set *os, struct store_loop *sl, const struct con
 {
 	struct origin_client **slot = &os->clients[cfg->index];
 
-	if (*slot == NULL &&
-	    origin_client_new(sl->loop, cfg, &sl->stats->origins[cfg->stats_id], slot) != 0)
+	if (*slot == NULL && origin_client_new(sl->loop, sl->store->guards, cfg,
+	    &sl->stats->origins[cfg->stats_id], slot) != 0)
 		*slot = NULL;
 	return *slot;
+}
+
+/* Clients are made at the first fetch, but health checks do not wait for that. The first
+ * loop does them; where it has no memory for them now, the first fetch tries again. */
+static void
+origin_set_check(struct origin_set *os, struct store_loop *sl)
+{
+	const struct config *cfg = routes_config(os->routes);
+
+	for (unsigned i = 0; i < cfg->n_origins && loop_index(sl->loop) == 0; i++)
+		if (config_has_checks(&cfg->origins[i].guard))
+			(void)origin_set_client(os, sl, &cfg->origins[i]);
 }
 
 /* --- a loop's part ------------------------------------------------------------ */
@@ -244,6 +286,7 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 		return -ENOMEM;
 	}
 	sl->only = only_namespace(sl->origins->routes);
+	origin_set_check(sl->origins, sl);
 	*out = sl;
 	return 0;
 }
@@ -273,6 +316,7 @@ store_loop_set_routes(struct store_loop *sl, struct origin_set **os)
 	sl->only = only_namespace(sl->origins->routes);
 	*os = NULL;
 	origin_sets_sweep(sl);
+	origin_set_check(sl->origins, sl);
 }
 
 const struct routes *

@@ -49,6 +49,8 @@ int store_near(struct store *s, int origin, const struct near_opts *o, struct ne
 void store_no_near(struct store *s, int origin);
 /* NULL: it is none. Any thread. */
 struct near *store_near_of(struct store *s, int origin);
+struct guards;
+struct guards *store_guards(struct store *s); /* of its origins: origin/guard.h */
 
 int store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats,
     struct store_loop **out) MUST_CHECK;
@@ -62,6 +64,8 @@ void store_loop_free(struct store_loop *sl);
 struct origin_set;
 struct origin_set *origin_set_new(struct routes *r); /* NULL: no memory */
 void origin_set_free(struct origin_set *os);         /* NULL is fine */
+/* Before that, the last thing that may fail: -ENOMEM. */
+int store_prepare(struct store *s, const struct routes *r) MUST_CHECK;
 void store_set_routes(struct store *s, struct routes *r);
 void store_loop_set_routes(struct store_loop *sl, struct origin_set **os);
 const struct routes *store_loop_routes(const struct store_loop *sl);

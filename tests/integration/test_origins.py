@@ -22,6 +22,7 @@ origins:
       endpoints: [%s]
     deadline: %s
     max_body: 4KiB
+    breaker: {enabled: false}
 """
 
 class Loaded(harness.Case):

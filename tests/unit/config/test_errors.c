@@ -102,7 +102,8 @@ START_TEST(unknown_and_repeated_keys_are_refused_with_the_nearest_known_one)
 		{ "origins:\n  users:\n    endpoints: []\n",
 		    "pannier.yaml:3:5: origins.users: unknown key \"endpoints\"; "
 		    "an origin has http, redis, deadline, max_body, max_connections, max_waiters, "
-		    "write_queue, write_delay, write_parallel, write_give_up, tls" },
+		    "write_queue, write_delay, write_parallel, write_give_up, tls, rate, concurrency, "
+		    "breaker, retry, hedge, balance, ejection, health" },
 		{ "memory: 32MiB\nthreads: 1\nmemory: 64MiB\n",
 		    "pannier.yaml:3:1: \"memory\" stands here twice, first in line 1" },
 		{ ORIGIN "  users:\n    http: {endpoints: [\"http://127.0.0.1:1\"]}\n",
@@ -340,6 +341,54 @@ START_TEST(redis_origins_are_checked)
 }
 END_TEST
 
+START_TEST(guards_are_checked)
+{
+	static const struct bad cases[] = {
+		{ ORIGIN "    breaker: {min_calls: 200}\n",
+		    "pannier.yaml:4:26: origins.users.breaker.min_calls: \"200\" is more than "
+		    "window_calls, which is 100" },
+		{ ORIGIN "    breaker: {window_calls: 10}\n",
+		    "pannier.yaml:4:29: origins.users.breaker.min_calls: \"20\" is more than "
+		    "window_calls, which is 10" },
+		{ ORIGIN "    breaker: {open_time: 2m}\n",
+		    "pannier.yaml:4:26: origins.users.breaker.open_time: \"2m\" is more than "
+		    "open_time_max, which is 10s" },
+		{ ORIGIN "    retry: {backoff_max: 1ms}\n",
+		    "pannier.yaml:4:26: origins.users.retry.backoff: \"10ms\" is more than "
+		    "backoff_max, which is 1ms" },
+		{ ORIGIN "    concurrency: {adaptive: true, limit: 2}\n",
+		    "pannier.yaml:4:42: origins.users.concurrency.min: \"3\" is more than "
+		    "limit, which is 2" },
+		{ ORIGIN "    concurrency: {adaptive: true, limit: 300}\n",
+		    "pannier.yaml:4:42: origins.users.concurrency.limit: \"300\" is more than "
+		    "max, which is 200" },
+		{ ORIGIN "    ejection: {time: 10m}\n",
+		    "pannier.yaml:4:22: origins.users.ejection.time: \"10m\" is more than "
+		    "time_max, which is 5m" },
+		{ ORIGIN "    health: {path: \"/{key}\"}\n",
+		    "pannier.yaml:4:20: origins.users.health.path: \"/{key}\" has a placeholder, "
+		    "and a check is about no key; write for example /healthz" },
+		{ ORIGIN "    health: {path: healthz}\n",
+		    "pannier.yaml:4:20: origins.users.health.path: \"healthz\" must begin with /, "
+		    "as in /users/{rest}" },
+		{ ORIGIN "    health: {enabled: true}\n",
+		    "pannier.yaml:4:23: origins.users.health: needs path:, for example "
+		    "path: /healthz" },
+		{ ORIGIN "    balance: {policy: random}\n",
+		    "pannier.yaml:4:23: origins.users.balance.policy: \"random\" is no way to "
+		    "balance; there is round_robin, least_connections, two_choices" },
+		{ ORIGIN "    retry: {enabled: maybe}\n",
+		    "pannier.yaml:4:22: origins.users.retry.enabled: \"maybe\" is no truth value; "
+		    "there is false, true" },
+		{ ORIGIN "    rate: {burst: 0}\n",
+		    "pannier.yaml:4:19: origins.users.rate.burst: \"0\" is too little; "
+		    "the least is 1" },
+	};
+
+	assert_all(cases, ARRAY_LEN(cases));
+}
+END_TEST
+
 START_TEST(what_is_no_plain_yaml_is_refused_in_words)
 {
 	static const struct bad cases[] = {
@@ -557,7 +606,7 @@ main(void)
 	    limits_larger_than_memory_are_refused,
 	    unknown_and_repeated_keys_are_refused_with_the_nearest_known_one, listeners_are_checked,
 	    a_socket_path_has_at_most_107_bytes, namespaces_are_checked, origins_are_checked,
-	    redis_origins_are_checked);
+	    redis_origins_are_checked, guards_are_checked);
 	SUITE_ADD(s, "files", what_is_no_plain_yaml_is_refused_in_words,
 	    bombs_of_depth_and_size_are_refused, lists_have_a_most,
 	    files_that_cannot_be_read_are_named, a_check_tells_every_error_of_a_file);

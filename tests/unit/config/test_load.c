@@ -104,6 +104,70 @@ START_TEST(the_default_namespace_is_the_first_wherever_the_file_has_it)
 }
 END_TEST
 
+START_TEST(a_guard_protects_where_nothing_is_said)
+{
+	const struct config_guard *g;
+	struct config *c;
+
+	fixture_enter();
+	c = load_good(sample);
+	g = &c->origins[0].guard;
+	ck_assert_uint_eq(g->rate.limit, 0);
+	ck_assert_uint_eq(g->concurrency.limit, 0);
+	ck_assert_uint_eq(g->concurrency.queue, 1024);
+	ck_assert(!g->concurrency.adaptive);
+	ck_assert(g->breaker.enabled && !g->breaker.dry_run);
+	ck_assert_uint_eq(g->breaker.failure_rate, 50);
+	ck_assert_int_eq(g->breaker.open_time, 2000);
+	ck_assert(g->retry.enabled);
+	ck_assert_uint_eq(g->retry.budget, 20);
+	ck_assert(!g->hedge.enabled);
+	ck_assert(g->ejection.enabled);
+	ck_assert_int_eq(g->balance.policy, GUARD_ROUND_ROBIN);
+	ck_assert_ptr_null(g->health.path);
+	config_free(c);
+	fixture_leave();
+}
+END_TEST
+
+static struct config *
+load_origin(const char *more)
+{
+	char text[512];
+
+	snprintf(text, sizeof text, "origins:\n  users:\n    http: {endpoints: [\"http://a\", "
+	    "\"http://b\"]}\n%s", more);
+	return load_good(text);
+}
+
+START_TEST(origins_that_say_the_same_are_the_same)
+{
+	static const char *const others[] = { "    deadline: 2s\n", "    retry: {attempts: 2}\n",
+		"    health: {path: /other}\n", "    health: {path: /z}\n    breaker: {window: time}\n" };
+	struct config_origin copy = { 0 };
+	struct config *a, *b;
+
+	fixture_enter();
+	a = load_origin("    health: {path: /z}\n");
+	b = load_origin("    health: {path: /z, rise: 2}\n");
+	b->origins[0].stats_id = 7;
+	ck_assert(config_origin_same(&a->origins[0], &b->origins[0]));
+	ck_assert_int_eq(config_origin_copy(&copy, &b->origins[0]), 0);
+	config_free(b);
+	ck_assert(config_origin_same(&a->origins[0], &copy));
+	copy.endpoints[1][7] = 'c';
+	ck_assert(!config_origin_same(&a->origins[0], &copy));
+	config_origin_fini(&copy);
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+		b = load_origin(others[i]);
+		ck_assert_msg(!config_origin_same(&a->origins[0], &b->origins[0]), "%s", others[i]);
+		config_free(b);
+	}
+	config_free(a);
+	fixture_leave();
+}
+END_TEST
+
 START_TEST(names_made_from_prefixes_can_stand_in_statistics)
 {
 	struct config *c;
@@ -348,7 +412,10 @@ START_TEST(what_is_printed_reads_as_the_same_again)
 	                                   "  - tcp: \"[::1]:6380\"\n"));
 	ck_assert_ptr_nonnull(strstr(once, "\n  \"users\":\n    http:\n      endpoints: "
 	                                   "[\"http://127.0.0.1:8081\", "
-	                                   "\"https://backend.example\"]\n    deadline: 250ms\n"));
+	                                   "\"https://backend.example\"]\n"
+	                                   "      dns_cache: 30s\n"
+	                                   "      connection_age: 10m\n"
+	                                   "    deadline: 250ms\n"));
 	free(twice);
 	twice = printed(c, true);
 	ck_assert_ptr_nonnull(strstr(twice, "log_level: warn # file\n"));
@@ -495,6 +562,7 @@ main(void)
 
 	SUITE_ADD(s, "load", the_sample_means_what_it_says,
 	    the_default_namespace_is_the_first_wherever_the_file_has_it,
+	    a_guard_protects_where_nothing_is_said, origins_that_say_the_same_are_the_same,
 	    names_made_from_prefixes_can_stand_in_statistics, without_a_file_everything_is_default,
 	    a_byte_order_mark_and_line_ends_of_windows_do_not_matter,
 	    flags_stand_over_environment_over_file_over_default,

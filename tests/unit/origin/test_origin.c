@@ -226,7 +226,7 @@ START_TEST(endpoints_take_turns)
 	urls[0] = scripted_url(server);
 	urls[1] = scripted_url(other);
 	world_init(&world, urls, 2);
-	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &world.client), 0);
+	ck_assert_int_eq(origin_client_new(world.loop, NULL, &world.cfg, &world.stats, &world.client), 0);
 	for (int i = 0; i < 10; i++)
 		check_ok(world_get(&world, "user:1", LONG_MS), "ok");
 	ck_assert_uint_eq(scripted_requests(server), 5);
@@ -247,7 +247,7 @@ START_TEST(an_endpoint_that_refuses_is_passed_over)
 	server = scripted_start(NULL, script_answer, (void *)ANSWER);
 	urls[1] = scripted_url(server);
 	world_init(&world, urls, 3);
-	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &world.client), 0);
+	ck_assert_int_eq(origin_client_new(world.loop, NULL, &world.cfg, &world.stats, &world.client), 0);
 	for (int i = 0; i < 6; i++)
 		check_ok(world_get(&world, "user:1", LONG_MS), "ok");
 	ck_assert_uint_eq(scripted_requests(server), 6);
@@ -268,7 +268,7 @@ START_TEST(when_all_endpoints_refuse_the_fetch_fails)
 	for (int i = 0; i < 2; i++)
 		fds[i] = refusing_port(refusing[i], sizeof refusing[i]);
 	world_init(&world, urls, 2);
-	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &world.client), 0);
+	ck_assert_int_eq(origin_client_new(world.loop, NULL, &world.cfg, &world.stats, &world.client), 0);
 	check_failed(world_get(&world, "user:1", LONG_MS), "refused (the last of 2 endpoints)");
 	ck_assert_int_eq(counter_get(&world.stats.requests), 2);
 	world_close(&world);
@@ -443,9 +443,9 @@ START_TEST(bad_endpoints_make_no_client)
 	char err[512];
 
 	world_init(&world, &url, 1);
-	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &oc), -EINVAL);
+	ck_assert_int_eq(origin_client_new(world.loop, NULL, &world.cfg, &world.stats, &oc), -EINVAL);
 	world.cfg.n_endpoints = 0;
-	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &oc), -EINVAL);
+	ck_assert_int_eq(origin_client_new(world.loop, NULL, &world.cfg, &world.stats, &oc), -EINVAL);
 	ck_assert_ptr_null(oc);
 	world.cfg.n_endpoints = 1;
 	ck_assert_int_eq(origin_prepare(&all, err, sizeof err), 0);
@@ -479,7 +479,7 @@ fetch_with_failure(unsigned long n, int onwards)
 
 	n_done = 0;
 	mem_fail_nth(n, onwards);
-	rc = origin_client_new(l, &world.cfg, &world.stats, &oc);
+	rc = origin_client_new(l, NULL, &world.cfg, &world.stats, &oc);
 	if (rc == 0)
 		rc = origin_fetch_start(oc, &request, count_done, l, &f);
 	if (rc == 0)

@@ -129,7 +129,7 @@ open_world_with(const char *host, char *ca_file, bool verify)
 	world_init(&world, urls, 1);
 	world.cfg.tls_ca_file = ca_file;
 	world.cfg.tls_verify = verify;
-	ck_assert_int_eq(origin_client_new(world.loop, &world.cfg, &world.stats, &world.client), 0);
+	ck_assert_int_eq(origin_client_new(world.loop, NULL, &world.cfg, &world.stats, &world.client), 0);
 }
 
 START_TEST(a_certificate_that_is_trusted_is_taken)

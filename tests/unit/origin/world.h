@@ -33,6 +33,7 @@ struct world {
 	unsigned n_asked;
 	struct answer answers[WORLD_ANSWERS]; /* in the order of asking */
 	unsigned n_answered;
+	bool background;   /* nobody waits for what is asked from now on */
 	unsigned want;     /* the loop stops when so many are answered */
 	void (*on_answer)(struct world *w, unsigned nth);
 	unsigned order[WORLD_ANSWERS]; /* in which they were answered */

@@ -68,8 +68,9 @@ fake_auto(void (*fn)(struct slice key, char out[64]))
 }
 
 int
-origin_client_new(struct loop *l, const struct config_origin *cfg UNUSED,
-    struct stats_origin *stats UNUSED, struct origin_client **out)
+origin_client_new(struct loop *l, struct guards *guards UNUSED,
+    const struct config_origin *cfg UNUSED, struct stats_origin *stats UNUSED,
+    struct origin_client **out)
 {
 	struct origin_client *oc = malloc(sizeof *oc);
 
