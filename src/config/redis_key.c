@@ -25,6 +25,10 @@ redis_key_check(struct slice text)
 		return "is longer than 255 bytes";
 	if (!ends_with(text, SLICE("{key}")) && !ends_with(text, SLICE("{rest}")))
 		return "must end with {key} or {rest}, as in \"app:{key}\"";
+	text = without_end(text);
+	if (memmem(text.ptr, text.len, "{key}", 5) != NULL ||
+	    memmem(text.ptr, text.len, "{rest}", 6) != NULL)
+		return "must have one of {key} and {rest}, at its end";
 	for (size_t i = 0; i < text.len; i++)
 		if ((unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 127)
 			return "has a control character";

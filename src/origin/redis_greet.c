@@ -163,10 +163,13 @@ refuse(const struct redis_greet *g, char *err, size_t err_size, const char *fmt,
 	return -EPROTO;
 }
 
-/* HELLO is known since Redis 6.0, and a user's rules may forbid it. */
+/* HELLO is known since Redis 6.0, and a user's rules may forbid it. A server that is full
+ * says so to anything, and closes. */
 static bool
 knows_no_hello(const struct redis_reply *r)
 {
+	if (slice_has_prefix(r->head.text, SLICE("ERR max number of clients")))
+		return false;
 	return redis_reply_is(r, "ERR") || redis_reply_is(r, "NOPROTO") ||
 	    redis_reply_is(r, "NOPERM");
 }

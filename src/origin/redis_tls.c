@@ -43,7 +43,9 @@
 	FN(void, SSL_CTX_free, (void *ctx)) \
 	FN(long, SSL_CTX_ctrl, (void *ctx, int cmd, long larg, void *parg)) \
 	FN(void, SSL_CTX_set_verify, (void *ctx, int mode, void *callback)) \
-	FN(int, SSL_CTX_set_default_verify_paths, (void *ctx)) \
+	FN(void *, X509_STORE_new, (void)) \
+	FN(int, X509_STORE_set_default_paths, (void *store)) \
+	FN(void, SSL_CTX_set1_cert_store, (void *ctx, void *store)) \
 	FN(int, SSL_CTX_load_verify_locations, (void *ctx, const char *file, const char *dir)) \
 	FN(int, SSL_CTX_use_certificate_chain_file, (void *ctx, const char *file)) \
 	FN(int, SSL_CTX_use_PrivateKey_file, (void *ctx, const char *file, int type)) \
@@ -79,6 +81,12 @@ static struct {
 	bool usable;
 	char error[256];
 } ssl = { .once = PTHREAD_ONCE_INIT };
+
+/* What the system trusts, for all loops: to read it may take 40 ms. */
+static struct {
+	pthread_once_t once;
+	void *store; /* counted and locked by OpenSSL; NULL: it could not be read */
+} trusted = { .once = PTHREAD_ONCE_INIT };
 
 struct redis_tls {
 	struct redis_tls_opts opts;
@@ -117,6 +125,15 @@ take_reason(void)
 	return reason != NULL ? reason : "no reason given";
 }
 
+static void
+load_trusted(void)
+{
+	void *store = ssl.api.X509_STORE_new();
+
+	if (store != NULL && ssl.api.X509_STORE_set_default_paths(store) == 1)
+		trusted.store = store;
+}
+
 /* --- contexts ---------------------------------------------------------------- */
 
 static int PRINTF(3, 4)
@@ -138,8 +155,13 @@ read_files(void *ctx, const struct redis_tls_opts *o, char *err, size_t err_size
 	if (o->ca_file != NULL && ssl.api.SSL_CTX_load_verify_locations(ctx, o->ca_file, NULL) != 1)
 		return refuse(err, err_size, "ca_file %s: no certificates in PEM form: %s",
 		    o->ca_file, take_reason());
-	if (o->ca_file == NULL && ssl.api.SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return refuse(err, err_size, "no certificates of the system: %s", take_reason());
+	if (o->ca_file == NULL) {
+		pthread_once(&trusted.once, load_trusted);
+		if (trusted.store == NULL)
+			return refuse(err, err_size, "no certificates of the system: %s",
+			    take_reason());
+		ssl.api.SSL_CTX_set1_cert_store(ctx, trusted.store);
+	}
 	if (o->cert_file == NULL)
 		return 0;
 	if (ssl.api.SSL_CTX_use_certificate_chain_file(ctx, o->cert_file) != 1)

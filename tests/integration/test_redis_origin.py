@@ -225,6 +225,21 @@ class Doors(redis_servers.Case):
         d = self.pannier(url, more=f"    tls: {{ca_file: {home}/ca.crt}}")
         self.assertIn("127.0.0.1", d.client().error("GET", "u:1"))
 
+    @unittest.skipIf(OPENSSL is None, "no openssl")
+    def test_a_cluster_over_tls(self):
+        home = self.folder()
+        make_certificates(home)
+        port = redis_servers.free_port()
+        s = self.redis("tls-port %d" % port, f"tls-cert-file {home}/server.crt",
+                       f"tls-key-file {home}/server.key", f"tls-ca-cert-file {home}/ca.crt",
+                       "tls-auth-clients no", "tls-cluster yes", cluster=True)
+        s("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        harness.wait_until(lambda: b"cluster_state:ok" in s("CLUSTER", "INFO"), "the cluster")
+        s("SET", "u:1", "ann")
+        d = self.pannier(f'endpoints: ["rediss://127.0.0.1:{port}"], mode: cluster',
+                         more=f"    tls: {{ca_file: {home}/ca.crt}}")
+        self.assertEqual(d.client()("GET", "u:1"), b"ann")
+
     def test_a_cluster_taken_for_a_server_is_told(self):
         s = self.redis(cluster=True)
         s("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

@@ -3,6 +3,7 @@
 #include "unit/suite.h"
 
 #include "config/endpoint.h"
+#include "config/redis_key.h"
 
 static struct endpoint
 parsed(const char *text)
@@ -54,6 +55,50 @@ START_TEST(bad_endpoints_are_refused_with_a_reason)
 }
 END_TEST
 
+START_TEST(endpoints_of_redis_have_a_port)
+{
+	static const struct {
+		const char *text, *host;
+		enum endpoint_kind kind;
+		unsigned port;
+	} good[] = {
+		{ "redis://127.0.0.1", "127.0.0.1", ENDPOINT_REDIS, 6379 },
+		{ "REDIS://redis-0.redis:7000/", "redis-0.redis", ENDPOINT_REDIS, 7000 },
+		{ "rediss://[::1]:6380", "[::1]", ENDPOINT_REDISS, 6380 },
+		{ "rediss://[::1]", "[::1]", ENDPOINT_REDISS, 6379 },
+	};
+	static const char *const bad[] = { "", "http://x", "redis://", "redis://:1", "redis://x:0",
+		"redis://x/3", "redis://u:p@x", "redis://[::1", "redis+unix://x", "redis:x", "redis://x?y" };
+	struct endpoint e;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		ck_assert_ptr_null(endpoint_parse_redis(slice_str(good[i].text), &e));
+		ck_assert(e.kind == good[i].kind && e.port == good[i].port);
+		ck_assert(slice_eq(e.host, slice_str(good[i].host)));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		ck_assert_msg(endpoint_parse_redis(slice_str(bad[i]), &e) != NULL, "%s passed", bad[i]);
+	ck_assert_ptr_null(endpoint_parse_redis(SLICE("redis+unix:///run/r.sock"), &e));
+	ck_assert(e.kind == ENDPOINT_REDIS_UNIX && slice_eq(e.path, SLICE("/run/r.sock")));
+}
+END_TEST
+
+START_TEST(keys_are_called_by_their_template)
+{
+	struct slice before, key = SLICE("u:{a}");
+
+	ck_assert(slice_eq(redis_key_split(SLICE("{key}"), key, 2, &before), key));
+	ck_assert_uint_eq(before.len, 0);
+	ck_assert(slice_eq(redis_key_split(SLICE("app:{rest}"), key, 2, &before), SLICE("{a}")));
+	ck_assert(slice_eq(before, SLICE("app:")));
+	ck_assert_ptr_null(redis_key_check(SLICE("{a}{rest}")));
+	ck_assert_ptr_nonnull(redis_key_check(SLICE("{key}{rest}")));
+	ck_assert_ptr_nonnull(redis_key_check(SLICE("")));
+	ck_assert_ptr_nonnull(redis_key_check(SLICE("{key}:x")));
+	ck_assert_ptr_nonnull(redis_key_check(SLICE("\n{key}")));
+}
+END_TEST
+
 START_TEST(lengths_have_a_bound)
 {
 	char text[400] = "http+unix://";
@@ -77,6 +122,7 @@ main(void)
 	Suite *s = suite_create("endpoint");
 
 	SUITE_ADD(s, "endpoint", endpoints_come_apart, bad_endpoints_are_refused_with_a_reason,
-	    lengths_have_a_bound);
+	    endpoints_of_redis_have_a_port,
+	    keys_are_called_by_their_template, lengths_have_a_bound);
 	return suite_main(s);
 }

@@ -290,6 +290,14 @@ START_TEST(a_server_that_wants_a_password_says_what_to_set)
 }
 END_TEST
 
+START_TEST(a_server_that_is_full_says_so)
+{
+	serve(script_lines, "-ERR max number of clients reached\r\n");
+	get();
+	ck_assert_ptr_nonnull(strstr(why_down, "HELLO: ERR max number of clients reached"));
+}
+END_TEST
+
 START_TEST(a_database_that_is_not_there_is_an_error)
 {
 	serve(script_lines, "%0\r\n`-ERR DB index is out of range\r\n");
@@ -616,7 +624,7 @@ main(void)
 	SUITE_ADD_FIXTURE(s, "greeting", setup, teardown, a_modern_server_is_greeted_by_one_hello,
 	    an_old_server_is_greeted_in_resp2, a_wrong_password_is_said_and_never_shown,
 	    a_server_that_wants_a_password_says_what_to_set,
-	    a_database_that_is_not_there_is_an_error,
+	    a_server_that_is_full_says_so, a_database_that_is_not_there_is_an_error,
 	    a_replica_where_the_master_is_looked_for_is_refused, resp2_may_be_asked_for);
 	SUITE_ADD_FIXTURE(s, "requests", setup, teardown, replies_come_in_order,
 	    many_requests_fit_one_connection, the_reply_of_a_cancelled_request_is_passed_over,

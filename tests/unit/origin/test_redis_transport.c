@@ -564,6 +564,28 @@ START_TEST(the_master_is_asked_whom_a_sentinel_tells)
 }
 END_TEST
 
+/* The sentinel tells of a switch as soon as it is listened to. */
+START_TEST(a_switch_that_a_sentinel_tells_of_is_followed)
+{
+	cfg.redis_mode = REDIS_SENTINEL;
+	cfg.redis_master_name = (char *)"tier";
+	SERVE({ "SUBSCRIBE", ">3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n"
+	    ">3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$1\r\nx\r\n", 0 },
+	    { "SENTINEL get-master-addr-by-name tier", "", 1 },
+	    { "SENTINEL get-master-addr-by-name tier", "", 0 });
+	for (int i = 1; i <= 2; i++)
+		SERVE({ "ROLE", "*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n", 0 },
+		    { "GET u:1", i == 1 ? "$1\r\n1\r\n" : "$1\r\n2\r\n", 0 });
+	cfg.n_redis_endpoints = 1;
+	set_reply(0, 1, master_at(text_buf[0], stages[2].port));
+	set_reply(0, 2, master_at(text_buf[1], stages[1].port));
+	do {
+		get("u:1");
+		ck_assert_int_eq(got.status, ORIGIN_OK);
+	} while (strcmp(got.body, "2") != 0);
+}
+END_TEST
+
 START_TEST(a_master_that_no_sentinel_knows_is_told)
 {
 	serve_sentinel("*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n");
@@ -658,7 +680,7 @@ main(void)
 	    an_empty_table_of_slots_is_told, malformed_tables_of_slots_are_refused,
 	    slots_are_those_of_the_specification, redirections_are_read);
 	SUITE_ADD_FIXTURE(s, "sentinel", setup, teardown, the_master_is_asked_whom_a_sentinel_tells,
-	    a_master_that_no_sentinel_knows_is_told, a_master_that_is_none_is_not_asked,
+	    a_switch_that_a_sentinel_tells_of_is_followed, a_master_that_no_sentinel_knows_is_told, a_master_that_is_none_is_not_asked,
 	    an_address_that_is_none_is_passed_over);
 	SUITE_ADD_FIXTURE(s, "memory", setup, teardown, without_memory_alone,
 	    without_memory_in_a_cluster, without_memory_behind_sentinel);
