@@ -70,7 +70,9 @@ struct config_namespace {
 	int fallback;           /* enum fallback */
 	char *fallback_value;
 	int write;              /* enum write_mode; WRITE_LOCAL without an origin */
-	const struct config_origin *origin_cfg; /* resolved */
+	char *tier;             /* NULL: none; else a Redis origin, in front of `origin` */
+	int shared_lease;       /* 0 or 1 */
+	const struct config_origin *origin_cfg, *tier_cfg; /* resolved */
 	int stats_id;           /* filled by the server */
 };
 

@@ -131,18 +131,18 @@ find_origin(const struct config *c, const char *name)
 }
 
 static void
-unknown_origin(const struct ns_check *k)
+unknown_origin(const struct ns_check *k, const char *key, const char *name)
 {
 	const char *names[CONFIG_ORIGINS_MAX], *near;
-	struct place where = { .up = &k->at, .key = "origin" };
+	struct place where = { .up = &k->at, .key = key };
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < k->c->n_origins; i++)
 		if (k->c->origins[i].name != NULL)
 			names[n++] = k->c->origins[i].name;
-	near = nearest(slice_str(k->ns->origin), names, n);
-	diag_error(k->d, ns_mark(k, "origin"), &where, "\"%s\" is not among origins:%s%s%s",
-	    k->ns->origin, near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+	near = nearest(slice_str(name), names, n);
+	diag_error(k->d, ns_mark(k, key), &where, "\"%s\" is not among origins:%s%s%s", name,
+	    near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
 	    near != NULL ? "\"?" : "");
 }
 
@@ -155,6 +155,33 @@ is_redis(const struct ns_check *k)
 	return o != NULL && o->kind == ORIGIN_REDIS;
 }
 
+/* What is written to the origin would stay old in the tier. */
+static void
+check_ns_tier(const struct ns_check *k)
+{
+	const struct config_namespace *ns = k->ns;
+	const struct config_origin *tier = find_origin(k->c, ns->tier);
+
+	if (ns->shared_lease && ns->tier == NULL)
+		diag_error(k->d, ns_mark(k, "shared_lease"), &k->at,
+		    "shared_lease: needs tier:, and there is none");
+	if (ns->tier == NULL)
+		return;
+	if (tier == NULL)
+		unknown_origin(k, "tier", ns->tier);
+	else if (tier->kind != ORIGIN_REDIS)
+		diag_error(k->d, ns_mark(k, "tier"), &k->at,
+		    "tier: must name an origin that has redis:");
+	if (ns->origin == NULL || is_redis(k))
+		diag_error(k->d, ns_mark(k, "tier"), &k->at,
+		    "tier: stands in front of an origin that has http:; for a Redis alone write "
+		    "origin: %s", ns->tier);
+	if (ns->write != WRITE_LOCAL && ns->write != WRITE_REFUSED)
+		diag_error(k->d, ns_mark(k, "write"), &k->at,
+		    "write: must be local or refused where there is a tier:, which would keep the "
+		    "old value");
+}
+
 static void
 check_ns_origin(const struct ns_check *k)
 {
@@ -162,7 +189,7 @@ check_ns_origin(const struct ns_check *k)
 	const struct config_namespace *ns = k->ns;
 
 	if (ns->origin != NULL && find_origin(k->c, ns->origin) == NULL)
-		unknown_origin(k);
+		unknown_origin(k, "origin", ns->origin);
 	if (is_redis(k)) {
 		if (ns->path != NULL)
 			diag_error(k->d, ns_mark(k, "path"), &k->at,
@@ -302,6 +329,7 @@ check_namespaces(struct config *c, const struct tree *t, struct diag *d)
 		rc = check_ns_name(&k, &c->namespaces[i]);
 		check_ns_unique(&k);
 		check_ns_origin(&k);
+		check_ns_tier(&k);
 		check_ns_coalesce(&k);
 		check_ns_freshness(&k);
 		spread_grace(&k, &c->namespaces[i]);
@@ -482,9 +510,14 @@ config_resolve(struct config *c)
 {
 	for (unsigned i = 0; i < c->n_origins; i++)
 		c->origins[i].index = i;
-	for (unsigned i = 0; i < c->n_namespaces; i++)
-		if (c->namespaces[i].origin != NULL)
-			c->namespaces[i].origin_cfg = find_origin(c, c->namespaces[i].origin);
+	for (unsigned i = 0; i < c->n_namespaces; i++) {
+		struct config_namespace *ns = &c->namespaces[i];
+
+		if (ns->origin != NULL)
+			ns->origin_cfg = find_origin(c, ns->origin);
+		if (ns->tier != NULL)
+			ns->tier_cfg = find_origin(c, ns->tier);
+	}
 }
 
 int

@@ -89,6 +89,7 @@ static const struct option_enum {
 	{ "verify", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "mode", "kind of Redis", "cluster", mode_choices, ARRAY_LEN(mode_choices) },
 	{ "read_from", "kind of server", "replica", read_choices, ARRAY_LEN(read_choices) },
+	{ "shared_lease", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "tracking", "choice", "true", tracking_choices, ARRAY_LEN(tracking_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },

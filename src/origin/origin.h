@@ -17,6 +17,12 @@ enum origin_op {
 	ORIGIN_READ,
 	ORIGIN_WRITE,  /* HTTP: PUT; Redis: SET */
 	ORIGIN_REMOVE, /* HTTP: DELETE; Redis: DEL */
+	/* Of Redis alone, for a tier that many share. The request's etag is the token of
+	 * the lease. ORIGIN_NOT_FOUND: not carried out. */
+	ORIGIN_ACQUIRE, /* the lease of a key, for ttl_ms; unless another has it */
+	ORIGIN_FILL,    /* the value, where there is none, and only while the lease stands,
+	                 * which ends by it; without a token only where there is none */
+	ORIGIN_RELEASE, /* the lease */
 };
 
 /* What is asked of an origin. All slices are borrowed for the call of

@@ -12,6 +12,7 @@
 #include "config/redis_key.h"
 #include "origin/redis_answer.h"
 #include "origin/redis_impl.h"
+#include "origin/redis_lease.h"
 
 /* A deadline that strikes earlier says nothing about the server. */
 #define SLOW_MS 50
@@ -252,7 +253,8 @@ on_first(struct redis_call *call, const struct redis_reply *r, const char *why)
 		answer_unusable(a, r);
 	} else {
 		if (op == ORIGIN_READ ||
-		    (op == ORIGIN_REMOVE && r->head.type == RESP_INT && r->head.n == 0))
+		    (op >= ORIGIN_REMOVE && r->head.type == RESP_INT && r->head.n == 0) ||
+		    (op >= ORIGIN_ACQUIRE && r->head.type == RESP_NIL))
 			out.result.status = ORIGIN_NOT_FOUND;
 		attempt_finish(a, &out);
 	}
@@ -309,6 +311,26 @@ send_change(struct attempt *a, struct redis_conn *c)
 }
 
 static int
+send_lease(struct attempt *a, struct redis_conn *c)
+{
+	bool cluster = a->t->ops == &redis_cluster;
+	struct slice key = slice_of(a->key, a->key_len);
+	struct redis_lease_request rq;
+	struct buf lease;
+	int rc;
+
+	buf_init(&lease);
+	rc = redis_lease_name(key, cluster, &lease);
+	redis_lease_request(a->rq, key, buf_slice(&lease), &rq);
+	if (rc == 0)
+		rc = send_asking(a, c, 0);
+	if (rc == 0)
+		rc = redis_conn_call(c, &a->first, rq.argv, rq.argc);
+	buf_fini(&lease);
+	return rc;
+}
+
+static int
 attempt_send(struct attempt *a, struct redis_conn *c)
 {
 	static const struct slice ping = { "PING", 4 };
@@ -321,6 +343,8 @@ attempt_send(struct attempt *a, struct redis_conn *c)
 		rc = redis_conn_call(c, &a->first, &ping, 1);
 	else if (a->rq->op == ORIGIN_READ)
 		rc = send_read(a, c);
+	else if (a->rq->op >= ORIGIN_ACQUIRE)
+		rc = send_lease(a, c);
 	else
 		rc = send_change(a, c);
 	if (rc != 0)
@@ -335,6 +359,7 @@ redis_attempt_go(struct attempt *a)
 	struct transport *t = a->t;
 	struct redis_node *n = a->forced != NULL ? a->forced : t->ops->route(t, a);
 	struct redis_conn *c = n != NULL ? redis_node_conn(n) : NULL;
+	int rc;
 
 	list_del(&a->wait_link);
 	if (n == NULL && t->ops->refresh != NULL) {
@@ -350,8 +375,10 @@ redis_attempt_go(struct attempt *a)
 	n->users++;
 	attempt_leave_node(a);
 	a->node = n;
-	if (attempt_send(a, c) != 0)
-		redis_attempt_fail(a, "no memory");
+	rc = attempt_send(a, c);
+	if (rc != 0)
+		redis_attempt_fail(a, rc == -EINVAL ? "such a key can have no lease in a Cluster" :
+		    "no memory");
 }
 
 /* --- for the transport -------------------------------------------------------------- */

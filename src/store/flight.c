@@ -131,6 +131,8 @@ decide_keep(struct flight *f, const struct origin_result *r, const struct meta *
 		k->kept = false;
 	else
 		k->expires_ms = near_expiry(near, f->near_begun, f->begun_ms, k->expires_ms);
+	if (k->expires_ms == NEAR_NOT_KEPT)
+		k->kept = false;
 	k->stale_ms = 0; /* a loss gives it as much as is due */
 }
 
@@ -369,30 +371,38 @@ flight_begin(struct loop *l, struct loop_task *t)
 	flight_fetch(container_of(t, struct flight, task));
 }
 
+static int
+begin_fetch(struct flight *f, const struct origin_request *rq)
+{
+	struct origin_client *client;
+	struct origin_fetch *fetch;
+
+	if (f->ns->tier_cfg != NULL)
+		return tier_fetch_start(f->sl, f->origins, rq, flight_done, f);
+	client = origin_set_client(f->origins, f->sl, f->ns->origin_cfg);
+	if (client == NULL)
+		return -ENOTSUP;
+	return origin_fetch_start(client, rq, flight_done, f, &fetch);
+}
+
 /* Asks the origin, at first, or once more as a whole. When that can't even begin,
  * the waiters hear of it in a later turn, as of any failure. */
 static void
 flight_fetch(struct flight *f)
 {
 	struct store_loop *sl = f->sl;
-	const struct config_origin *cfg = f->ns->origin_cfg;
 	const char *etag = f->text + f->p.key.len;
-	struct origin_client *client;
-	struct origin_fetch *fetch;
 	struct near *near = near_of(sl->store, f->ns);
-	int rc = -ENOTSUP;
+	int rc;
 
 	counter_inc(&store_ns_stats(sl, f->ns)->fetches);
 	f->begun_ms = loop_now_ms(sl->loop);
 	f->near_begun = near != NULL ? near_begin(near) : 0;
 	f->tags_mark = walker_tags_mark(&sl->store->walker);
-	client = origin_set_client(f->origins, sl, cfg);
-	if (client != NULL)
-		rc = origin_fetch_start(client, &(struct origin_request){ .ns = f->ns,
-		    .key = f->p.key, .deadline_ms = f->deadline_ms,
-		    .background = f->background, .etag = slice_of(etag, f->etag_len),
-		    .last_modified = slice_of(etag + f->etag_len, f->date_len) },
-		    flight_done, f, &fetch);
+	rc = begin_fetch(f, &(struct origin_request){ .ns = f->ns, .key = f->p.key,
+	    .deadline_ms = f->deadline_ms, .background = f->background,
+	    .etag = slice_of(etag, f->etag_len),
+	    .last_modified = slice_of(etag + f->etag_len, f->date_len) });
 	if (rc != 0) {
 		f->task.run = flight_failed_to_start;
 		loop_defer(sl->loop, &f->task);

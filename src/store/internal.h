@@ -11,6 +11,7 @@
 #include "store/meta.h"
 #include "store/near.h"
 #include "store/store.h"
+#include "store/tier_fetch.h"
 #include "store/walker.h"
 #include "store/write.h"
 
@@ -86,6 +87,7 @@ struct store {
 	 * until the store goes. */
 	_Atomic(struct near *) nears[STATS_ORIGINS];
 	struct near *near_kept[STATS_ORIGINS];
+	struct tier_waits tier_waits;
 	struct stripe stripes[STRIPES];
 	/* write.c: the outermost of locks. */
 	struct lock through_lock;
@@ -99,6 +101,8 @@ struct origin_set {
 	struct list link; /* in store_loop.retired, or in no list */
 	struct routes *routes;
 	unsigned fetches; /* under way */
+	bool closing;     /* none is begun any more */
+	struct list tier_waits; /* see tier_fetch.h */
 	struct origin_client *clients[]; /* [n_origins], made at first use */
 };
 
@@ -287,7 +291,7 @@ near_is_tracked(const struct config_origin *o)
 static inline const struct config_origin *
 near_tier_of(const struct config_namespace *ns)
 {
-	return ns->origin_cfg;
+	return ns->tier_cfg != NULL ? ns->tier_cfg : ns->origin_cfg;
 }
 
 /* NULL: what this namespace has is not tracked. */

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "resil/gcra.h"
 
-#define LOSSES 8 /* that are remembered; what is stale by an older one is not served */
+#define LOSSES 16 /* that are remembered; what is stale by an older one is not served */
 
 struct near {
 	/* Odd while verified. Written by the channel's thread; read under a shard's lock
@@ -94,11 +94,33 @@ set_verified(struct near *n, bool yes)
 		continue;
 }
 
-void
-near_verified(struct near *n)
+/* Gives it a name of its own. */
+static void
+remember(struct near *n, struct near_loss *l)
+{
+	const struct near_loss *last;
+
+	lock_acquire(&n->lock);
+	last = &n->losses[(n->n_losses + LOSSES - 1) % LOSSES];
+	if (n->n_losses > 0 && l->lost_ms <= last->lost_ms)
+		l->lost_ms = last->lost_ms + 2;
+	n->losses[n->n_losses++ % LOSSES] = *l;
+	n->counts.losses += !l->back;
+	lock_release(&n->lock);
+}
+
+bool
+near_verified(struct near *n, int64_t now_ms, struct near_loss *out)
 {
 	n->live = true;
+	if (near_is_verified(n))
+		return false;
 	set_verified(n, true);
+	*out = (struct near_loss){ .lost_ms = now_ms | 1, .back = true,
+		.until_ms = now_ms +
+		    atomic_load_explicit(&n->unverified_max_ms, memory_order_relaxed) };
+	remember(n, out);
+	return true;
 }
 
 void
@@ -118,25 +140,14 @@ near_take_moved(struct near *n)
 bool
 near_lost(struct near *n, int64_t proof_ms, int64_t now_ms, struct near_loss *out)
 {
-	struct near_loss *last;
-
 	if (!n->live)
 		return false;
 	n->live = false;
 	set_verified(n, false);
-	lock_acquire(&n->lock);
-	last = &n->losses[(n->n_losses + LOSSES - 1) % LOSSES];
-	*out = (struct near_loss){
-		.lost_ms = now_ms | 1,
+	*out = (struct near_loss){ .lost_ms = now_ms | 1,
 		.until_ms = proof_ms +
-		    atomic_load_explicit(&n->unverified_max_ms, memory_order_relaxed),
-	};
-	/* Each has a name of its own. */
-	if (n->n_losses > 0 && out->lost_ms <= last->lost_ms)
-		out->lost_ms = last->lost_ms + 2;
-	n->losses[n->n_losses++ % LOSSES] = *out;
-	n->counts.losses++;
-	lock_release(&n->lock);
+		    atomic_load_explicit(&n->unverified_max_ms, memory_order_relaxed) };
+	remember(n, out);
 	return true;
 }
 
@@ -151,10 +162,11 @@ near_begin(const struct near *n)
 int64_t
 near_expiry(const struct near *n, uint64_t begun, int64_t begun_ms, int64_t expires_ms)
 {
+	uint64_t epoch = epoch_of(n);
 	int64_t until_ms;
 
-	if (begun % 2 == 1 && begun == epoch_of(n))
-		return expires_ms;
+	if (epoch % 2 == 1)
+		return begun == epoch ? expires_ms : NEAR_NOT_KEPT;
 	until_ms = (begun_ms +
 	    atomic_load_explicit(&n->unverified_max_ms, memory_order_relaxed)) & ~(int64_t)1;
 	/* 0 would be never. */

@@ -32,8 +32,19 @@ void near_configure(struct near *n, const struct near_opts *o);
 
 /* --- the channel, one thread at a time ---------------------------------------- */
 
-/* From a fetch that begins now on, every write is heard of. */
-void near_verified(struct near *n);
+/* What a walk is to make stale: it expired at `lost_ms`, which stands for this walk in
+ * each of the entries, and is served until `until_ms`, while fetches replace it. After
+ * a loss: what was to live longer than that. After a channel is back: what was not,
+ * which may be unverified; each until its own end. */
+struct near_loss {
+	int64_t lost_ms;
+	int64_t until_ms;
+	bool back;
+};
+
+/* From a fetch that begins now on, every write is heard of. True: that was not so before,
+ * and a walk with *out is to follow, for what was read meanwhile. */
+bool near_verified(struct near *n, int64_t now_ms, struct near_loss *out);
 bool near_is_verified(const struct near *n);
 
 /* Any thread: an answer came from a server that is not among those that have channels,
@@ -43,12 +54,6 @@ void near_moved(struct near *n);
 /* Whether that was said since it was last asked. */
 bool near_take_moved(struct near *n);
 
-/* What was verified until a loss: it expired at `lost_ms`, which stands for this loss
- * in each of the entries, and is served until `until_ms`. */
-struct near_loss {
-	int64_t lost_ms;
-	int64_t until_ms;
-};
 /* Writes after proof_ms may not have been heard of. A walk with *out is to follow;
  * where until_ms is not after now_ms, one that drops. Also where it was not
  * verified: then there is nothing to walk for, and the answer is false. */
@@ -59,11 +64,13 @@ bool near_lost(struct near *n, int64_t proof_ms, int64_t now_ms, struct near_los
 /* Before anything of it is sent: under whose eyes it begins. */
 uint64_t near_begin(const struct near *n);
 /* Until when what came of it may be kept, of what its tier allows (CACHE_NEVER is 0 here
- * too). Within the shard's lock in which it is put: else a loss and its walk could come
- * in between. */
+ * too); NEAR_NOT_KEPT: not at all, for there is a channel by now, so that who reads next
+ * gets something better. Within the shard's lock in which it is put: else a loss and
+ * its walk could come in between. */
+#define NEAR_NOT_KEPT (-1)
 int64_t near_expiry(const struct near *n, uint64_t begun, int64_t begun_ms, int64_t expires_ms);
 
-/* --- what is stale -------------------------------------------------------------------- */
+/* --- what is stale ---------------------------------------------------------------- */
 
 /* Whether an entry that expired at expired_ms is stale by a loss, and may still be
  * served. */

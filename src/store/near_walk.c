@@ -32,6 +32,8 @@ near_invalidate(struct store_loop *sl, int origin, struct slice key)
 	if (!is_ours(sl, origin, key))
 		return false;
 	store_delete(sl, key);
+	/* It may be what another pannier has fetched for all. */
+	tier_waits_wake(&sl->store->tier_waits, store_hash(sl, key));
 	return true;
 }
 
@@ -101,17 +103,20 @@ near_walk_drop(struct near_walk *w, struct store_loop *sl)
 	w->cursor = 0;
 }
 
-/* What is served for a shorter time anyway is left as it is: it was not verified. */
+/* By a loss what is served for a shorter time anyway is left as it is: it was not
+ * verified. That is what goes when the channel is back. */
 static void
 soften(struct cache_cursor *cur, enum cache_result found, const struct near_loss *l)
 {
-	if (found != CACHE_HIT ||
-	    (cur->expires_ms != CACHE_NEVER && cur->expires_ms <= l->until_ms))
+	bool is_short = cur->expires_ms != CACHE_NEVER && cur->expires_ms <= l->until_ms;
+	int64_t until_ms = l->back ? cur->expires_ms : l->until_ms;
+
+	if (found != CACHE_HIT || is_short != l->back)
 		return;
-	if (l->until_ms <= l->lost_ms)
+	if (until_ms <= l->lost_ms)
 		cache_remove(cur);
 	else
-		cache_soften_at(cur, l->lost_ms, l->until_ms - l->lost_ms);
+		cache_soften_at(cur, l->lost_ms, until_ms - l->lost_ms);
 }
 
 static void

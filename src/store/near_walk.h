@@ -9,7 +9,7 @@
 #include "store/near.h"
 #include "store/store.h"
 
-#define NEAR_WALKS 8
+#define NEAR_WALKS 16
 
 /* Walks that are still to be done for a tier, one after the other: each entry is met by
  * the oldest loss first, so that none gets more time than its own loss gives it. */
@@ -24,7 +24,7 @@ struct near_walk {
 
 void near_walk_init(struct near_walk *w, int origin);
 void near_walk_fini(struct near_walk *w);
-/* What is there now is unverified: stale from l->lost_ms on, and kept until l->until_ms. */
+/* What is there now, and is meant by it, is stale from l->lost_ms on (see near.h). */
 void near_walk_soften(struct near_walk *w, const struct near_loss *l);
 /* What is there now goes; fetches under way are not stored. */
 void near_walk_drop(struct near_walk *w, struct store_loop *sl);

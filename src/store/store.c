@@ -88,6 +88,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_init(&s->stripes[i].lock);
 	walker_init(&s->walker);
+	tier_waits_init(&s->tier_waits);
 	lock_init(&s->through_lock);
 	lock_init(&s->behind.lock);
 	atomic_init(&s->routes, routes_ref(routes));
@@ -101,6 +102,7 @@ store_free(struct store *s)
 	if (s == NULL)
 		return;
 	walker_fini(&s->walker);
+	tier_waits_fini(&s->tier_waits);
 	cache_free(s->cache);
 	guards_free(s->guards);
 	for (unsigned i = 0; i < STRIPES; i++)
@@ -191,6 +193,7 @@ origin_set_new(struct routes *r)
 	if (os == NULL)
 		return NULL;
 	list_init(&os->link);
+	list_init(&os->tier_waits);
 	os->routes = routes_ref(r);
 	return os;
 }
@@ -201,6 +204,8 @@ static void
 origin_set_close(struct origin_set *os)
 {
 	os->fetches++;
+	os->closing = true;
+	tier_fetch_end_all(os);
 	for (unsigned i = 0; i < routes_config(os->routes)->n_origins; i++) {
 		struct origin_client *oc = os->clients[i];
 

@@ -81,9 +81,12 @@ on_verified(void *arg)
 {
 	struct tier *t = arg;
 
-	if (near_is_verified(t->near))
+	struct near_loss back;
+
+	if (!near_verified(t->near, loop_now_ms(t->sl->loop), &back))
 		return;
-	near_verified(t->near);
+	near_walk_soften(&t->walk, &back);
+	timer_start(&t->walker, 0);
 	log_info("origin %s: its invalidations are heard; what is fetched from now on is verified",
 	    t->cfg->name);
 }
@@ -437,7 +440,7 @@ configure_one(struct tiers *all, int origin, struct routes *r)
 		    o->name);
 		return;
 	}
-	if (was_tracked && t->cfg == o && same_names(t, r, o))
+	if (was_tracked && config_origin_same(t->cfg, o) && same_names(t, r, o))
 		return;
 	if (was_tracked)
 		tier_close(t);

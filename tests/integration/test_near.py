@@ -157,6 +157,7 @@ class Lost(Near):
         self.fetch("u:1", "old")
         self.server.kill()
         self.d.wait_log("not heard any more")
+        self.assertEqual(self.c("GET", "u:1"), b"old")
         self.server.start()
         self.server("SET", "u:1", "new")
         self.wait_value("u:1", b"new")
@@ -169,6 +170,7 @@ class Lost(Near):
         self.fetch("u:1", "old")
         self.server.signal(signal.SIGSTOP)
         self.d.wait_log("answers no PING within")
+        self.assertEqual(self.c("GET", "u:1"), b"old")
         self.server.signal(signal.SIGCONT)
         self.server("SET", "u:1", "new")
         self.wait_value("u:1", b"new")
@@ -215,6 +217,15 @@ class Lost(Near):
 
 
 class Shape(Near):
+    def test_a_reload_that_changes_nothing_keeps_the_channel(self):
+        self.near(NEVER)
+        self.fetch("u:1", "ann")
+        before = self.channel()[0].split()[0]
+        self.d.signal(signal.SIGHUP)
+        self.d.wait_log("reload: done")
+        self.fetch("u:1", "eve")
+        self.assertEqual([c.split()[0] for c in self.channel()], [before])
+
     def test_tracking_may_be_switched_off_and_on_by_a_reload(self):
         self.near(NEVER)
         self.fetch("u:1", "ann")

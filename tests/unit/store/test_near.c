@@ -11,6 +11,7 @@
 static const struct near_opts opts = { .unverified_max_ms = 600, .revalidate_per_s = 10 };
 
 static struct near *near;
+static struct near_loss back;
 
 static void
 near_setup(void)
@@ -25,7 +26,7 @@ START_TEST(verified_fetch_is_kept_as_long_as_the_tier_allows)
 {
 	uint64_t begun = 0;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	begun = near_begin(near);
 	ck_assert_int_eq(near_expiry(near, begun, 1000, CACHE_NEVER), CACHE_NEVER);
 	ck_assert_int_eq(near_expiry(near, begun, 1000, 900001), 900001);
@@ -39,9 +40,10 @@ START_TEST(fetch_without_a_channel_is_believed_from_its_beginning_on)
 	ck_assert_int_eq(near_expiry(near, begun, 1000, CACHE_NEVER), 1600);
 	ck_assert_int_eq(near_expiry(near, begun, 1000, 5000), 1600);
 	ck_assert_int_eq(near_expiry(near, begun, 1000, 1101), 1100);
-	/* That the channel is there at its end says nothing of its beginning. */
-	near_verified(near);
-	ck_assert_int_eq(near_expiry(near, begun, 1000, CACHE_NEVER), 1600);
+	/* That the channel is there at its end says nothing of its beginning: a read that
+	 * begins now is better. */
+	near_verified(near, 100, &back);
+	ck_assert_int_eq(near_expiry(near, begun, 1000, CACHE_NEVER), NEAR_NOT_KEPT);
 }
 END_TEST
 
@@ -50,11 +52,11 @@ START_TEST(fetch_that_saw_a_loss_is_not_verified_by_the_next_channel)
 	struct near_loss loss;
 	uint64_t begun = 0;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	begun = near_begin(near);
 	ck_assert(near_lost(near, 900, 1100, &loss));
-	near_verified(near);
-	ck_assert_int_eq(near_expiry(near, begun, 1000, CACHE_NEVER), 1600);
+	near_verified(near, 100, &back);
+	ck_assert_int_eq(near_expiry(near, begun, 1000, CACHE_NEVER), NEAR_NOT_KEPT);
 }
 END_TEST
 
@@ -63,7 +65,7 @@ START_TEST(loss_gives_what_was_verified_its_time_from_the_last_proof)
 	struct near_loss loss;
 
 	ck_assert(!near_lost(near, 900, 1000, &loss));
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert(near_lost(near, 900, 1000, &loss));
 	ck_assert_int_eq(loss.lost_ms % 2, 1);
 	ck_assert_int_eq(loss.until_ms, 1500);
@@ -78,9 +80,9 @@ START_TEST(each_loss_has_a_name_of_its_own_in_the_same_millisecond_too)
 {
 	struct near_loss a, b;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert(near_lost(near, 900, 1000, &a));
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert(near_lost(near, 950, 1000, &b));
 	ck_assert_int_ne(a.lost_ms, b.lost_ms);
 	ck_assert(!near_may_serve(near, a.lost_ms, 1520));
@@ -92,10 +94,10 @@ START_TEST(loss_that_is_forgotten_lets_nothing_be_served)
 {
 	struct near_loss first, loss;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert(near_lost(near, 1000, 1000, &first));
-	for (int i = 0; i < 8; i++) {
-		near_verified(near);
+	for (int i = 0; i < 16; i++) {
+		near_verified(near, 100, &back);
 		ck_assert(near_lost(near, 1000, 1001, &loss));
 	}
 	ck_assert(!near_may_serve(near, first.lost_ms, 1002));
@@ -123,10 +125,14 @@ START_TEST(reload_changes_how_long_and_keeps_what_is_known)
 	struct near_opts other = { .unverified_max_ms = 50, .revalidate_per_s = 1 };
 	struct near *same = NULL;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert_int_eq(store_near(store, 0, &other, &same), 0);
 	ck_assert_ptr_eq(same, near);
 	ck_assert(near_is_verified(near));
+	near_moved(near);
+	ck_assert(!near_is_verified(near));
+	ck_assert(near_take_moved(near));
+	ck_assert(!near_take_moved(near));
 	ck_assert_int_eq(near_expiry(near, 0, 1000, CACHE_NEVER), 1050);
 }
 END_TEST
@@ -188,7 +194,7 @@ START_TEST(flush_of_the_tier_takes_all_of_its_keys_and_what_is_stale)
 {
 	struct near_walk w;
 	struct store_cursor cur;
-	char key[16];
+	char key[32];
 
 	near_walk_init(&w, 0);
 	for (int i = 0; i < 1000; i++) {
@@ -213,7 +219,7 @@ START_TEST(loss_makes_stale_what_was_verified_and_leaves_what_ends_sooner)
 	struct near_walk w;
 
 	near_walk_init(&w, 0);
-	near_verified(near);
+	near_verified(near, 100, &back);
 	set("user:1", CACHE_NEVER);
 	set("user:2", now_ms + 100000);
 	set("user:3", now_ms + 200);
@@ -231,6 +237,29 @@ START_TEST(loss_makes_stale_what_was_verified_and_leaves_what_ends_sooner)
 }
 END_TEST
 
+START_TEST(channel_that_is_back_makes_stale_what_was_read_without_it)
+{
+	int64_t now_ms = sl[0]->thread.now_ms;
+	struct near_walk w;
+
+	near_walk_init(&w, 0);
+	set("user:1", CACHE_NEVER);
+	set("user:2", now_ms + 100000);
+	set("user:3", now_ms + 200);
+	ck_assert(near_verified(near, now_ms, &back));
+	ck_assert(!near_verified(near, now_ms, &back));
+	near_walk_soften(&w, &back);
+	walk(&w);
+	store_loop_set_now(sl[0], now_ms + 10);
+	ck_assert(is_there("user:1"));
+	ck_assert(is_there("user:2"));
+	ck_assert_int_eq(stale_since("user:3"), back.lost_ms);
+	ck_assert(near_may_serve(near, back.lost_ms, now_ms + 10));
+	store_loop_set_now(sl[0], now_ms + 202);
+	ck_assert_int_eq(stale_since("user:3"), 0);
+}
+END_TEST
+
 START_TEST(loss_drops_all_where_nothing_unverified_may_be_served)
 {
 	struct near_opts none = { .unverified_max_ms = 0, .revalidate_per_s = 1 };
@@ -240,7 +269,7 @@ START_TEST(loss_drops_all_where_nothing_unverified_may_be_served)
 
 	near_walk_init(&w, 0);
 	near_configure(near, &none);
-	near_verified(near);
+	near_verified(near, 100, &back);
 	set("user:1", CACHE_NEVER);
 	ck_assert(near_lost(near, now_ms, now_ms, &loss));
 	near_walk_soften(&w, &loss);
@@ -252,7 +281,7 @@ END_TEST
 START_TEST(channel_that_is_lost_again_and_again_drops_all)
 {
 	int64_t now_ms = sl[0]->thread.now_ms;
-	struct near_loss loss = { now_ms | 1, now_ms + 600 };
+	struct near_loss loss = { now_ms | 1, now_ms + 600, false };
 	struct near_walk w;
 
 	near_walk_init(&w, 0);
@@ -325,7 +354,7 @@ START_TEST(reply_that_an_invalidation_overtook_is_answered_and_not_stored)
 {
 	struct client a;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert_int_eq(get(&a, 0), STORE_WAITING);
 	ck_assert(near_invalidate(sl[1], 0, SLICE("user:1")));
 	fake_answer("old", ORIGIN_TTL_UNSAID);
@@ -339,7 +368,7 @@ START_TEST(who_comes_behind_an_invalidation_asks_again_when_the_old_fetch_is_ove
 {
 	struct client a, b, c;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert_int_eq(get(&a, 0), STORE_WAITING);
 	ck_assert(near_invalidate(sl[0], 0, SLICE("user:1")));
 	ck_assert_int_eq(get(&b, 0), STORE_WAITING);
@@ -361,7 +390,7 @@ START_TEST(who_came_behind_an_invalidation_may_leave)
 {
 	struct client a, b;
 
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert_int_eq(get(&a, 0), STORE_WAITING);
 	ck_assert(near_invalidate(sl[0], 0, SLICE("user:1")));
 	ck_assert_int_eq(get(&b, 0), STORE_WAITING);
@@ -379,7 +408,7 @@ START_TEST(flush_of_the_tier_overrules_its_fetches)
 	struct client a;
 
 	near_walk_init(&w, 0);
-	near_verified(near);
+	near_verified(near, 100, &back);
 	ck_assert_int_eq(get(&a, 0), STORE_WAITING);
 	near_walk_drop(&w, sl[1]);
 	walk(&w);
@@ -419,6 +448,7 @@ main(void)
 	    invalidation_removes_keys_of_its_tier_alone,
 	    flush_of_the_tier_takes_all_of_its_keys_and_what_is_stale,
 	    loss_makes_stale_what_was_verified_and_leaves_what_ends_sooner,
+	    channel_that_is_back_makes_stale_what_was_read_without_it,
 	    loss_drops_all_where_nothing_unverified_may_be_served,
 	    channel_that_is_lost_again_and_again_drops_all,
 	    walk_goes_on_when_there_is_memory_again);

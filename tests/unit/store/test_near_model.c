@@ -201,6 +201,17 @@ lost(struct node *n)
 }
 
 static void
+verified(void)
+{
+	struct near_loss back;
+
+	if (!near_verified(m->near, now_ms, &back))
+		return;
+	near_walk_soften(&m->walk, &back);
+	m->walk_since_ms = now_ms;
+}
+
+static void
 step_channel(struct node *n)
 {
 	for (;;) {
@@ -260,7 +271,7 @@ hear(struct node *n)
 	case M_TRACKED:
 		track_live(&n->track, n->asked_ms, now_ms);
 		if (all_live() || m->sabotage == NO_EPOCH)
-			near_verified(m->near);
+			verified();
 		break;
 	case M_PONG:
 		track_pong(&n->track, now_ms);
