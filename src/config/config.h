@@ -20,6 +20,8 @@
 #define CONFIG_ORIGINS_MAX 64
 #define CONFIG_ENDPOINTS_MAX 64   /* of one origin */
 #define CONFIG_STATUS_MAX 32      /* of one origin's not_found_status */
+#define CONFIG_STREAMS_MAX 16
+#define CONFIG_STREAM_NAMES_MAX 64 /* of each list of a stream */
 #define CONFIG_ALLOWED_MAX 256    /* users, or groups, of one listener */
 
 /* listen.def, namespace.def and origin.def list what may be said of these. */
@@ -145,6 +147,38 @@ struct config_origin {
 	unsigned index;           /* in config.origins */
 };
 
+enum stream_kind { STREAM_RABBITMQ, STREAM_KAFKA };
+enum stream_format { STREAM_JSON, STREAM_PLAIN };
+enum stream_gap { GAP_SOFTEN, GAP_FLUSH, GAP_IGNORE };
+
+/* Messages of a broker that say what is old. stream.def has the rows. */
+struct config_stream {
+	char *name;
+	int kind;                 /* enum stream_kind */
+	char **endpoints;         /* host:port */
+	unsigned n_endpoints;
+	char *user, *password_file; /* NULL: unset, as all texts here may be */
+	int tls, verify;          /* 0 or 1 */
+	char *ca_file, *cert_file, *key_file;
+	char *vhost, *exchange, *queue;
+	char **routing_keys;
+	unsigned n_routing_keys;
+	char **topics;
+	unsigned n_topics;
+	char *group;
+	char **properties;        /* name=value */
+	unsigned n_properties;
+	int format;               /* enum stream_format */
+	char **keys, **prefixes, **tags; /* templates */
+	unsigned n_keys, n_prefixes, n_tags;
+	int soft;                 /* 0 or 1 */
+	int on_gap;               /* enum stream_gap */
+	char **gap_prefixes;      /* none: all keys */
+	unsigned n_gap_prefixes;
+	uint32_t prefetch;
+	uint64_t max_message_bytes;
+};
+
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_RUNTIME };
 
 struct config {
@@ -166,6 +200,8 @@ struct config {
 	unsigned n_namespaces;
 	struct config_origin *origins;
 	unsigned n_origins;
+	struct config_stream *streams;
+	unsigned n_streams;
 	uint8_t *sources; /* enum config_source of each row of config.def */
 };
 

@@ -23,6 +23,9 @@ void validate_listens(struct config *c, const struct tree *t, struct diag *d);
  * right. t: for places; may be empty. */
 int validate(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK;
 
+/* What belongs to one kind of stream stands with no other. */
+void validate_streams(const struct config *c, const struct tree *t, struct diag *d);
+
 /* Only that no limit is larger than memory. */
 void validate_guard(const struct config_origin *o, const struct node *origin,
     const struct place *at, struct diag *d);

@@ -161,6 +161,23 @@ const struct schema origin_schema = {
 	.size = sizeof(struct config_origin),
 };
 
+_Static_assert(offsetof(struct config_stream, name) == 0, "the key of the map");
+
+static const struct field stream_fields[] = {
+#define STREAM_OPTION(...) ROW(config_stream, __VA_ARGS__)
+#define STREAM_VALUES(...) VALUES(config_stream, __VA_ARGS__)
+#include "config/stream.def"
+#undef STREAM_OPTION
+#undef STREAM_VALUES
+};
+
+static const struct schema stream_schema = {
+	.noun = "a stream",
+	.fields = stream_fields,
+	.n = ARRAY_LEN(stream_fields),
+	.size = sizeof(struct config_stream),
+};
+
 #define START false
 #define RELOAD true
 #define ARRAY(name) \
@@ -184,6 +201,9 @@ static const struct field config_fields[] = {
 	{ .key = "origins", .kind = FIELD_MAP, ARRAY(origins), .sub = &origin_schema,
 	    .max = CONFIG_ORIGINS_MAX,
 	    .help = "Backends, by name, that namespaces fetch misses from." },
+	{ .key = "invalidations", .kind = FIELD_MAP, ARRAY(streams), .sub = &stream_schema,
+	    .max = CONFIG_STREAMS_MAX,
+	    .help = "Streams of messages that say what is old, by name." },
 };
 
 const struct schema config_schema = {

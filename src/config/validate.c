@@ -531,6 +531,7 @@ validate(struct config *c, const struct tree *t, struct diag *d)
 	rc = check_namespaces(c, t, d);
 	check_listen_namespaces(c, t, d);
 	check_origins(c, t, d);
+	validate_streams(c, t, d);
 	if (rc != 0 || d->n != 0)
 		return rc;
 	rc = place_default(c);

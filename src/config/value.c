@@ -69,6 +69,13 @@ static const struct choice tracking_choices[] = {
 	{ "false", "false" }, { "true", "true" }, { "auto", "auto" },
 };
 
+/* In the orders of enum stream_kind, stream_format and stream_gap. */
+static const struct choice kind_choices[] = { { "rabbitmq", "rabbitmq" }, { "kafka", "kafka" } };
+static const struct choice format_choices[] = { { "json", "json" }, { "plain", "plain" } };
+static const struct choice gap_choices[] = {
+	{ "soften", "soften" }, { "flush", "flush" }, { "ignore", "ignore" },
+};
+
 /* Rows whose values have names. */
 static const struct option_enum {
 	const char *key, *noun, *example;
@@ -91,6 +98,11 @@ static const struct option_enum {
 	{ "read_from", "kind of server", "replica", read_choices, ARRAY_LEN(read_choices) },
 	{ "shared_lease", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "tracking", "choice", "true", tracking_choices, ARRAY_LEN(tracking_choices) },
+	{ "tls", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "soft", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "kind", "kind", "rabbitmq", kind_choices, ARRAY_LEN(kind_choices) },
+	{ "format", "format", "json", format_choices, ARRAY_LEN(format_choices) },
+	{ "on_gap", "way", "soften", gap_choices, ARRAY_LEN(gap_choices) },
 	{ "class", "class", "protected", class_choices, ARRAY_LEN(class_choices) },
 	{ "coalesce", "way to coalesce", "fetch", coalesce_choices, ARRAY_LEN(coalesce_choices) },
 	{ "lease_holder", "holder", "connection", holder_choices, ARRAY_LEN(holder_choices) },

@@ -1,4 +1,4 @@
-/* INFO's lines of commands, errors, namespaces and origins, from the rows of
+/* INFO's lines of commands, errors, namespaces, origins and streams, from the rows of
  * commands.def and stats.def. */
 #include "config.h"
 
@@ -12,6 +12,7 @@
 #include "proto/command.h"
 #include "server/door.h"
 #include "server/session.h"
+#include "server/streams.h"
 #include "store/write.h"
 
 void
@@ -153,4 +154,29 @@ info_origins(struct info *i)
 		return;
 	for (unsigned id = 0; id < n; id++)
 		print_origin(i, id);
+}
+
+static void
+print_stream(struct info *i, const struct stream *stream)
+{
+	struct stream_sum n;
+
+	stream_sum(stream, &n);
+	info_printf(i, "stream_");
+	print_name(i, stream_config(stream)->name);
+	info_printf(i, ":connected=%d", stream_is_connected(stream));
+#define STREAM_STAT(name, help) info_printf(i, "," #name "=%" PRIu64, n.name);
+#include "stats/stats.def"
+	info_printf(i, "\r\n");
+}
+
+void
+info_invalidations(struct info *i)
+{
+	const struct streams *all = i->sl->server->streams;
+
+	if (i->session->policy->confined)
+		return;
+	for (unsigned k = 0; k < streams_count(all); k++)
+		print_stream(i, streams_get(all, k));
 }

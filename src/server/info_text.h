@@ -44,6 +44,7 @@ void info_errorstats(struct info *i);
 void info_latencystats(struct info *i);
 void info_namespaces(struct info *i);
 void info_origins(struct info *i);
+void info_invalidations(struct info *i);
 /* Sections that have no lines here. */
 void info_nothing(struct info *i);
 

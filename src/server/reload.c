@@ -198,6 +198,8 @@ warn_of_restart(const struct config *old, const struct config *new)
 			log_warn("reload: %s changed from %s to %s, which needs a restart",
 			    config_option_name(row), was, is);
 	}
+	if (old->n_streams != new->n_streams)
+		log_warn("reload: invalidations changed, which needs a restart");
 	if (old->n_listens != new->n_listens)
 		log_warn("reload: listen changed, which needs a restart");
 }

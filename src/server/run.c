@@ -15,6 +15,7 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "server/streams.h"
 #include "server/tracking.h"
 #include "store/tiers.h"
 #include "store/write.h"
@@ -449,12 +450,17 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 		listener_start(s->listeners[i], s->loops[0].loop, on_accept, &ctx[i]);
 	}
 	tiers_configure(s->tiers);
-	loop_run(s->loops[0].loop);
+	rc = streams_start(s->streams);
+	if (rc == 0)
+		loop_run(s->loops[0].loop);
+	else
+		stop_loops(s);
 	for (unsigned i = 1; i < s->n_loops; i++)
 		pthread_join(s->loops[i].thread, NULL);
+	streams_stop(s->streams);
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_stop(s->listeners[i]);
 	stop_clock_and_signals(s);
 	mem_free(ctx);
-	return 0;
+	return rc;
 }

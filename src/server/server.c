@@ -19,6 +19,7 @@
 #include "server/internal.h"
 #include "server/read_wait.h"
 #include "server/scripts.h"
+#include "server/streams.h"
 #include "server/tracking.h"
 #include "store/tiers.h"
 
@@ -369,7 +370,8 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	if ((rc = server_make_routes(s, cfg, err, err_size)) != 0)
 		goto broken;
 	/* Before memory is planned: libraries are part of what is there already. */
-	if ((rc = server_prepare_origins(routes_config(s->routes), err, err_size)) != 0)
+	if ((rc = server_prepare_origins(routes_config(s->routes), err, err_size)) != 0 ||
+	    (rc = streams_new(s, &s->streams, err, err_size)) != 0)
 		goto broken;
 	if (config_path != NULL && (s->config_path = mem_strdup(config_path)) == NULL) {
 		rc = fail(err, err_size, -ENOMEM, "out of memory");
@@ -402,6 +404,7 @@ server_free(struct server *s)
 	mem_free(s->listeners);
 	tiers_free(s->tiers);
 	server_free_loops(s);
+	streams_free(s->streams);
 	pubsub_free(s->pubsub);
 	scripts_free(s->scripts);
 	tracking_free(s->tracking);

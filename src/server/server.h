@@ -26,6 +26,7 @@
 struct doors;
 
 struct scripts;
+struct streams;
 
 /* What a loop has for its sessions. */
 /* The one request in input that on_input() is to get, its memory being brought
@@ -85,6 +86,7 @@ struct server {
 	struct latency latency;
 	struct scripts *scripts;
 	struct tracking *tracking;
+	struct streams *streams;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;

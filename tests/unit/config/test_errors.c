@@ -596,6 +596,49 @@ START_TEST(freshness_is_for_namespaces_with_an_origin)
 }
 END_TEST
 
+#define STREAM "invalidations: {s: {kind: rabbitmq, endpoints: [\"b:5672\"], "
+#define KAFKA "invalidations: {s: {kind: kafka, endpoints: [\"b:9092\"], "
+
+START_TEST(streams_say_what_belongs_to_their_kind)
+{
+	static const struct bad cases[] = {
+		{ "invalidations: {s: {kind: mqtt, endpoints: [\"b:1\"]}}\n",
+		    "pannier.yaml:1:27: invalidations.s.kind: \"mqtt\" is no kind; there is rabbitmq, kafka" },
+		{ "invalidations: {s: {kind: kafka}}\n",
+		    "pannier.yaml:1:20: invalidations.s: a stream needs endpoints:, and there is none" },
+		{ STREAM "vhost: v}}\n",
+		    "pannier.yaml:1:20: invalidations.s: rabbitmq needs exchange: or queue:, and there is none" },
+		{ KAFKA "group: g}}\n",
+		    "pannier.yaml:1:20: invalidations.s: kafka needs topics:, and there is none" },
+		{ KAFKA "topics: [t], queue: q}}\n",
+		    "pannier.yaml:1:77: invalidations.s: queue: belongs to rabbitmq" },
+		{ STREAM "exchange: x, group: g}}\n",
+		    "pannier.yaml:1:80: invalidations.s: group: belongs to kafka" },
+		{ STREAM "queue: q, routing_keys: [a]}}\n",
+		    "pannier.yaml:1:84: invalidations.s: routing_keys: needs exchange:, and there is none" },
+		{ "invalidations: {s: {kind: kafka, endpoints: [\"broker\"], topics: [t]}}\n",
+		    "pannier.yaml:1:46: invalidations.s.endpoints: \"broker\" is no broker; "
+		    "write for example broker-1:9092" },
+		{ STREAM "exchange: x, keys: [\"a{b\"]}}\n",
+		    "pannier.yaml:1:80: invalidations.s.keys: \"a{b\" has a { without a name and a } "
+		    "behind it; write for example \"user:{after.id}\", and {{ for a brace" },
+		{ STREAM "exchange: x, format: plain, tags: [a]}}\n",
+		    "pannier.yaml:1:94: invalidations.s.tags: is for format: json" },
+		{ KAFKA "topics: [t], properties: [x]}}\n",
+		    "pannier.yaml:1:83: invalidations.s.properties: \"x\" is no name=value; "
+		    "write for example \"session.timeout.ms=10000\"" },
+		{ STREAM "exchange: x, ca_file: /x}}\n",
+		    "pannier.yaml:1:82: invalidations.s: ca_file: needs tls: true" },
+		{ STREAM "exchange: x, tls: true, cert_file: /x}}\n",
+		    "pannier.yaml:1:95: invalidations.s: cert_file: and key_file: need each other" },
+		{ STREAM "exchange: x, password_file: /x}}\n",
+		    "pannier.yaml:1:88: invalidations.s: password_file: needs user:, and there is none" },
+	};
+
+	assert_all(cases, ARRAY_LEN(cases));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -606,7 +649,8 @@ main(void)
 	    limits_larger_than_memory_are_refused,
 	    unknown_and_repeated_keys_are_refused_with_the_nearest_known_one, listeners_are_checked,
 	    a_socket_path_has_at_most_107_bytes, namespaces_are_checked, origins_are_checked,
-	    redis_origins_are_checked, guards_are_checked);
+	    redis_origins_are_checked, guards_are_checked,
+	    streams_say_what_belongs_to_their_kind);
 	SUITE_ADD(s, "files", what_is_no_plain_yaml_is_refused_in_words,
 	    bombs_of_depth_and_size_are_refused, lists_have_a_most,
 	    files_that_cannot_be_read_are_named, a_check_tells_every_error_of_a_file);

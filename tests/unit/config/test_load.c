@@ -40,7 +40,18 @@ static const char sample[] =
     "        - http://127.0.0.1:8081\n"
     "        - https://backend.example\n"
     "    deadline: 250ms\n"
-    "    max_body: 2MiB\n";
+    "    max_body: 2MiB\n"
+    "invalidations:\n"
+    "  products:\n"
+    "    kind: rabbitmq\n"
+    "    endpoints: [\"rabbit-1:5672\", \"rabbit-2:5672\"]\n"
+    "    exchange: changes\n"
+    "    keys: [\"item.{after.id}\"]\n"
+    "  orders:\n"
+    "    kind: kafka\n"
+    "    endpoints: [\"kafka:9092\"]\n"
+    "    topics: [orders]\n"
+    "    on_gap: flush\n";
 
 START_TEST(the_sample_means_what_it_says)
 {
@@ -74,6 +85,15 @@ START_TEST(the_sample_means_what_it_says)
 	ck_assert_uint_eq(c->origins[1].max_connections, 32);
 	ck_assert_uint_eq(c->origins[1].max_waiters, 10000);
 	ck_assert_int_eq(c->origins[0].deadline_ms, 1000);
+	ck_assert_uint_eq(c->n_streams, 2);
+	ck_assert_str_eq(c->streams[0].name, "products");
+	ck_assert_int_eq(c->streams[0].kind, STREAM_RABBITMQ);
+	ck_assert_uint_eq(c->streams[0].n_endpoints, 2);
+	ck_assert_str_eq(c->streams[0].keys[0], "item.{after.id}");
+	ck_assert_int_eq(c->streams[0].on_gap, GAP_SOFTEN);
+	ck_assert_uint_eq(c->streams[0].prefetch, 256);
+	ck_assert_int_eq(c->streams[1].kind, STREAM_KAFKA);
+	ck_assert_int_eq(c->streams[1].on_gap, GAP_FLUSH);
 	config_free(c);
 	fixture_leave();
 }
