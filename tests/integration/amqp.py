@@ -1,6 +1,7 @@
 """amqp.py - as much of AMQP 0-9-1 as a test needs to publish to a broker, and to look into
 its queues."""
 
+import socket
 import struct
 
 import harness
@@ -16,6 +17,7 @@ class Amqp:
 
     def __init__(self, port):
         self.sock = harness.connect(("127.0.0.1", port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.sock.sendall(b"AMQP\x00\x00\x09\x01")
         self.expect(10, 10)
