@@ -21,18 +21,26 @@ loglin_bucket(int64_t value, unsigned sub_bits)
 	return (power << sub_bits) + (unsigned)(value >> power);
 }
 
+/* The least value of a bucket; of the one behind the last, where that ends. */
+static inline int64_t
+loglin_low(unsigned bucket, unsigned sub_bits)
+{
+	unsigned subs = 1u << sub_bits;
+
+	if (bucket < 2 * subs)
+		return bucket;
+	return (int64_t)(subs + (bucket & (subs - 1))) << ((bucket >> sub_bits) - 1);
+}
+
 /* The middle of a bucket. */
 static inline int64_t
 loglin_middle(unsigned bucket, unsigned sub_bits)
 {
-	unsigned subs = 1u << sub_bits, power;
-	int64_t low;
+	unsigned power = bucket >> sub_bits;
 
-	if (bucket < 2 * subs)
+	if (bucket < 2u << sub_bits)
 		return bucket;
-	power = (bucket >> sub_bits) - 1;
-	low = (int64_t)(subs + (bucket & (subs - 1))) << power;
-	return low + ((int64_t)1 << power) / 2;
+	return loglin_low(bucket, sub_bits) + ((int64_t)1 << (power - 1)) / 2;
 }
 
 #endif
