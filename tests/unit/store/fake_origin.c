@@ -128,6 +128,11 @@ answer_task(struct loop *l UNUSED, struct loop_task *t)
 		finish(f, &(struct origin_result){ .status = ORIGIN_DONE });
 		return;
 	}
+	if (f->value[0] == '\0') {
+		finish(f, &(struct origin_result){ .status = ORIGIN_REFUSED,
+		    .ttl_ms = ORIGIN_TTL_UNSAID, .error = "it fails" });
+		return;
+	}
 	finish(f, &(struct origin_result){ .status = ORIGIN_OK,
 	    .body = blob_of(slice_str(f->value)), .ttl_ms = ORIGIN_TTL_UNSAID });
 }

@@ -12,7 +12,7 @@ void fake_reset(void);
 /* From now on origin_fetch_start() answers -ENOMEM. */
 void fake_refuse(bool yes);
 /* Each fetch is answered by a task of its own loop, with what fn said when it
- * began; NULL ends that. For tests with threads. */
+ * began, and with "" it fails; NULL ends that. For tests with threads. */
 void fake_auto(void (*fn)(struct slice key, char out[64]));
 
 /* What the last fetch asked for; good until the next one begins. For tests whose

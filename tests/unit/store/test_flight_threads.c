@@ -1,7 +1,8 @@
 /* Two loops on threads of their own read, invalidate and overwrite the same few
  * keys as fast as they can, while fetches come and go. Checked is the promise
  * behind the three rules: who asks after an invalidation was done never sees
- * what the origin held before it. */
+ * what the origin held before it. Nor does he where values are stale at once, are
+ * served so while they are renewed, and the origin fails every other time. */
 #include "config.h"
 
 #include "unit/suite.h"
@@ -28,7 +29,7 @@ struct driver {
 	unsigned loop;
 	unsigned turns, waiting;
 	unsigned short seed[3];
-	uint64_t hits, filled, missed;
+	uint64_t hits, filled, missed, stale, failed;
 	bool reloads; /* it exchanges the configuration now and then */
 };
 
@@ -53,11 +54,15 @@ key_name(unsigned key, char out[32])
 	snprintf(out, 32, "user:%u", key);
 }
 
+static bool origin_fails; /* now and then */
+
 static void
 current_version(struct slice key, char out[64])
 {
 	snprintf(out, 64, "%" PRIu64, atomic_load(&version[key.ptr[key.len - 1] - '0']));
 }
+
+static void (*answers)(struct slice key, char out[64]) = current_version;
 
 static void
 ck_not_older(struct slice value, uint64_t floor)
@@ -73,9 +78,14 @@ on_answer(struct store_waiter *w)
 {
 	struct asked *a = container_of(w, struct asked, w);
 
-	ck_assert_int_eq(w->status, FILL_VALUE);
-	ck_not_older(blob_slice(w->value), a->floor);
-	a->driver->filled++;
+	if (w->status == FILL_FAILED && origin_fails) {
+		a->driver->failed++;
+	} else {
+		ck_assert_int_eq(w->status, FILL_VALUE);
+		ck_not_older(blob_slice(w->value), a->floor);
+		a->driver->filled++;
+		a->driver->stale += w->stale;
+	}
 	a->driver->waiting--;
 	free(a);
 }
@@ -97,6 +107,12 @@ ask(struct driver *d, unsigned key)
 		ck_not_older(cur.c.value, a->floor);
 		store_close(&cur);
 		d->hits++;
+		free(a);
+		break;
+	case STORE_STALE:
+		ck_not_older(cur.c.value, a->floor);
+		store_close(&cur);
+		d->stale++;
 		free(a);
 		break;
 	case STORE_WAITING:
@@ -214,7 +230,7 @@ race(struct driver d[LOOPS], bool reloads)
 {
 	pthread_t threads[LOOPS];
 
-	fake_auto(current_version);
+	fake_auto(answers);
 	for (unsigned i = 0; i < LOOPS; i++) {
 		d[i] = (struct driver){ .task.run = drive, .loop = i,
 			.seed = { 1, 2, (unsigned short)i }, .reloads = reloads && i == 0 };
@@ -238,6 +254,41 @@ START_TEST(no_reader_sees_what_was_written_or_invalidated_before_it_asked)
 }
 END_TEST
 
+/* What fake_auto() takes for a failure is an empty value. */
+static void
+version_or_failure(struct slice key, char out[64])
+{
+	static _Atomic(unsigned) n;
+
+	current_version(key, out);
+	if (atomic_fetch_add(&n, 1) % 2 == 0)
+		out[0] = '\0';
+}
+
+START_TEST(nor_a_stale_one_that_is_renewed_or_left_by_a_failure)
+{
+	struct routes *r = make_routes_of("wait_limit: 8\nnamespaces:\n"
+	    "  - prefix: \"user:\"\n    origin: users\n    path: /users/{rest}\n"
+	    "    ttl: 1ms\n    stale_while_revalidate: 3ms\n    stale_if_error: 1h\n"
+	    "    retry_after: 1ms\n"
+	    "origins:\n  users:\n    http:\n      endpoints: [\"http://127.0.0.1:1\"]\n");
+	struct driver d[LOOPS];
+
+	store_set_routes(store, r);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		struct origin_set *os = origin_set_new(r);
+
+		store_loop_set_routes(sl[i], &os);
+	}
+	routes_unref(r);
+	origin_fails = true;
+	answers = version_or_failure;
+	race(d, false);
+	ck_assert_uint_gt(d[0].stale + d[1].stale, 0);
+	ck_assert_uint_gt(d[0].failed + d[1].failed, 0);
+}
+END_TEST
+
 START_TEST(nor_while_loops_go_by_different_configurations)
 {
 	struct driver d[LOOPS];
@@ -257,6 +308,7 @@ main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, no_reader_sees_what_was_written_or_invalidated_before_it_asked);
 	tcase_add_test(tc, nor_while_loops_go_by_different_configurations);
+	tcase_add_test(tc, nor_a_stale_one_that_is_renewed_or_left_by_a_failure);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }
