@@ -361,7 +361,7 @@ START_TEST(where_the_origin_fails_refuses_or_is_late_waiters_get_the_stale_value
 {
 	static const enum origin_status all[] = { ORIGIN_FAILED, ORIGIN_TIMEOUT,
 		ORIGIN_REFUSED };
-	char key[16];
+	char key[32];
 
 	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
 		struct client a, b;
@@ -465,7 +465,7 @@ END_TEST
 START_TEST(where_too_many_wait_in_all_stale_values_are_left)
 {
 	struct client c[8], one;
-	char key[16];
+	char key[32];
 
 	fill("user:x", "old", says(UNSAID));
 	at(TTL + 6000);
