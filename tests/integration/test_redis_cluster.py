@@ -135,9 +135,17 @@ class Claims(redis_servers.Case):
         load.wait_right(5, "reads while a slot moves")
         for key in source("CLUSTER", "GETKEYSINSLOT", slot, 100):
             source("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+            self.reread(load.daemon, key)
             load.wait_right(2, "reads while keys move")
         for node in (target, source, *self.cluster.masters[2:]):
             node("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+
+    def reread(self, daemon, key):
+        """From the node that the slot is moving to: by ASK alone."""
+        c = daemon.client()
+        c("DEL", key)
+        self.assertEqual(c("GET", key), key)
+        c.close()
 
     def test_4_a_master_that_dies_is_replaced_under_traffic(self):
         dead, heir = self.cluster.masters[2], self.cluster.replicas[2]
@@ -149,7 +157,8 @@ class Claims(redis_servers.Case):
         try:
             load.wait_right(50, "reads before")
             dead.kill()
-            harness.wait_until(lambda: b"role:master" in heir("INFO", "replication"), "the heir")
+            harness.wait_until(lambda: b"role:master" in heir.ask("INFO", "replication"),
+                               "the heir")
             heir("CONFIG", "RESETSTAT")
             harness.wait_until(lambda: b"cmdstat_get:" in heir("INFO", "commandstats"),
                                "reads at the heir")

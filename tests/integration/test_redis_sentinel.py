@@ -71,10 +71,10 @@ class Claims(redis_servers.Case):
         try:
             harness.wait_until(lambda: right[0] > 20, "reads before")
             self.master.kill()
-            harness.wait_until(lambda: b"role:master" in self.replica("INFO", "replication"),
+            harness.wait_until(lambda: b"role:master" in self.replica.ask("INFO", "replication"),
                                "the failover")
-            self.replica("CONFIG", "RESETSTAT")
-            harness.wait_until(lambda: b"cmdstat_get:" in self.replica("INFO", "commandstats"),
+            harness.wait_until(lambda: self.replica.ask("CONFIG", "RESETSTAT"), "the new master")
+            harness.wait_until(lambda: b"cmdstat_get:" in self.replica.ask("INFO", "commandstats"),
                                "reads at the new master")
             before = right[0]
             harness.wait_until(lambda: right[0] > before + 50, "reads after")
