@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/mhd_api.h"
+#include "server/mhd_api.h"
 
 #define CONNECTIONS_MAX 8192
 #define CONNECTION_BYTES 8192 /* libmicrohttpd's for a request: GETs are short */

@@ -9,6 +9,7 @@
 #include "cli/config_args.h"
 #include "cli/target.h"
 #include "config/text.h"
+#include "server/admin_http.h"
 #include "server/server.h"
 
 int serve_main(int argc, char **argv);
@@ -100,6 +101,8 @@ serve(struct config_args *a, struct config *cfg)
 	config_args_look_at(environ, tell_warning);
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		log_info("listening on %s", listener_name(s->listeners[i]));
+	if (admin_http_name(s->admin_http) != NULL)
+		log_info("metrics and health on %s", admin_http_name(s->admin_http));
 	rc = server_run(s, load, a);
 	if (rc != 0)
 		cli_error(&cli, "%s", strerror(-rc));

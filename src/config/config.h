@@ -191,6 +191,7 @@ struct config {
 #define CONFIG_FIELD_LEVEL int    /* enum log_level */
 #define CONFIG_FIELD_ENUM int     /* of eviction: enum cache_policy */
 #define CONFIG_FIELD_PATH char *  /* NULL: unset */
+#define CONFIG_FIELD_LISTENER char * /* for config_listen_parse(); NULL: unset */
 #define OPTION(name, type, def, least, most, apply, redis, help) CONFIG_FIELD_##type name;
 #include "config/config.def"
 #undef OPTION

@@ -27,6 +27,7 @@ enum field_kind {
 	VALUE_PATH,
 	VALUE_URL,
 	VALUE_TEXT,
+	VALUE_LISTENER,
 	VALUE_REDIS_URL,
 	VALUE_REDIS_KEY, /* config/redis_key.h */
 	VALUE_KINDS,

@@ -93,12 +93,30 @@ check_limit(const struct config *c, const struct tree *t, const char *name, uint
 	diag_error(d, at, &where, "\"%s\" is more than memory, which is %s", limit, memory);
 }
 
+static void
+check_admin_http(const struct config *c, const struct tree *t, struct diag *d)
+{
+	const struct node *n = node_member(t->root, "admin_http");
+	struct place where = { .key = "admin_http" };
+	struct mark nowhere = { 0, 0 };
+	struct config_listen l;
+	struct config_error why;
+
+	if (c->admin_http == NULL)
+		return;
+	if (config_listen_parse(slice_str(c->admin_http), &l, &why) == 0)
+		config_listen_fini(&l);
+	else
+		diag_error(d, n != NULL ? n->at : nowhere, &where, "%s", why.text);
+}
+
 void
 validate_limits(const struct config *c, const struct tree *t, struct diag *d)
 {
 	check_limit(c, t, "max_value", c->max_value, d);
 	check_limit(c, t, "output_limit", c->output_limit, d);
 	check_limit(c, t, "buffers_limit", c->buffers_limit, d);
+	check_admin_http(c, t, d);
 }
 
 /* --- namespaces ------------------------------------------------------------------ */

@@ -114,7 +114,7 @@ static const struct option_enum {
 typedef const char *text_check(struct slice s);
 
 static text_check check_name, check_prefix, check_socket, check_path, check_url, check_text,
-    check_redis_url;
+    check_listener, check_redis_url;
 
 static const struct kind {
 	const char *noun, *example, *metavar;
@@ -146,6 +146,8 @@ static const struct kind {
 	    .check = check_path },
 	[VALUE_URL] = { .noun = "URL", .example = "http://127.0.0.1:8081", .metavar = "URL",
 	    .check = check_url },
+	[VALUE_LISTENER] = { .noun = "address", .example = "tcp:127.0.0.1:9464",
+	    .metavar = "ADDRESS", .check = check_listener },
 	[VALUE_TEXT] = { .noun = "text", .example = "\"{}\"", .metavar = "TEXT",
 	    .check = check_text },
 	[VALUE_REDIS_URL] = { .noun = "URL", .example = "redis://127.0.0.1:6379", .metavar = "URL",
@@ -515,6 +517,15 @@ check_path(struct slice s)
 	if (s.len >= PATH_MAX)
 		return "is too long for a path";
 	return has_control(s) ? "has a control character, which a path must not have" : NULL;
+}
+
+/* The rest is said when it is parsed as a whole. */
+static const char *
+check_listener(struct slice s)
+{
+	if (!slice_has_prefix(s, SLICE("tcp:")) && !slice_has_prefix(s, SLICE("unix:")))
+		return "is no address; write tcp:127.0.0.1:9464 or unix:/run/pannier/admin.sock";
+	return has_control(s) ? "has a control character, which an address must not have" : NULL;
 }
 
 static const char *

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/admin_http.h"
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
@@ -449,6 +450,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 		ctx[i] = (struct accept_ctx){ s, i };
 		listener_start(s->listeners[i], s->loops[0].loop, on_accept, &ctx[i]);
 	}
+	admin_http_start(s->admin_http);
 	tiers_configure(s->tiers);
 	rc = streams_start(s->streams);
 	if (rc == 0)

@@ -15,6 +15,7 @@
 #include "config/machine.h"
 #include "origin/origin.h"
 #include "proto/command.h"
+#include "server/admin_http.h"
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/read_wait.h"
@@ -378,6 +379,7 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 		goto broken;
 	}
 	if ((rc = server_listen(s, routes_config(s->routes), err, err_size)) != 0 ||
+	    (rc = admin_http_new(s, &s->admin_http, err, err_size)) != 0 ||
 	    (rc = server_make_store(s, err, err_size)) != 0 ||
 	    (rc = server_make_loops(s, s->n_loops, err, err_size)) != 0)
 		goto broken;
@@ -402,6 +404,7 @@ server_free(struct server *s)
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_close(s->listeners[i]);
 	mem_free(s->listeners);
+	admin_http_free(s->admin_http);
 	tiers_free(s->tiers);
 	server_free_loops(s);
 	streams_free(s->streams);

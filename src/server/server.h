@@ -91,6 +91,7 @@ struct server {
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;
 	unsigned n_listeners;
+	struct admin_http *admin_http; /* NULL: none; loop 0's */
 	struct doors *doors;       /* the newest */
 	int64_t started_ms;        /* monotonic */
 	int64_t started_unix_ms;

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "cli/mhd_api.h"
+#include "server/mhd_api.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -28,7 +28,7 @@ load(void)
 	loaded.usable = dynlib_load("libmicrohttpd.so.12", "libmicrohttpd12", functions,
 	    ARRAY_LEN(functions), &loaded.api, why, sizeof why) == 0;
 	if (!loaded.usable)
-		snprintf(loaded.error, sizeof loaded.error, "the backend needs libmicrohttpd: %s",
+		snprintf(loaded.error, sizeof loaded.error, "HTTP needs libmicrohttpd: %s",
 		    why);
 }
 

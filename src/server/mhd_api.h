@@ -1,8 +1,8 @@
-/* mhd_api.h - libmicrohttpd, loaded when the demo's backend needs it: it
- * brings GnuTLS along, which no other subcommand shall pay for. To use a
- * further function, add a row to the table. */
-#ifndef PANNIER_CLI_MHD_API_H
-#define PANNIER_CLI_MHD_API_H
+/* mhd_api.h - libmicrohttpd, loaded when the admin page or the demo's backend needs
+ * it: it brings GnuTLS along, which nobody else shall pay for. To use a further
+ * function, add a row to the table. */
+#ifndef PANNIER_SERVER_MHD_API_H
+#define PANNIER_SERVER_MHD_API_H
 
 #include <microhttpd.h>
 
@@ -10,6 +10,9 @@
 	FN(start_daemon) \
 	FN(stop_daemon) \
 	FN(get_daemon_info) \
+	FN(get_timeout) \
+	FN(lookup_connection_value) \
+	FN(run) \
 	FN(suspend_connection) \
 	FN(resume_connection) \
 	FN(create_response_from_buffer) \

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Metrics, health and readiness over HTTP."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+
+import harness
+
+CONFIG = """
+admin_http: %s
+threads: 2
+origins:
+  api:
+    http:
+      endpoints: ["%s"]
+    deadline: 20s
+namespaces:
+  - {prefix: "o:", origin: api, path: "/{rest}", ttl: 60s}
+"""
+SAMPLE = re.compile(r'^(pannier_[a-z0-9_]+)(?:\{([^}]*)\})? (-?[0-9.e+-]+|NaN|\+Inf)$')
+LABEL = re.compile(r'([a-z]+)="((?:[^"\\\n]|\\.)*)"(?:,|$)')
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=harness.PATIENCE_S)
+        self.path = path
+
+    def connect(self):
+        self.sock = harness.connect(self.path)
+
+
+def parse(text):
+    """{(name, labels): value}, as strict as the format."""
+    families, values, family = {}, {}, None
+    for line in text.splitlines():
+        if line == "# EOF":
+            continue
+        m = re.match(r"# (HELP|TYPE|UNIT) (\S+) (.+)$", line)
+        if m:
+            kind, name, rest = m.groups()
+            if kind == "HELP":
+                assert name not in families, f"{name} twice"
+                families[name] = None
+                family = name
+            assert name == family, line
+            if kind == "TYPE":
+                families[name] = rest
+            continue
+        m = SAMPLE.match(line)
+        assert m, line
+        assert m.group(1).startswith(family), line
+        labels = m.group(2) or ""
+        assert "".join(x.group(0) for x in LABEL.finditer(labels)) == labels, line
+        assert (m.group(1), labels) not in values, line
+        values[m.group(1), labels] = float(m.group(3))
+    assert all(families.values())
+    return values
+
+
+class Admin(harness.Case):
+    def begin(self, where="tcp:127.0.0.1:0"):
+        self.api = self.origin()
+        self.d = self.daemon(CONFIG % (where, self.api.url))
+        self.d.wait_log("metrics and health on ")
+        self.name = re.search(r"metrics and health on (\S+)", self.d.text()).group(1)
+        return self.d.client()
+
+    def ask(self, path, method="GET", headers=None, body=None):
+        if self.name.startswith("unix:"):
+            c = UnixConnection(self.name[5:])
+        else:
+            c = http.client.HTTPConnection(self.name[4:], timeout=harness.PATIENCE_S)
+        c.request(method, path, body=body, headers=headers or {})
+        r = c.getresponse()
+        text = r.read().decode()
+        c.close()
+        return r, text
+
+    def test_metrics_tell_what_was_done(self):
+        c = self.begin()
+        self.api.on("/1", b"one")
+        c("SET", "k", "v")
+        c("GET", "k")
+        c("GET", "zz:absent")
+        c("GET", "o:1")
+        r, text = self.ask("/metrics")
+        self.assertEqual(r.getheader("Content-Type"), "text/plain; version=0.0.4; charset=utf-8")
+        v = parse(text)
+        self.assertEqual(v["pannier_namespace_hits_total", 'namespace="default"'], 1)
+        self.assertEqual(v["pannier_namespace_misses_total", 'namespace="default"'], 1)
+        self.assertEqual(v["pannier_namespace_filled_total", 'namespace="o"'], 1)
+        self.assertEqual(v["pannier_origin_requests_total", 'origin="api"'], 1)
+        self.assertEqual(v["pannier_origin_latency_seconds_count", 'origin="api"'], 1)
+        self.assertEqual(v["pannier_commands_total", 'command="get"'], 3)
+        self.assertEqual(v["pannier_cache_entries", ""], 2)
+        self.assertEqual(v["pannier_clients", ""], 1)
+        self.assertEqual(v["pannier_threads", ""], 2)
+        self.assertLess(0, v["pannier_memory_resident_bytes", ""])
+        # No key and no client is named.
+        self.assertFalse("zz:absent" in text)
+
+    def test_buckets_only_grow(self):
+        c = self.begin()
+        for n in range(200):
+            c("SET", f"k{n}", "v")
+        last = {}
+        for (name, labels), value in parse(self.ask("/metrics")[1]).items():
+            if name.endswith("_bucket"):
+                whose = re.sub(r',?le="[^"]*"', "", labels)
+                self.assertGreaterEqual(value, last.get((name, whose), 0))
+                last[name, whose] = value
+        self.assertTrue(last)
+
+    def test_openmetrics_to_who_asks_for_it(self):
+        self.begin()
+        r, text = self.ask("/metrics", headers={
+            "Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"})
+        self.assertIn("application/openmetrics-text", r.getheader("Content-Type"))
+        self.assertTrue(text.endswith("# EOF\n"))
+        self.assertIn("# UNIT pannier_memory_limit_bytes bytes\n", text)
+        parse(text)
+
+    def test_json_has_the_same(self):
+        c = self.begin()
+        c("SET", "k", "v")
+        doc = json.loads(self.ask("/stats.json")[1])
+        self.assertEqual(doc["pannier_cache_entries"]["values"][0]["value"], 1)
+        timed = doc["pannier_command_seconds"]["values"]
+        self.assertTrue({"p50", "p99", "max"} <= set(timed[0]) if timed else True)
+
+    def test_what_it_does_not_serve(self):
+        self.begin()
+        self.assertEqual(self.ask("/nope")[0].status, 404)
+        r, _ = self.ask("/metrics", "POST", body="x" * 100000)
+        self.assertEqual((r.status, r.getheader("Allow")), (405, "GET, HEAD"))
+        r, text = self.ask("/healthz", "HEAD")
+        self.assertEqual((r.status, text), (200, ""))
+        for page in re.findall(r"^(/\S*)", self.ask("/")[1], re.M):
+            self.assertEqual(self.ask(page)[0].status, 200)
+
+    def test_health_does_not_depend_on_origins(self):
+        c = self.begin()
+        self.api.close()
+        with self.assertRaises(harness.ReplyError):
+            c("GET", "o:1")
+        self.assertEqual(self.ask("/healthz")[0].status, 200)
+        self.assertEqual(self.ask("/readyz")[0].status, 200)
+
+    def test_not_ready_while_it_drains(self):
+        c = self.begin()
+        gate = self.api.hold("/slow", b"late")
+        self.addCleanup(gate.open)
+        c.send("GET", "o:slow")
+        self.api.wait_requests(1)
+        self.d.signal(signal.SIGTERM)
+        harness.wait_until(lambda: self.ask("/readyz")[0].status == 503, "503 of /readyz")
+        self.assertEqual(self.ask("/healthz")[0].status, 200)
+        gate.open()
+        self.assertEqual(c.reply(), b"late")
+        self.assertEqual(self.d.wait(), 0)
+
+    def test_who_says_nothing_holds_nobody_up(self):
+        c = self.begin()
+        host, port = self.name[4:].rsplit(":", 1)
+        idle = [socket.create_connection((host, int(port))) for _ in range(100)]
+        idle[0].sendall(b"GET /metrics HT")
+        for s in idle:
+            self.addCleanup(s.close)
+        self.assertEqual(c("SET", "k", "v"), "OK")
+        for s in idle[1:]:
+            s.close()
+        harness.wait_until(self.answers, "an answer when there is room again")
+
+    def answers(self):
+        try:
+            return self.ask("/healthz")[0].status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def test_a_unix_socket_has_the_mode_that_it_shall_have(self):
+        path = os.path.join(self.folder(), "admin.sock")
+        self.begin(f"unix:{path},mode=0600")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertEqual(self.ask("/healthz")[0].status, 200)
+        self.assertEqual(self.d.stop(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_a_bad_address_is_told_at_the_start(self):
+        for where, why in (("9464", "write tcp:127.0.0.1:9464"), ("tcp:0.0.0.0:1", "loopback|127.0.0.1")):
+            d = self.daemon(CONFIG % (where, "http://127.0.0.1:1"), stopped=True)
+            d.launch()
+            self.assertNotEqual(d.wait(), 0)
+            d.reader.join(harness.PATIENCE_S)
+            self.assertRegex(d.text(), "admin_http.*(" + why + ")")
+
+
+if __name__ == "__main__":
+    harness.main()

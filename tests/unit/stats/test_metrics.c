@@ -1,0 +1,143 @@
+/* The three formats, letter by letter. */
+#include "config.h"
+
+#include "unit/suite.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "stats/metrics.h"
+
+static struct metrics m;
+
+static void
+write_some(enum metrics_format format)
+{
+	metrics_begin(&m, format);
+	metrics_family(&m, "hits", METRIC_COUNTER, "Hits.");
+	metrics_int(&m, "namespace", "a", 1);
+	metrics_int(&m, "namespace", "b", -2);
+	metrics_family(&m, "limit_bytes", METRIC_GAUGE, "A limit.");
+	metrics_double(&m, NULL, NULL, 0.5);
+}
+
+static void
+check_text(const char *want)
+{
+	ck_assert_int_eq(metrics_end(&m), 0);
+	ck_assert_msg(slice_eq(buf_slice(&m.text), slice_str(want)), "%.*s",
+	    (int)buf_len(&m.text), buf_data(&m.text));
+	buf_fini(&m.text);
+}
+
+START_TEST(prometheus_names_a_counter_by_its_values)
+{
+	write_some(METRICS_PROMETHEUS);
+	check_text("# HELP pannier_hits_total Hits.\n"
+	    "# TYPE pannier_hits_total counter\n"
+	    "pannier_hits_total{namespace=\"a\"} 1\n"
+	    "pannier_hits_total{namespace=\"b\"} -2\n"
+	    "# HELP pannier_limit_bytes A limit.\n"
+	    "# TYPE pannier_limit_bytes gauge\n"
+	    "pannier_limit_bytes 0.5\n");
+}
+END_TEST
+
+START_TEST(openmetrics_names_the_family_and_its_unit_and_tells_the_end)
+{
+	write_some(METRICS_OPENMETRICS);
+	check_text("# HELP pannier_hits Hits.\n"
+	    "# TYPE pannier_hits counter\n"
+	    "pannier_hits_total{namespace=\"a\"} 1\n"
+	    "pannier_hits_total{namespace=\"b\"} -2\n"
+	    "# HELP pannier_limit_bytes A limit.\n"
+	    "# TYPE pannier_limit_bytes gauge\n"
+	    "# UNIT pannier_limit_bytes bytes\n"
+	    "pannier_limit_bytes 0.5\n"
+	    "# EOF\n");
+}
+END_TEST
+
+START_TEST(json_has_a_member_for_each_family)
+{
+	write_some(METRICS_JSON);
+	check_text("{\n\"pannier_hits\": {\"type\": \"counter\", \"values\": ["
+	    "{\"namespace\": \"a\", \"value\": 1}, {\"namespace\": \"b\", \"value\": -2}]},"
+	    "\n\"pannier_limit_bytes\": {\"type\": \"gauge\", \"values\": [{\"value\": 0.5}]}}\n");
+}
+END_TEST
+
+START_TEST(what_could_end_a_label_or_a_line_is_escaped)
+{
+	metrics_begin(&m, METRICS_PROMETHEUS);
+	metrics_family(&m, "x", METRIC_GAUGE, "X.");
+	metrics_int(&m, "namespace", "q\"b\\n\n\xff", 1);
+	check_text("# HELP pannier_x X.\n# TYPE pannier_x gauge\n"
+	    "pannier_x{namespace=\"q\\\"b\\\\n\\\\x0a\\\\xff\"} 1\n");
+}
+END_TEST
+
+static bool
+has(const char *line)
+{
+	return memmem(buf_data(&m.text), buf_len(&m.text), line, strlen(line)) != NULL;
+}
+
+START_TEST(buckets_are_cumulative_and_end_in_all)
+{
+	struct histogram h = { 0 };
+	struct histogram_sum sum;
+
+	histogram_add(&h, 100);      /* us */
+	histogram_add(&h, 900);
+	histogram_add(&h, 30000000); /* beyond the last bound */
+	histogram_sum_init(&sum);
+	histogram_sum_add(&sum, &h);
+	metrics_begin(&m, METRICS_PROMETHEUS);
+	metrics_family(&m, "t_seconds", METRIC_HISTOGRAM, "T.");
+	metrics_histogram(&m, "origin", "o", &sum, 1e-6);
+	ck_assert_int_eq(metrics_end(&m), 0);
+	ck_assert(has("pannier_t_seconds_bucket{origin=\"o\",le=\"5e-05\"} 0\n"));
+	ck_assert(has("pannier_t_seconds_bucket{origin=\"o\",le=\"0.00025\"} 1\n"));
+	ck_assert(has("pannier_t_seconds_bucket{origin=\"o\",le=\"0.001\"} 2\n"));
+	ck_assert(has("pannier_t_seconds_bucket{origin=\"o\",le=\"10\"} 2\n"));
+	ck_assert(has("pannier_t_seconds_bucket{origin=\"o\",le=\"+Inf\"} 3\n"));
+	ck_assert(has("pannier_t_seconds_sum{origin=\"o\"} 30.001\n"));
+	ck_assert(has("pannier_t_seconds_count{origin=\"o\"} 3\n"));
+	buf_fini(&m.text);
+	histogram_sum_fini(&sum);
+	histogram_fini(&h);
+}
+END_TEST
+
+START_TEST(without_memory_the_end_says_so)
+{
+	for (unsigned long n = 1;; n++) {
+		int rc;
+
+		mem_fail_nth(n, 0);
+		write_some(METRICS_OPENMETRICS);
+		rc = metrics_end(&m);
+		buf_fini(&m.text);
+		if (mem_fail_seen() < n) {
+			ck_assert_int_eq(rc, 0);
+			break;
+		}
+		ck_assert_int_eq(rc, -ENOMEM);
+	}
+	mem_fail_nth(0, 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("metrics");
+
+	SUITE_ADD(s, "metrics", prometheus_names_a_counter_by_its_values,
+	    openmetrics_names_the_family_and_its_unit_and_tells_the_end,
+	    json_has_a_member_for_each_family, what_could_end_a_label_or_a_line_is_escaped,
+	    buckets_are_cumulative_and_end_in_all, without_memory_the_end_says_so);
+	return suite_main(s);
+}
