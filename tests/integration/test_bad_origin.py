@@ -34,6 +34,7 @@ namespaces:
   - prefix: "soon:"
     origin: soon
     path: /soon/{{rest}}
+    retry_after: 0
 origins:
   users:
     http:
@@ -77,6 +78,9 @@ class Bad(harness.Case):
         self.n += 1
         return f"{prefix}:{self.n}"
 
+    def soon(self):
+        return self.key("soon")
+
     def ask(self, key):
         """The error's text, or the value; others get their hits until it comes."""
         self.c.send("GET", key)
@@ -97,11 +101,12 @@ class Bad(harness.Case):
         took_ms = (time.monotonic() - begun) * 1000
         return Round(told, took_ms, int(self.d.info("stats")["loop_lag_max_us"]))
 
-    def in_time(self, prefix, check, at_deadline):
-        """Rounds until one keeps all times; check() looks at what each told."""
+    def in_time(self, key, check, at_deadline):
+        """Rounds until one keeps all times; key() gives a key to ask for, check() looks
+        at what each told."""
         rounds = []
         for _ in range(TRIES):
-            r = self.round(self.key(prefix))
+            r = self.round(key())
             check(r.told)
             if at_deadline:
                 self.assertGreater(r.took_ms, DEADLINE_MS - 5)
@@ -145,7 +150,7 @@ class Answers(Bad):
                 for n in range(self.n + 1, self.n + 1 + TRIES):
                     self.will(f"/soon/{n}", fault.play)
                 late = fault.when == AT_DEADLINE
-                self.in_time("soon", lambda told: self.is_error(
+                self.in_time(self.soon, lambda told: self.is_error(
                     told, fault.told if late else "origin soon: "), late)
         self.goes_on()
         if not harness.SANITIZER:
@@ -156,6 +161,57 @@ class Answers(Bad):
         self.users.on("/soon/good", b"value")
         self.assertEqual(self.ask("user:good"), b"value")
         self.assertEqual(self.c("PING"), "PONG")
+
+
+class Stale(Bad):
+    """Where there was a value once, it is served instead of every error."""
+
+    def setUp(self):
+        self.gone = threading.Event()
+        self.addCleanup(self.gone.set)
+        self.users = self.origin()
+        self.start(self.users.url)
+
+    def stale(self, key):
+        """It has a value, whose time is over."""
+        self.users.on(f"/soon/{key[5:]}", b"old")
+        self.assertEqual(self.ask(key), b"old")
+        self.assertEqual(self.c("PANNIER.INVALIDATE", "SOFT", key), 1)
+        return key
+
+    def is_old(self, told):
+        self.assertEqual(told, b"old")
+
+    def test_the_old_value_comes_in_time_and_no_loop_stalls(self):
+        for fault in FAULTS:
+            def prepare(fault=fault):
+                key = self.stale(self.key("soon"))
+                self.users.on(f"/soon/{key[5:]}", lambda ex: (fault.play(ex, self.gone), ex.hang_up()))
+                return key
+
+            with self.subTest(fault.name):
+                self.in_time(prepare, self.is_old, fault.when == AT_DEADLINE)
+        self.assertGreater(int(self.ns()["stale_on_error"]), 0)
+
+    def test_what_the_origin_says_then_takes_its_place(self):
+        key = self.stale("soon:back")
+        self.users.on("/soon/back", status=503)
+        self.is_old(self.ask(key))
+        self.users.on("/soon/back", b"new")
+        harness.wait_until(lambda: self.ask(key) == b"new", "the new value")
+
+    def test_a_404_is_an_answer_and_no_error(self):
+        key = self.stale("soon:none")
+        self.users.on("/soon/none", status=404)
+        self.assertIsNone(self.ask(key))
+
+    def test_it_stands_in_while_nobody_listens(self):
+        keys = [self.stale(self.key("soon")) for _ in range(TRIES)]
+        self.users.close()
+        self.in_time(keys.pop, self.is_old, False)
+
+    def ns(self):
+        return dict(f.split("=") for f in self.d.info("namespaces")["ns_soon"].split(","))
 
 
 class Poison(Bad):
@@ -215,7 +271,7 @@ class Nobody(Bad):
     def nobody(self, place, words, late=True):
         with place() as url:
             self.start(url)
-            self.in_time("soon", lambda told: self.is_error(told, words), late)
+            self.in_time(self.soon, lambda told: self.is_error(told, words), late)
 
     def test_a_port_where_nobody_listens_is_an_error_at_once(self):
         self.nobody(bad_origin.refusing, " refused", late=False)
@@ -239,7 +295,7 @@ class Nobody(Bad):
             self.is_error(told, "no answer within")
             self.assertEqual(self.ask(self.key("soon")), b"value")
 
-        self.in_time("soon", check, True)
+        self.in_time(self.soon, check, True)
 
     def test_one_that_comes_and_goes_is_an_error_only_while_it_is_gone(self):
         users = self.origin()
@@ -297,13 +353,13 @@ class Names(Bad):
 
     def test_a_name_that_does_not_exist_is_an_error(self):
         self.begin("nowhere.test")
-        self.in_time("soon", lambda told: self.is_error(told, "cannot resolve nowhere.test:"), False)
+        self.in_time(self.soon, lambda told: self.is_error(told, "cannot resolve nowhere.test:"), False)
 
     def test_a_resolver_that_stalls_is_an_error_by_the_deadline(self):
         with open(self.stalls, "wb"):
             pass
         self.begin("stalls.test")
-        self.in_time("soon", lambda told: self.is_error(told, " not resolved within"), True)
+        self.in_time(self.soon, lambda told: self.is_error(told, " not resolved within"), True)
         os.unlink(self.stalls)
         self.users.on("/users/late", b"value")
         self.assertEqual(self.ask("user:late"), b"value")

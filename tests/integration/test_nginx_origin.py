@@ -87,6 +87,31 @@ class Answers(Nginx):
             self.assertNotEqual(self.get(rest), self.get(rest))
         self.assertEqual(self.count(d, "requests"), before + 4)
 
+    def test_a_file_that_has_not_changed_is_not_sent_again(self):
+        nginx = self.nginx("""
+            root html;
+            location /users/ { access_log access.log told; }""", http="log_format told '$status $body_bytes_sent';")
+        body = b"x" * 100000
+        nginx.write("html/users/file", body)
+        self.routed(nginx.url, namespace="ttl: 300s")
+
+        def told(n):
+            """It writes a moment behind its answer."""
+            def there():
+                with open(nginx.path("access.log"), encoding="ascii") as f:
+                    lines = f.read().splitlines()
+                return lines if len(lines) >= n else None
+            return harness.wait_until(there, f"{n} lines of the log")
+
+        for n in range(1, 4):
+            self.assertEqual(self.get("file"), body)
+            self.assertEqual(told(n), ["200 100000"] + ["304 0"] * (n - 1))
+            self.c("PANNIER.INVALIDATE", "SOFT", "user:file")
+        nginx.write("html/users/file", b"another")
+        self.assertEqual(self.get("file"), b"another")
+        self.assertEqual(self.get("file"), b"another")
+        self.assertEqual(told(4)[3:], ["200 7"])
+
     def test_none_is_nil_and_errors_name_the_status(self):
         silent = proxies.bound()
         self.addCleanup(silent.close)
