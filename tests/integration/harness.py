@@ -419,11 +419,12 @@ class Origin:
     A path that was not mentioned is a 404. `requests` has all paths asked for,
     in order; wait_requests() waits for a number of them."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, scripts=None):
+        """scripts: those of one that was here before."""
         self.listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.scripts, self.requests, self.sockets = {}, [], set()
+        self.scripts, self.requests, self.sockets = scripts or {}, [], set()
         self.changed = threading.Condition()
         self.closing = False
         self.thread = threading.Thread(target=self.accept, daemon=True)

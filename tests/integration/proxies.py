@@ -384,12 +384,6 @@ class Load:
         with self.changed:
             return set(self.values)
 
-    def broken_off(self):
-        """Errors of requests that were under way when a server went: what it had not
-        accepted yet is reset by its kernel."""
-        with self.changed:
-            return [e for e in self.errors if "reset" in e or "without an answer" in e]
-
     def stop(self):
         self.ended = True
         for t in self.threads:

@@ -107,7 +107,7 @@ class Changes(HAProxy):
             load.more(FEW)
         self.assertEqual(load.stop().errors, [])
 
-    def test_one_of_several_that_restarts_fails_only_what_is_under_way(self):
+    def test_one_of_several_that_restarts_fails_no_request(self):
         servers = [self.haproxy(OK + f" string {name}") for name in ("one", "two", "three")]
         load = proxies.Load(self, self.routed(*[s.url for s in servers]))
         for proxy in servers[:2]:
@@ -116,11 +116,10 @@ class Changes(HAProxy):
             load.more(FEW)
             proxy.start()
             load.more(FEW)
-        self.assertEqual(load.stop().errors, load.broken_off())
-        self.assertLess(len(load.errors), 4 * len(load.threads))
+        self.assertEqual(load.stop().errors, [])
         self.assertEqual(load.seen(), {b"one", b"two", b"three"})
 
-    def test_a_backend_that_is_exchanged_behind_it_fails_only_what_is_under_way(self):
+    def test_a_backend_that_is_exchanged_behind_it_fails_no_request(self):
         """As a deployment does: the proxy keeps requests until the new one is there."""
         old = self.origin()
         old.on("/all", b"value")
@@ -128,14 +127,11 @@ class Changes(HAProxy):
                             "    retry-on all-retryable-errors")
         load = proxies.Load(self, self.routed(proxy.url))
         load.more(FEW)
-        port = old.port
         old.close()
-        new = harness.Origin(port)
+        new = harness.Origin(old.port, {"/all": lambda ex: ex.answer(200, b"another")})
         self.addCleanup(new.close)
-        new.on("/all", b"another")
         harness.wait_until(lambda: b"another" in load.seen(), "the new one to be asked")
-        self.assertEqual(load.stop().errors, load.broken_off())
-        self.assertLess(len(load.errors), 2 * len(load.threads))
+        self.assertEqual(load.stop().errors, [])
 
 
 if __name__ == "__main__":
