@@ -264,6 +264,8 @@ ask_next(struct cluster_map *m, const char *why)
 	while (m->tried < n) {
 		struct redis_node *at = nth_node(m->t, (m->first + m->tried++) % n);
 
+		if (at == NULL)
+			break;
 		memcpy(m->asked_host, at->to.host, sizeof m->asked_host);
 		if (redis_ask_node(&m->ask, at, argv, 2) == 0)
 			return;
