@@ -17,27 +17,32 @@
 #define SLOTS (1u << SLOT_BITS)
 #define NO_PARENT CMD_COUNT
 
-#define COMMAND(row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, tip) \
-	[CMD_ID_##row] = { .id = CMD_ID_##row, .parent = CMD_ID_##row, .name = text, \
+#define ROW(row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, tip) \
+	[row] = { .id = row, .parent = row, .name = text, \
 		.arity = ari, .flags = flg, .first_key = first, .last_key = last, \
 		.key_step = step, .container = ((flg) & CMD_CONTAINER) != 0, .group = grp, \
 		.since = snc, .complexity = cplx, .summary = summ, .syntax = syn, \
 		.access = acc, .tips = tip },
+#define COMMAND(row, ...) ROW(CMD_ID_##row, __VA_ARGS__)
 #define CONTAINER(row, text, ari, flg, ...) \
-	COMMAND(row, text, ari, (flg) | CMD_CONTAINER, __VA_ARGS__)
+	ROW(CMD_ID_##row, text, ari, (flg) | CMD_CONTAINER, __VA_ARGS__)
+/* Names of our own have a dot, which no id can have. */
+#define pannier_origin pannier.origin
 #define SUBCOMMAND(of, row, text, ari, flg, first, last, step, grp, snc, cplx, summ, syn, acc, \
     tip) \
 	[CMD_ID_##of##_##row] = { .id = CMD_ID_##of##_##row, .parent = CMD_ID_##of, \
-		.name = #of "|" text, .arity = ari, .flags = flg, .first_key = first, \
+		.name = STRINGIFY(of) "|" text, .arity = ari, .flags = flg, .first_key = first, \
 		.last_key = last, .key_step = step, .group = grp, .since = snc, \
 		.complexity = cplx, .summary = summ, .syntax = syn, .access = acc, .tips = tip },
 
 const struct command command_table[CMD_COUNT] = {
 #include "proto/commands.def"
 };
+#undef ROW
 #undef COMMAND
 #undef CONTAINER
 #undef SUBCOMMAND
+#undef pannier_origin
 
 /* The hash must stay sparse, and its slots are bytes. */
 static_assert(CMD_COUNT <= SLOTS / 2 && CMD_COUNT < 255, "enlarge the index");
