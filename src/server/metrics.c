@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "origin/guard.h"
 #include "proto/command.h"
 #include "server/info_text.h"
 #include "server/internal.h"
@@ -198,6 +199,73 @@ write_write_queues(struct metrics *m, struct server *s, unsigned n)
 	}
 }
 
+/* What the guard of an origin says of one thing. */
+static int64_t
+breaker_of(const struct guard_view *v)
+{
+	return v->breaker == BREAKER_CLOSED ? 0 : v->breaker == BREAKER_OPEN ? 1 : 2;
+}
+
+static int64_t
+in_flight_of(const struct guard_view *v)
+{
+	return v->in_flight;
+}
+
+static int64_t
+waiting_of(const struct guard_view *v)
+{
+	return v->waiting;
+}
+
+static int64_t
+limit_of(const struct guard_view *v)
+{
+	return v->limit;
+}
+
+static int64_t
+endpoints_of(const struct guard_view *v)
+{
+	return v->n_endpoints;
+}
+
+static int64_t
+out_of(const struct guard_view *v)
+{
+	return v->n_out;
+}
+
+static const struct {
+	const char *name, *help;
+	int64_t (*value)(const struct guard_view *v);
+} guard_gauges[] = {
+	{ "origin_breaker_state", "0: closed, 1: open, 2: half-open.", breaker_of },
+	{ "origin_in_flight", "Requests under way.", in_flight_of },
+	{ "origin_queued", "Requests that wait for their turn.", waiting_of },
+	{ "origin_concurrency_limit", "How many may be under way; 0: as many as there are "
+	    "connections.", limit_of },
+	{ "origin_endpoints", "Endpoints configured.", endpoints_of },
+	{ "origin_endpoints_out", "Of these, the ones that are not asked: ejected, down, or "
+	    "taken out.", out_of },
+};
+
+static void
+write_guards(struct metrics *m, struct server *s, unsigned n)
+{
+	struct guards *guards = store_guards(s->store);
+	int64_t now_us = clock_mono_us();
+	struct guard_view v;
+
+	for (size_t g = 0; g < ARRAY_LEN(guard_gauges); g++) {
+		metrics_family(m, guard_gauges[g].name, METRIC_GAUGE, guard_gauges[g].help);
+		for (unsigned id = 0; id < n; id++)
+			if (guards_view(guards, stats_origin_name(s->names, id), now_us, &v) == 0)
+				metrics_int(m, "origin", stats_origin_name(s->names, id),
+				    guard_gauges[g].value(&v));
+	}
+}
+
 static int
 write_origins(struct metrics *m, struct server *s)
 {
@@ -227,6 +295,7 @@ write_origins(struct metrics *m, struct server *s)
 	}
 	mem_free(sums);
 	write_write_queues(m, s, n);
+	write_guards(m, s, n);
 	return 0;
 }
 

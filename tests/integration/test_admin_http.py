@@ -101,6 +101,8 @@ class Admin(harness.Case):
         self.assertEqual(v["pannier_clients", ""], 1)
         self.assertEqual(v["pannier_threads", ""], 2)
         self.assertLess(0, v["pannier_memory_resident_bytes", ""])
+        self.assertEqual(v["pannier_origin_breaker_state", 'origin="api"'], 0)
+        self.assertEqual(v["pannier_origin_endpoints", 'origin="api"'], 1)
         # No key and no client is named.
         self.assertFalse("zz:absent" in text)
 
