@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/config_args.h"
+#include "config/machine.h"
 
 int check_main(int argc, char **argv);
 
@@ -67,6 +68,17 @@ tell_warning(const char *text)
 	fprintf(stderr, "warning: %s\n", text);
 }
 
+static void
+look_at_memory(const struct config *c)
+{
+	struct machine m;
+	char text[384];
+
+	machine_read(machine_root(), &m);
+	if (machine_exceeded(&m, c->memory, text, sizeof text))
+		tell_warning(text);
+}
+
 static int
 check(const struct check *k)
 {
@@ -80,6 +92,7 @@ check(const struct check *k)
 		fprintf(stderr, "%u %s\n", n, n == 1 ? "error" : "errors");
 		return config_exit_code(rc);
 	}
+	look_at_memory(c);
 	if (k->effective)
 		config_print(c, true, stdout);
 	else

@@ -4,8 +4,8 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -216,6 +216,14 @@ read_physical(const char *root, struct machine *m)
 		m->memory_physical = kib * 1024;
 }
 
+const char *
+machine_root(void)
+{
+	const char *root = getenv("PANNIER_MACHINE_ROOT");
+
+	return root != NULL && *root != '\0' ? root : "/";
+}
+
 void
 machine_read(const char *root, struct machine *out)
 {
@@ -246,6 +254,26 @@ machine_threads(const struct machine *m)
 	if (m->cpu_quota_us != 0)
 		n = MIN(n, (m->cpu_quota_us + m->cpu_period_us - 1) / m->cpu_period_us);
 	return (unsigned)MAX(1, MIN(n, AUTO_THREADS));
+}
+
+bool
+machine_exceeded(const struct machine *m, uint64_t memory, char *text, size_t size)
+{
+	bool by_cgroup = m->memory_limit != 0 &&
+	    (m->memory_physical == 0 || m->memory_limit <= m->memory_physical);
+	uint64_t limit = by_cgroup ? m->memory_limit : m->memory_physical;
+	char wanted[FORMAT_MAX], there[FORMAT_MAX], right[FORMAT_MAX];
+
+	if (limit == 0 || memory <= limit)
+		return false;
+	format_bytes(wanted, memory);
+	format_bytes(there, limit);
+	format_bytes(right, limit / 4 * 3);
+	snprintf(text, size,
+	    "memory: %s is more than %s, which is %s: the kernel would end the process before it "
+	    "evicts; set memory to auto, or to %s, which auto comes to",
+	    wanted, there, by_cgroup ? "what the cgroup allows" : "what the machine has", right);
+	return true;
 }
 
 uint64_t

@@ -3,6 +3,8 @@
 #ifndef PANNIER_CONFIG_MACHINE_H
 #define PANNIER_CONFIG_MACHINE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct machine {
@@ -14,6 +16,10 @@ struct machine {
 	unsigned cpus;            /* that the process may run on; at least 1 */
 };
 
+/* "/", or the directory that the environment's PANNIER_MACHINE_ROOT names, which is
+ * for tests. Good as long as the environment. */
+const char *machine_root(void);
+
 /* root: "/" for the real one, or a directory that a test laid out with proc/ and
  * sys/ in it. Version 2, version 1, and both at a time. What cannot be read
  * counts as not limited. */
@@ -24,6 +30,11 @@ void machine_read(const char *root, struct machine *out);
 uint64_t machine_memory(const struct machine *m);
 /* `threads: auto`: the CPU quota, rounded up, at most the CPUs and 4. */
 unsigned machine_threads(const struct machine *m);
+
+/* Whether a limit of so many bytes for this process is above what the machine or the
+ * cgroup gives; then text says so, with figures and what would be right. 0 is auto, which
+ * never is. */
+bool machine_exceeded(const struct machine *m, uint64_t memory, char *text, size_t size);
 
 /* Both steps at once. */
 uint64_t machine_memory_auto(const char *root);

@@ -187,7 +187,7 @@ print_source(const struct config *c, unsigned row, FILE *to)
 	char here[FORMAT_MAX];
 
 	fprintf(to, " # %s", sources[c->sources[row]]);
-	machine_read("/", &m);
+	machine_read(machine_root(), &m);
 	if (f->offset == offsetof(struct config, memory) && c->memory == CONFIG_AUTO)
 		fprintf(to, "; %.*s here", (int)format_bytes(here, machine_memory(&m)), here);
 	if (f->offset == offsetof(struct config, threads) && c->threads == CONFIG_AUTO)

@@ -35,11 +35,22 @@ print_unix_path(const struct server_loop *sl, char *out, size_t size)
 	snprintf(out, size, "%s", server_unix_path(sl->server));
 }
 
+static struct conn_limits
+limits_now(const struct server_loop *sl)
+{
+	struct conn_limits l;
+
+	pthread_mutex_lock(&sl->server->config_lock);
+	l = server_conn_limits(sl->server, server_config(sl));
+	pthread_mutex_unlock(&sl->server->config_lock);
+	return l;
+}
+
 /* What output_limit comes to: one for all clients, whether they listen or not. */
 static void
 print_output_limits(const struct server_loop *sl, char *out, size_t size)
 {
-	struct conn_limits l = server_conn_limits(sl->server, server_config(sl));
+	struct conn_limits l = limits_now(sl);
 
 	snprintf(out, size, "normal %zu %zu %lld slave 0 0 0 pubsub %zu %zu %lld",
 	    l.output_hard_bytes, l.output_soft_bytes, (long long)(l.output_soft_ms / 1000),
@@ -49,8 +60,7 @@ print_output_limits(const struct server_loop *sl, char *out, size_t size)
 static void
 print_query_limit(const struct server_loop *sl, char *out, size_t size)
 {
-	snprintf(out, size, "%zu",
-	    server_conn_limits(sl->server, server_config(sl)).input_bytes);
+	snprintf(out, size, "%zu", limits_now(sl).input_bytes);
 }
 
 /* Whether there is one, of any listener; nobody is shown what it is. */
@@ -144,7 +154,7 @@ print_effective(const struct server_loop *sl, const struct config *cfg, unsigned
 	unsigned long long n;
 
 	if (row == ROW_memory)
-		n = server_memory_limit(cfg);
+		n = server_memory_limit(sl->server, cfg);
 	else if (row == ROW_threads)
 		n = sl->server->n_loops;
 	else if (row == ROW_max_value)

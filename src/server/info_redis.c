@@ -134,7 +134,7 @@ print_limit(struct info *i)
 	if (row >= 0)
 		config_option_get(server_config(i->sl), (unsigned)row, true, policy,
 		    sizeof policy);
-	info_bytes(i, "maxmemory", server_memory_limit(server_config(i->sl)));
+	info_bytes(i, "maxmemory", server_memory_limit(i->sl->server, server_config(i->sl)));
 	info_printf(i, "maxmemory_policy:%s\r\n", policy);
 }
 

@@ -24,15 +24,17 @@ int server_number_names(struct server *s, struct config *cfg, char *err, size_t 
     MUST_CHECK;
 /* Loads what cfg's origins need, before a request has to wait for it. */
 int server_prepare_origins(const struct config *cfg, char *err, size_t err_size) MUST_CHECK;
-uint64_t server_memory_limit(const struct config *cfg);
-int server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct memory_plan *out,
-    char *err, size_t err_size) MUST_CHECK;
+uint64_t server_memory_limit(const struct server *s, const struct config *cfg);
+int server_plan_memory(const struct server *s, const struct config *cfg, uint64_t base_bytes,
+    struct memory_plan *out, char *err, size_t err_size) MUST_CHECK;
 struct conn_limits server_conn_limits(const struct server *s, const struct config *cfg);
 struct resp_limits server_resp_limits(const struct server *s, const struct config *cfg);
 struct resp_limits server_stranger_limits(const struct resp_limits *known);
 void server_limit_tracking(const struct server *s, const struct config *cfg);
 uint64_t server_max_value(const struct server *s, const struct config *cfg);
 
+/* reload.c: what the memory plan comes to for clients, on each loop by post. */
+void server_post_limits(struct server *s);
 /* reload.c: makes cfg (taken over) the configuration of every loop. */
 int server_publish(struct server *s, struct config *cfg, char *err, size_t err_size) MUST_CHECK;
 /* On SIGHUP. */

@@ -27,9 +27,14 @@ large_give(struct server *s)
 }
 
 size_t
-large_max(const struct server *s)
+large_max(struct server *s)
 {
-	return s->memory.plan.buffers_bytes / SHARE;
+	uint64_t buffers_bytes;
+
+	pthread_mutex_lock(&s->config_lock);
+	buffers_bytes = s->memory.plan.buffers_bytes;
+	pthread_mutex_unlock(&s->config_lock);
+	return buffers_bytes / SHARE;
 }
 
 static void

@@ -14,7 +14,7 @@ bool large_take(struct server *s) MUST_CHECK;
 /* The taker did not send anything after all. */
 void large_give(struct server *s);
 /* How many bytes such a reply may have. */
-size_t large_max(const struct server *s);
+size_t large_max(struct server *s);
 /* The bytes become part of the reply, as they are, and *bytes is empty. It is given
  * back when they are sent. False: no memory, and given back. */
 bool large_send(struct server *s, struct reply *r, struct buf *bytes) MUST_CHECK;

@@ -147,9 +147,34 @@ drop_code_at_times(struct memory_watch *w, int64_t now_ms)
 }
 
 void
+memory_watch_follow(struct memory_watch *w, struct cache *c, const struct memory_plan *plan)
+{
+	uint64_t was = w->plan.limit_bytes + w->above_bytes;
+
+	w->above_bytes = was > plan->limit_bytes ? was - plan->limit_bytes : 0;
+	w->plan = *plan;
+	if (w->above_bytes == 0 && cache_resize(c, plan->arena_bytes) == 0)
+		w->arena_bytes = plan->arena_bytes;
+}
+
+/* The plan of now: on the way down there is more for the arena. */
+static struct memory_plan
+step_down(struct memory_watch *w)
+{
+	struct memory_plan p = w->plan;
+	uint64_t step = MAX((p.limit_bytes + w->above_bytes) / MEMORY_STEP_SHARE, STEP_BYTES);
+
+	w->above_bytes -= MIN(w->above_bytes, step);
+	w->above_bytes -= w->above_bytes % STEP_BYTES;
+	p.limit_bytes += w->above_bytes;
+	p.arena_bytes += w->above_bytes;
+	return p;
+}
+
+void
 memory_watch_look(struct memory_watch *w, struct cache *c, int64_t now_ms)
 {
-	const struct memory_plan *p = &w->plan;
+	const struct memory_plan plan = step_down(w), *p = &plan;
 	uint64_t rest = read_rest(w, c), wanted;
 
 	if (rest > p->base_bytes + p->margin_bytes / 2 && now_ms >= w->next_drop_ms) {

@@ -40,11 +40,17 @@ struct memory_watch {
 	int64_t next_drop_ms; /* code again, not before that */
 	int64_t drop_gap_ms;
 	uint64_t arena_bytes; /* as set now */
+	uint64_t above_bytes; /* that the plan's limit is still exceeded by, going down */
 	int statm_fd;         /* kept open; -1: it can't be */
 };
 
 void memory_watch_init(struct memory_watch *w);
 void memory_watch_fini(struct memory_watch *w);
+
+/* Another plan, because the machine gives more or less: more is used at once, less is
+ * reached by MEMORY_STEP_SHARE of it with each look. */
+#define MEMORY_STEP_SHARE 16
+void memory_watch_follow(struct memory_watch *w, struct cache *c, const struct memory_plan *plan);
 
 /* Every 100 ms or so, on one loop. Before it takes from the arena it drops code
  * that was used since but need not be now: a second after the last time, then

@@ -18,8 +18,6 @@ struct adopt {
 	struct server_loop *sl;
 	struct origin_set *origins;
 	struct doors *doors;
-	struct conn_limits conn;
-	struct resp_limits resp;
 };
 
 /* Who is in stays in, by the rules of now. */
@@ -36,6 +34,44 @@ change_doors(struct server_loop *sl, struct doors *d)
 	sl->doors = d;
 }
 
+/* As configuration and memory are now, which is what counts, however many changes were
+ * posted meanwhile. */
+static void
+take_limits(struct server_loop *sl)
+{
+	struct server *s = sl->server;
+	const struct config *cfg = server_config(sl);
+	struct conn_limits conn;
+
+	pthread_mutex_lock(&s->config_lock);
+	conn = server_conn_limits(s, cfg);
+	sl->limits = server_resp_limits(s, cfg);
+	pthread_mutex_unlock(&s->config_lock);
+	sl->stranger_limits = server_stranger_limits(&sl->limits);
+	conn_pool_set_limits(sl->pool, &conn);
+}
+
+static void
+limit_run(struct loop *l UNUSED, struct loop_task *t)
+{
+	struct server_loop *sl = container_of(t, struct server_loop, limit);
+
+	atomic_store(&sl->limiting, false);
+	take_limits(sl);
+}
+
+void
+server_post_limits(struct server *s)
+{
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		struct server_loop *sl = &s->loops[i];
+
+		sl->limit.run = limit_run;
+		if (!atomic_exchange(&sl->limiting, true))
+			loop_post(sl->loop, &sl->limit);
+	}
+}
+
 static void
 adopt_run(struct loop *l, struct loop_task *t)
 {
@@ -45,9 +81,7 @@ adopt_run(struct loop *l, struct loop_task *t)
 	store_loop_set_routes(a->sl->store, &a->origins);
 	if (a->sl == &a->sl->server->loops[0])
 		tiers_configure(a->sl->server->tiers);
-	conn_pool_set_limits(a->sl->pool, &a->conn);
-	a->sl->limits = a->resp;
-	a->sl->stranger_limits = server_stranger_limits(&a->resp);
+	take_limits(a->sl);
 	change_doors(a->sl, a->doors);
 	timing_configure(a->sl, routes_config(store_loop_routes(a->sl->store)));
 	mem_free(a);
@@ -88,22 +122,19 @@ apply_memory(struct server *s, const struct memory_plan *plan)
 	    plan->arena_bytes) == 0)
 		s->memory.arena_bytes = plan->arena_bytes;
 	s->memory.plan = *plan;
+	s->memory.above_bytes = 0;
 }
 
 /* The loops get it by post, this one too: nothing changes under a handler. */
 static void
-hand_out(struct server *s, struct routes *r, struct adopt **all)
+hand_out(struct server *s, struct adopt **all)
 {
-	const struct config *cfg = routes_config(r);
-
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		*all[i] = (struct adopt){
 			.task.run = adopt_run,
 			.sl = &s->loops[i],
 			.origins = all[i]->origins,
 			.doors = doors_ref(s->doors),
-			.conn = server_conn_limits(s, cfg),
-			.resp = server_resp_limits(s, cfg),
 		};
 		loop_post(s->loops[i].loop, &all[i]->task);
 	}
@@ -117,7 +148,7 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	struct doors *doors = NULL;
 	struct routes *r;
 	struct adopt **all = NULL;
-	int rc = server_plan_memory(cfg, s->memory.plan.base_bytes, &plan, err, err_size);
+	int rc = server_plan_memory(s, cfg, s->memory.plan.base_bytes, &plan, err, err_size);
 
 	if (rc == 0)
 		rc = server_prepare_origins(cfg, err, err_size);
@@ -142,11 +173,12 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	}
 	log_set_level((enum log_level)routes_config(r)->log_level);
 	apply_memory(s, &plan);
+	follow_warn_locked(s, routes_config(r)->memory);
 	server_limit_tracking(s, routes_config(r));
 	store_set_routes(s->store, r);
 	doors_unref(s->doors);
 	s->doors = doors;
-	hand_out(s, r, all);
+	hand_out(s, all);
 	routes_unref(s->routes);
 	s->routes = r;
 	return 0;

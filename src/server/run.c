@@ -193,6 +193,7 @@ on_second(struct timer *t)
 	struct server *s = container_of(t, struct server, second);
 
 	info_sample(s);
+	follow_second(s);
 	if (server_config(&s->loops[0])->latency_threshold != 0)
 		for (unsigned i = 0; i < s->n_loops; i++)
 			if (!atomic_exchange(&s->loops[i].looking, true))

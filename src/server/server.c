@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "config/machine.h"
 #include "origin/origin.h"
 #include "proto/command.h"
 #include "server/admin_http.h"
@@ -90,16 +89,16 @@ server_prepare_origins(const struct config *cfg, char *err, size_t err_size)
 }
 
 uint64_t
-server_memory_limit(const struct config *cfg)
+server_memory_limit(const struct server *s, const struct config *cfg)
 {
-	return cfg->memory != CONFIG_AUTO ? cfg->memory : machine_memory_auto("/");
+	return cfg->memory != CONFIG_AUTO ? cfg->memory : atomic_load(&s->follow.auto_bytes);
 }
 
 int
-server_plan_memory(const struct config *cfg, uint64_t base_bytes, struct memory_plan *out,
-    char *err, size_t err_size)
+server_plan_memory(const struct server *s, const struct config *cfg, uint64_t base_bytes,
+    struct memory_plan *out, char *err, size_t err_size)
 {
-	uint64_t limit = server_memory_limit(cfg);
+	uint64_t limit = server_memory_limit(s, cfg);
 	char text[FORMAT_MAX];
 
 	if (memory_plan(limit, base_bytes, cfg->buffers_limit, out) == 0)
@@ -312,10 +311,11 @@ static int
 server_make_store(struct server *s, char *err, size_t err_size)
 {
 	const struct config *cfg = routes_config(s->routes);
-	int rc = server_plan_memory(cfg, memory_base(), &s->memory.plan, err, err_size);
+	int rc = server_plan_memory(s, cfg, memory_base(), &s->memory.plan, err, err_size);
 
 	if (rc != 0)
 		return rc;
+	follow_warn_locked(s, cfg->memory); /* nobody else is there yet */
 	s->memory.arena_bytes = s->memory.plan.arena_bytes;
 	rc = store_new(s->routes, s->memory.arena_bytes, &s->store);
 	if (rc != 0)
@@ -360,13 +360,14 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	slowlog_init(&s->slowlog);
 	latency_init(&s->latency);
 	memory_watch_init(&s->memory);
+	follow_init(&s->follow);
 	server_block_signals();
 	s->started_ms = clock_mono_ms();
 	s->started_unix_ms = clock_wall_ms();
 	make_run_id(s->run_id);
 	atomic_init(&s->next_session_id, 1);
 	s->n_loops = (unsigned)(cfg->threads != CONFIG_AUTO ? cfg->threads
-	                                                    : machine_threads_auto("/"));
+	                                                    : machine_threads(&s->follow.seen));
 	log_set_level((enum log_level)cfg->log_level);
 	if ((rc = server_make_routes(s, cfg, err, err_size)) != 0)
 		goto broken;

@@ -13,6 +13,7 @@
 #include "proto/binary.h"
 #include "proto/command.h"
 #include "proto/resp.h"
+#include "server/follow.h"
 #include "server/info.h"
 #include "server/latency.h"
 #include "server/memory.h"
@@ -68,6 +69,8 @@ struct server_loop {
 	atomic_bool sweeping;
 	struct loop_task look; /* whether a turn of the loop took long */
 	atomic_bool looking;
+	struct loop_task limit; /* see server_post_limits() */
+	atomic_bool limiting;
 	_Atomic(int64_t) lag_max_us; /* see timing_look() */
 	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
@@ -102,6 +105,7 @@ struct server {
 	_Atomic(unsigned) clients; /* of all loops, those on their way included */
 	pthread_mutex_t config_lock; /* config is changed by one at a time */
 	struct memory_watch memory;
+	struct follow follow;
 	struct timer tick, second, drain_timer;
 	struct signal_watch sigterm, sigint, sighup;
 	int (*reload)(void *arg, struct config **out, char *err, size_t n);

@@ -158,6 +158,38 @@ START_TEST(a_limit_above_the_physical_memory_is_not_believed)
 }
 END_TEST
 
+START_TEST(a_memory_above_what_there_is_is_told_with_figures)
+{
+	struct machine m = { .memory_limit = 512 * MIB, .memory_physical = 1024 * MIB };
+	char text[384] = "";
+
+	ck_assert(!machine_exceeded(&m, 0, text, sizeof text));
+	ck_assert(!machine_exceeded(&m, 512 * MIB, text, sizeof text));
+	ck_assert(machine_exceeded(&m, 512 * MIB + 1024, text, sizeof text));
+	ck_assert(machine_exceeded(&m, 1024 * MIB, text, sizeof text));
+	ck_assert_msg(strstr(text, "memory: 1GiB is more than 512MiB, which is what the cgroup allows")
+	    != NULL && strstr(text, "384MiB") != NULL, "%s", text);
+	m.memory_limit = 0;
+	ck_assert(!machine_exceeded(&m, 1024 * MIB, text, sizeof text));
+	ck_assert(machine_exceeded(&m, 2048 * MIB, text, sizeof text));
+	ck_assert_msg(strstr(text, "what the machine has") != NULL, "%s", text);
+	m.memory_physical = 0;
+	ck_assert(!machine_exceeded(&m, 2048 * MIB, text, sizeof text));
+}
+END_TEST
+
+START_TEST(the_root_is_the_environments_for_tests_or_the_real_one)
+{
+	ck_assert_int_eq(unsetenv("PANNIER_MACHINE_ROOT"), 0);
+	ck_assert_str_eq(machine_root(), "/");
+	ck_assert_int_eq(setenv("PANNIER_MACHINE_ROOT", "", 1), 0);
+	ck_assert_str_eq(machine_root(), "/");
+	ck_assert_int_eq(setenv("PANNIER_MACHINE_ROOT", "/tmp/x", 1), 0);
+	ck_assert_str_eq(machine_root(), "/tmp/x");
+	ck_assert_int_eq(unsetenv("PANNIER_MACHINE_ROOT"), 0);
+}
+END_TEST
+
 START_TEST(threads_are_the_quota_rounded_up_within_cpus_and_four)
 {
 	struct machine m = { .cpus = 64 };
@@ -225,6 +257,8 @@ main(void)
 	    version_1_is_understood_and_its_no_limit_is_none,
 	    both_versions_at_a_time_give_the_least,
 	    a_limit_above_the_physical_memory_is_not_believed,
+	    a_memory_above_what_there_is_is_told_with_figures,
+	    the_root_is_the_environments_for_tests_or_the_real_one,
 	    threads_are_the_quota_rounded_up_within_cpus_and_four,
 	    nothing_readable_or_nonsense_means_no_limit, this_machine_has_memory_and_a_cpu);
 	return suite_main(s);

@@ -172,6 +172,62 @@ START_TEST(watch_drops_code_before_it_takes_from_the_arena_but_not_all_the_time)
 }
 END_TEST
 
+static void
+follow_to(struct memory_watch *w, struct cache *c, uint64_t limit_bytes)
+{
+	struct memory_plan p = w->plan;
+
+	p.arena_bytes = limit_bytes - (p.limit_bytes - p.arena_bytes);
+	p.limit_bytes = limit_bytes;
+	memory_watch_follow(w, c, &p);
+}
+
+START_TEST(a_lower_limit_is_reached_in_steps_within_seconds_and_a_higher_one_at_once)
+{
+	struct memory_watch w;
+	struct cache *c = watched_cache(&w, memory_resident() + 8 * MIB);
+	uint64_t full = w.plan.limit_bytes, before = 64 * MIB, now;
+	unsigned looks = 0;
+
+	follow_to(&w, c, full - 48 * MIB);
+	ck_assert_uint_eq(w.arena_bytes, 64 * MIB);
+	do {
+		now = budget_after_a_look(&w, c, 100 * ++looks);
+		ck_assert_uint_lt(now, before);
+		ck_assert_uint_le(before - now, full / MEMORY_STEP_SHARE + MIB);
+		before = now;
+	} while (now > 16 * MIB);
+	ck_assert_uint_eq(now, 16 * MIB);
+	ck_assert_uint_ge(looks, 4);
+	ck_assert_uint_le(looks, 60);
+	/* Stays there. */
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 100 * ++looks), 16 * MIB);
+	follow_to(&w, c, full);
+	ck_assert_uint_eq(w.arena_bytes, 64 * MIB);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 100 * ++looks), 64 * MIB);
+	memory_watch_fini(&w);
+	cache_free(c);
+}
+END_TEST
+
+START_TEST(a_limit_that_rises_on_the_way_down_ends_the_way_where_it_is)
+{
+	struct memory_watch w;
+	struct cache *c = watched_cache(&w, memory_resident() + 8 * MIB);
+	uint64_t full = w.plan.limit_bytes;
+
+	follow_to(&w, c, full - 48 * MIB);
+	budget_after_a_look(&w, c, 100);
+	follow_to(&w, c, full - 32 * MIB);
+	ck_assert_uint_gt(w.arena_bytes, 32 * MIB);
+	follow_to(&w, c, full);
+	ck_assert_uint_eq(w.arena_bytes, 64 * MIB);
+	ck_assert_uint_eq(w.above_bytes, 0);
+	memory_watch_fini(&w);
+	cache_free(c);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -191,6 +247,8 @@ main(void)
 	if (exact)
 		SUITE_ADD(s, "watch",
 		    watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share,
-		    watch_drops_code_before_it_takes_from_the_arena_but_not_all_the_time);
+		    watch_drops_code_before_it_takes_from_the_arena_but_not_all_the_time,
+		    a_lower_limit_is_reached_in_steps_within_seconds_and_a_higher_one_at_once,
+		    a_limit_that_rises_on_the_way_down_ends_the_way_where_it_is);
 	return suite_main(s);
 }

@@ -1,0 +1,30 @@
+/* follow.h - the machine's and the cgroup's limits, looked at again each second, so that
+ * `memory: auto` follows when the pod is resized in place.
+ *
+ * A higher limit is used at once. A lower one is reached in steps, the memory watch's
+ * (memory.h): about a sixteenth each 100 ms, so that no client waits for all the evicting.
+ * The CPU quota is not followed: threads are made at the start. */
+#ifndef PANNIER_SERVER_FOLLOW_H
+#define PANNIER_SERVER_FOLLOW_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "config/machine.h"
+
+struct server;
+
+struct follow {
+	struct machine seen;          /* at the last look; under config_lock, as the rest */
+	_Atomic(uint64_t) auto_bytes; /* what `memory: auto` comes to; any thread reads */
+	uint64_t warned_memory, warned_limit; /* of that it was told */
+};
+
+/* Before memory is planned. */
+void follow_init(struct follow *f);
+/* Each second, on loop 0. Locks config_lock. */
+void follow_second(struct server *s);
+/* Tells, once, where the configured memory is above what there is. Under config_lock. */
+void follow_warn_locked(struct server *s, uint64_t memory);
+
+#endif

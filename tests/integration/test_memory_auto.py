@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""`memory: auto` follows the cgroup while clients are served: its limit is halved
+and doubled, in a directory that looks like the machine's root."""
+
+import os
+import random
+import re
+import subprocess
+import threading
+import unittest
+
+import harness
+
+MIB = 1 << 20
+MEMINFO = "MemTotal:       16777216 kB\n"
+
+
+class Root:
+    """A machine with one cgroup of version 2, nested in others."""
+
+    def __init__(self, folder):
+        self.folder = os.path.join(folder, "root")
+        self.put("proc/meminfo", MEMINFO)
+        self.put("proc/self/cgroup", "0::/kubepods/pod1/app\n")
+        self.put("sys/fs/cgroup/kubepods/memory.max", "max\n")
+
+    def put(self, path, text):
+        """As a whole, at once: the daemon may read at any time."""
+        full = os.path.join(self.folder, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full + ".new", "w", encoding="ascii") as f:
+            f.write(text)
+        os.rename(full + ".new", full)
+
+    def limit(self, mib, of="pod1/app", file="memory.max"):
+        self.put(f"sys/fs/cgroup/kubepods/{of}/{file}", f"{mib * MIB}\n")
+
+
+class Load(threading.Thread):
+    """Writes and reads until it is told to stop; each reply must be one of success."""
+
+    def __init__(self, client, seed):
+        super().__init__(daemon=True)
+        self.client, self.rng = client, random.Random(seed)
+        self.filler = os.urandom(64 << 10)
+        self.stopped, self.wrong, self.rounds = False, [], 0
+
+    def run(self):
+        try:
+            while not self.stopped:
+                self.round()
+                self.rounds += 1
+        except Exception as e: # pylint: disable=broad-except
+            self.wrong.append(repr(e))
+
+    def round(self):
+        names = [b"key:%d" % self.rng.randrange(20000) for _ in range(32)]
+        sizes = [int(64 * (512 ** self.rng.random())) for _ in names]
+        for reply in self.client.pipeline(*(("SET", n, n + b"=" + self.filler[:s])
+                                            for n, s in zip(names, sizes))):
+            if reply != "OK":
+                self.wrong.append(f"a SET was answered {reply!r}")
+        for n, reply in zip(names, self.client.pipeline(*(("GET", n) for n in names))):
+            if reply is not None and (not isinstance(reply, bytes) or
+                                      not reply.startswith(n + b"=")):
+                self.wrong.append(f"GET {n} was answered {str(reply)[:80]}")
+
+    def end(self):
+        self.stopped = True
+        self.join(harness.PATIENCE_S)
+
+
+class MemoryAuto(harness.Case):
+    def started(self, mib, config="memory: auto\nthreads: 2\n", **more):
+        folder = self.folder()
+        root = Root(folder)
+        root.limit(mib)
+        d = self.daemon(config, folder=folder, env={"PANNIER_MACHINE_ROOT": root.folder}, **more)
+        return d, root
+
+    def wait_limit(self, d, mib):
+        harness.wait_until(lambda: int(d.info("memory")["maxmemory"]) == mib * MIB,
+                           f"a limit of {mib} MiB")
+
+    def wait_arena(self, d, test, what):
+        harness.wait_until(lambda: test(int(d.info("memory")["arena_budget_bytes"])), what)
+
+    def test_halved_and_doubled_under_load_it_is_followed_and_no_client_sees_it(self):
+        d, root = self.started(256)
+        self.wait_limit(d, 192)
+        loads = [Load(d.client(), seed) for seed in range(2)]
+        for load in loads:
+            load.start()
+        try:
+            full = int(d.info("memory")["arena_budget_bytes"])
+            root.limit(128)
+            self.wait_limit(d, 96)
+            self.wait_arena(d, lambda n: n <= full - 96 * MIB, "the arena to shrink")
+            harness.wait_until(lambda: int(d.info("memory")["arena_used_bytes"]) <=
+                               full - 96 * MIB, "what is used to shrink")
+            if not harness.SANITIZER:
+                harness.wait_until(lambda: d.status("VmRSS") <= 96 * MIB, "resident memory")
+            root.limit(512)
+            self.wait_limit(d, 384)
+            self.wait_arena(d, lambda n: n >= full + 96 * MIB, "the arena to grow")
+            seen = [load.rounds for load in loads]
+            harness.wait_until(lambda: all(load.wrong or load.rounds > n
+                                           for load, n in zip(loads, seen)), "more rounds")
+        finally:
+            for load in loads:
+                load.end()
+        for load in loads:
+            self.assertEqual(load.wrong, [])
+        self.assertEqual(d.info("stats")["memory_follows"], "2")
+        self.assertIn("memory: auto is 96MiB now, and was 192MiB", d.text())
+
+    def test_an_ancestors_limit_and_memory_high_count_too(self):
+        d, root = self.started(256)
+        root.limit(128, of="pod1")
+        self.wait_limit(d, 96)
+        root.limit(64, file="memory.high")
+        self.wait_limit(d, 48)
+
+    def test_version_1_is_followed(self):
+        folder = self.folder()
+        root = Root(folder)
+        root.put("proc/self/cgroup", "7:memory:/pod1\n")
+        path = "sys/fs/cgroup/memory/pod1/memory.limit_in_bytes"
+        root.put(path, f"{128 * MIB}\n")
+        d = self.daemon("memory: auto\n", folder=folder,
+                        env={"PANNIER_MACHINE_ROOT": root.folder})
+        self.wait_limit(d, 96)
+        self.wait_limit(d, 96)
+        root.put(path, f"{256 * MIB}\n")
+        self.wait_limit(d, 192)
+
+    def test_an_explicit_limit_stays_and_is_warned_of_where_it_is_too_high(self):
+        d, root = self.started(256, config="memory: 128MiB\n")
+        self.assertNotIn("which is what the cgroup allows", d.text())
+        root.limit(96)
+        d.wait_log(r"warn.*memory: 128MiB is more than 96MiB, which is what the cgroup allows"
+                   r".*72MiB")
+        self.wait_limit(d, 128)
+        self.assertEqual(d.info("stats")["memory_follows"], "0")
+        out = subprocess.run([harness.BINARY, "check", d.config], check=True, text=True,
+                             capture_output=True, env={**os.environ, **d.env})
+        self.assertIn("warning: memory: 128MiB is more than 96MiB", out.stderr)
+        # One that is set while it runs is warned of too; auto takes what there is now.
+        c = d.client()
+        self.assertEqual(c("CONFIG", "SET", "maxmemory", str(160 * MIB)), "OK")
+        d.wait_log(r"warn.*memory: 160MiB is more than 96MiB")
+        self.assertEqual(c("CONFIG", "SET", "memory", "auto"), "OK")
+        self.wait_limit(d, 72)
+
+    def test_a_limit_too_low_to_work_with_is_told_and_the_daemon_goes_on(self):
+        d, root = self.started(256)
+        c = d.client()
+        self.assertEqual(c("SET", "k", "v"), "OK")
+        root.limit(1)
+        d.wait_log(r"warn.*leaves no room for a cache.*it goes on with \d+ KiB")
+        self.assertIn(c("GET", "k"), (b"v", None))
+        self.assertEqual(c("SET", "k", "w"), "OK")
+        root.limit(128)
+        self.wait_limit(d, 96)
+        self.assertEqual(c("GET", "k"), b"w")
+        self.assertTrue(re.search("auto is 96MiB now", d.text()))
+
+
+if __name__ == "__main__":
+    harness.main()
