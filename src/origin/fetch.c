@@ -211,7 +211,8 @@ fetch_hedge(struct origin_fetch *f)
 /* --- retries ------------------------------------------------------------------------------ */
 
 /* False: it is not sent again. All that we send may be repeated: GET, PUT and DELETE are
- * idempotent, and so are Redis's GET, SET and DEL. */
+ * idempotent, and so are Redis's GET, SET and DEL. A lease is not: asked for again, the
+ * first of our own requests may have it. */
 static bool
 fetch_retry(struct origin_fetch *f, const struct attempt_answer *a)
 {
@@ -220,7 +221,7 @@ fetch_retry(struct origin_fetch *f, const struct attempt_answer *a)
 	struct guard_answer r;
 
 	if (!cfg->retry.enabled || f->retries + 1 >= cfg->retry.attempts ||
-	    !(a->repeatable || a->end == ATTEMPT_UNREACHED) ||
+	    !((a->repeatable && f->request.op != ORIGIN_ACQUIRE) || a->end == ATTEMPT_UNREACHED) ||
 	    f->request.deadline_ms <= loop_now_ms(f->oc->loop))
 		return false;
 	r = guard_retry(f->oc->guard, fetch_now_us(f), f->retries + 1, &f->backoff_us,
