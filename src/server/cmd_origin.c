@@ -10,8 +10,9 @@
 #include "origin/origin.h"
 #include "server/help.h"
 #include "server/server.h"
+#include "store/near.h"
 
-#define STATE_PAIRS 17
+#define STATE_PAIRS 18
 #define ENDPOINT_PAIRS 8
 
 static const struct config *
@@ -153,6 +154,8 @@ cmd_pannier_origin_state(struct call *c)
 		return;
 	reply_map(c->reply, STATE_PAIRS);
 	reply_view(c->reply, o, &v);
+	pair_text(c->reply, "tracking", near_state_name(store_near_of(c->sl->server->store,
+	    o->stats_id)));
 	reply_endpoints(c, o, now_us);
 }
 

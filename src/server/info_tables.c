@@ -13,6 +13,7 @@
 #include "server/door.h"
 #include "server/session.h"
 #include "server/streams.h"
+#include "store/near.h"
 #include "store/write.h"
 
 void
@@ -122,6 +123,19 @@ print_guard(struct info *i, const char *name)
 	    guard_breaker_name(&v), v.in_flight, v.waiting, v.limit, v.n_endpoints, v.n_out);
 }
 
+/* Of a shared tier. */
+static void
+print_near(struct info *i, unsigned id)
+{
+	const struct near *n = store_near_of(i->sl->server->store, (int)id);
+	struct near_counts counts = { 0 };
+
+	if (n != NULL)
+		near_counts(n, &counts);
+	info_printf(i, "tracking=%s,refreshed=%" PRIu64 ",deferred=%" PRIu64 ",",
+	    near_state_name(n), counts.refreshed, counts.deferred);
+}
+
 static void
 print_origin(struct info *i, unsigned id)
 {
@@ -138,6 +152,7 @@ print_origin(struct info *i, unsigned id)
 	store_behind_status(s->store, (int)id, &behind);
 	info_printf(i, "write_queue=%" PRIu64 ",write_queue_bytes=%" PRIu64 ",", behind.n,
 	    behind.bytes);
+	print_near(i, id);
 	print_guard(i, stats_origin_name(s->names, id));
 	info_printf(i, "p50_us=%" PRId64 ",p99_us=%" PRId64 ",max_us=%" PRId64 "\r\n",
 	    histogram_quantile(&n.latency_us, 0.5), histogram_quantile(&n.latency_us, 0.99),

@@ -94,6 +94,14 @@ set_verified(struct near *n, bool yes)
 		continue;
 }
 
+const char *
+near_state_name(const struct near *n)
+{
+	if (n == NULL)
+		return "off";
+	return near_is_verified(n) ? "verified" : "unverified";
+}
+
 /* Gives it a name of its own. */
 static void
 remember(struct near *n, struct near_loss *l)

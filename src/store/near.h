@@ -46,6 +46,8 @@ struct near_loss {
  * and a walk with *out is to follow, for what was read meanwhile. */
 bool near_verified(struct near *n, int64_t now_ms, struct near_loss *out);
 bool near_is_verified(const struct near *n);
+/* "verified" or "unverified"; NULL: "off". */
+const char *near_state_name(const struct near *n);
 
 /* Any thread: an answer came from a server that is not among those that have channels,
  * so there may be more of them. Nothing is verified until near_verified() is said again;

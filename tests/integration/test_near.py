@@ -112,6 +112,15 @@ class Live(Near):
             self.server("SET", "app:7", f"v{i}")
             self.wait_value("u:7", f"v{i}".encode())
 
+    def test_its_state_is_told(self):
+        self.near(NEVER)
+        self.assertIn("tracking=verified", self.d.info("origins")["origin_tier"])
+        state = self.c("PANNIER.ORIGIN", "STATE", "tier")
+        self.assertEqual(state[state.index(b"tracking") + 1], b"verified")
+        self.server.kill()
+        self.d.wait_log("not heard any more")
+        self.assertIn("tracking=unverified", self.d.info("origins")["origin_tier"])
+
     def test_one_channel_serves_all_threads(self):
         self.near(NEVER)
         self.assertEqual(len(self.channel()), 1)
