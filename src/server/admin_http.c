@@ -16,6 +16,7 @@
 #define CONNECTIONS_MAX 64u
 #define CONNECTION_BYTES 16384u /* of a request's head */
 #define IDLE_S 30u
+#define CLOCK_MS 200u
 
 struct admin_http {
 	struct server *server;
@@ -28,6 +29,7 @@ struct admin_http {
 	struct watch watch;           /* libmicrohttpd's epoll */
 	struct timer timer;           /* when it wants to look at its connections */
 	bool started;
+	bool has_some;                /* connections, after the last run */
 	char name[128];
 };
 
@@ -153,14 +155,20 @@ on_request(void *arg, struct MHD_Connection *c, const char *path, const char *me
 
 /* --- in the loop ----------------------------------------------------------------------- */
 
+/* At its limit of connections libmicrohttpd stops to listen, and begins again only in
+ * some later run, for which there may be no event: so while there are connections,
+ * and once more, it runs by the clock too. */
 static void
 turn(struct admin_http *a)
 {
-	MHD_UNSIGNED_LONG_LONG ms;
+	bool had_some = a->has_some;
+	MHD_UNSIGNED_LONG_LONG ms = CLOCK_MS;
 
 	a->mhd->run(a->daemon);
-	if (a->mhd->get_timeout(a->daemon, &ms) == MHD_YES)
-		timer_start(&a->timer, (int64_t)MIN(ms, 60000));
+	a->has_some = a->mhd->get_daemon_info(a->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+	                  ->num_connections != 0;
+	if (a->mhd->get_timeout(a->daemon, &ms) == MHD_YES || had_some || a->has_some)
+		timer_start(&a->timer, (int64_t)MIN(ms, CLOCK_MS));
 	else
 		timer_stop(&a->timer);
 }
