@@ -135,7 +135,8 @@ await_parked(void)
 		ck_assert_int_lt(turns, 100);
 		for (unsigned i = 0; i < server->n_loops; i++)
 			loop_run_tasks(server->loops[i].loop);
-		for (unsigned i = 0; i < server->n_loops && session->n_parked > 0; i++)
+		for (unsigned i = 0; i < server->n_loops && connected() &&
+		     session->n_parked > 0; i++)
 			turn(server->loops[i].loop, turns > 10);
 	}
 	if (connected())

@@ -580,6 +580,7 @@ is_kept(const char *tag, bool before_stripes, bool after_walk)
 
 START_TEST(a_fetch_whose_tag_was_invalidated_since_it_began_is_not_stored)
 {
+	ck_assert(!is_kept("red", true, false));
 	ck_assert(!is_kept("red", false, false));
 	ck_assert(!is_kept("blue", false, true));
 	ck_assert(is_kept("green", false, true));
