@@ -71,7 +71,7 @@ write_memory(struct metrics *m, const struct server *s)
 	cache_stats(store_cache(s->store), &cs);
 	one_int(m, "memory_limit_bytes", METRIC_GAUGE,
 	    "What the whole process may use (memory).",
-	    (int64_t)server_memory_limit(server_config(&s->loops[0])));
+	    (int64_t)server_memory_limit(s, server_config(&s->loops[0])));
 	one_int(m, "memory_resident_bytes", METRIC_GAUGE, "What the kernel counts as resident.",
 	    (int64_t)memory_resident());
 	one_int(m, "memory_heap_bytes", METRIC_GAUGE, "Heap in use beside the cache.",
