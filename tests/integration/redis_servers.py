@@ -4,6 +4,7 @@ behind Sentinel, as a Cluster; each in a directory of its own, stopped by its pi
 A port that was free may be taken a moment later: who cannot bind starts anew on
 another one."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -24,7 +25,8 @@ def free_port():
 
 
 class Server:
-    """One redis-server. `options`: lines of its configuration."""
+    """One redis-server. `options`: lines of its configuration; TLS_PORT in them is a free
+    one, and then in tls_port."""
 
     def __init__(self, folder, options=(), port=None, sentinel=False, cluster=False, ready=True,
                  where=None, login=None):
@@ -38,6 +40,7 @@ class Server:
 
     def write_config(self):
         self.port = self.fixed if self.fixed is not None else free_port()
+        self.tls_port = free_port()
         lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.home}",
                  f"logfile {self.log_path}", "daemonize no"]
         if not self.sentinel:
@@ -46,7 +49,7 @@ class Server:
             lines += ["cluster-enabled yes", f"cluster-port {free_port()}",
                       "cluster-config-file nodes.conf"]
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write("\n".join(lines + self.options) + "\n")
+            f.write("\n".join(lines + self.options).replace("TLS_PORT", str(self.tls_port)) + "\n")
 
     def launch(self):
         argv = ["redis-server", self.config] + (["--sentinel"] if self.sentinel else [])
@@ -62,7 +65,8 @@ class Server:
             if not ready or self.wait_ready():
                 self.fixed = self.port
                 return self
-            os.unlink(self.log_path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.log_path)
         raise AssertionError("redis-server found no port")
 
     def wait_ready(self):

@@ -200,13 +200,12 @@ class Doors(redis_servers.Case):
     def test_tls_with_an_own_ca(self):
         home = self.folder()
         make_certificates(home)
-        port = redis_servers.free_port()
-        s = self.redis("tls-port %d" % port, f"tls-cert-file {home}/server.crt",
+        s = self.redis("tls-port TLS_PORT", f"tls-cert-file {home}/server.crt",
                        f"tls-key-file {home}/server.key", f"tls-ca-cert-file {home}/ca.crt",
                        "tls-auth-clients yes")
         value = os.urandom(300000)
         s("SET", "u:1", value)
-        url = f'endpoints: ["rediss://127.0.0.1:{port}"]'
+        url = f'endpoints: ["rediss://127.0.0.1:{s.tls_port}"]'
         tls = f"tls: {{ca_file: {home}/ca.crt, cert_file: {home}/client.crt, " \
               f"key_file: {home}/client.key%s}}"
         d = self.pannier(url, more="    " + tls % "")
@@ -229,14 +228,13 @@ class Doors(redis_servers.Case):
     def test_a_cluster_over_tls(self):
         home = self.folder()
         make_certificates(home)
-        port = redis_servers.free_port()
-        s = self.redis("tls-port %d" % port, f"tls-cert-file {home}/server.crt",
+        s = self.redis("tls-port TLS_PORT", f"tls-cert-file {home}/server.crt",
                        f"tls-key-file {home}/server.key", f"tls-ca-cert-file {home}/ca.crt",
                        "tls-auth-clients no", "tls-cluster yes", cluster=True)
         s("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         harness.wait_until(lambda: b"cluster_state:ok" in s("CLUSTER", "INFO"), "the cluster")
         s("SET", "u:1", "ann")
-        d = self.pannier(f'endpoints: ["rediss://127.0.0.1:{port}"], mode: cluster',
+        d = self.pannier(f'endpoints: ["rediss://127.0.0.1:{s.tls_port}"], mode: cluster',
                          more=f"    tls: {{ca_file: {home}/ca.crt}}")
         self.assertEqual(d.client()("GET", "u:1"), b"ann")
 
