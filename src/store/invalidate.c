@@ -32,6 +32,9 @@
 #include "store/walker.h"
 
 #define STEP_US 500
+/* What is softened ended so long ago: another loop goes by the clock of the beginning of its
+ * turn, and must not find it fresh when we are through. */
+#define SOFT_SLACK_MS 50
 #define PATIENCE_MS 10 /* until memory is asked for again */
 #define NAME_BYTES (sizeof(struct pattern) + sizeof(struct name))
 
@@ -77,7 +80,7 @@ end_value(struct store_cursor *cur, bool soft)
 
 	meta_decode(cache_record(&cur->c), &m);
 	if (soft && m.kind == META_VALUE)
-		cache_soften(&cur->c, 0);
+		cache_soften_at(&cur->c, cur->sl->thread.now_ms - SOFT_SLACK_MS, 0);
 	else
 		cache_remove(&cur->c);
 }
