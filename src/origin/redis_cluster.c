@@ -32,7 +32,6 @@ struct cluster_map {
 	struct redis_ask ask;
 	unsigned first, tried; /* of t->nodes */
 	char asked_host[REDIS_HOST_MAX + 1]; /* whose answer it is; the node may be gone by then */
-	unsigned turn;
 	bool known;
 };
 
@@ -291,24 +290,12 @@ static struct redis_node *
 cluster_route(struct transport *t, const struct attempt *a)
 {
 	struct cluster_map *m = t->map;
-	int from = t->opts.cfg->redis_read_from;
-	struct shard *s;
-	unsigned n;
+	const struct shard *s;
 
 	if (!m->known)
 		return NULL;
 	s = &m->now.shards[m->now.shard_of[redis_slot(slice_of(a->key, a->key_len))]];
-	n = s->n_replicas + (from == REDIS_READ_ANY);
-	if (a->rq == NULL || a->rq->op != ORIGIN_READ || from == REDIS_READ_MASTER)
-		return s->master;
-	for (unsigned i = 0; i < n; i++) {
-		unsigned nth = m->turn++ % n;
-		struct redis_node *at = nth < s->n_replicas ? s->replicas[nth] : s->master;
-
-		if (at != NULL && !redis_node_is_down(at))
-			return at;
-	}
-	return s->master;
+	return redis_choose(t, a, s->master, s->replicas, s->n_replicas);
 }
 
 static int

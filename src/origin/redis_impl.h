@@ -71,6 +71,7 @@ struct transport {
 	int64_t asked_ms;             /* when the last refresh began; 0: never */
 	unsigned refresh_failures;
 	uint64_t random;
+	unsigned turn;                /* of servers that may be read from */
 	char why[320];                /* the last refresh failed */
 	void (*servers)(void *arg);   /* see redis_watch_servers() */
 	void *servers_arg;
@@ -102,6 +103,11 @@ void redis_refreshed(struct transport *t, const char *why);
  * it is known who they are, now or later, and each time that may have changed. 0, or
  * -errno of TLS: t->why says why. */
 int redis_watch_servers(struct transport *t, void (*fn)(void *arg), void *arg) MUST_CHECK;
+
+/* Whom to ask of a master and its replicas, by `read_from`, those that are up in turn;
+ * the master where there is no other, and for all but reads. It may be NULL. */
+struct redis_node *redis_choose(struct transport *t, const struct attempt *a,
+    struct redis_node *master, struct redis_node *const *replicas, unsigned n_replicas);
 
 /* Below n, evenly enough. */
 unsigned redis_random(struct transport *t, unsigned n);

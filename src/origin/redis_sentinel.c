@@ -24,7 +24,7 @@ struct sentinel_map {
 	struct redis_ask ask, ask_replicas;
 	struct redis_node *master;        /* NULL: not known */
 	struct redis_node *replicas[REPLICAS_MAX];
-	unsigned n_replicas, turn;
+	unsigned n_replicas;
 };
 
 /* --- answers --------------------------------------------------------------------- */
@@ -222,19 +222,8 @@ static struct redis_node *
 sentinel_route(struct transport *t, const struct attempt *a)
 {
 	struct sentinel_map *m = t->map;
-	int from = t->opts.cfg->redis_read_from;
-	unsigned n = m->n_replicas + (from == REDIS_READ_ANY);
 
-	if (a->rq == NULL || a->rq->op != ORIGIN_READ || from == REDIS_READ_MASTER)
-		return m->master;
-	for (unsigned i = 0; i < n; i++) {
-		unsigned nth = m->turn++ % n;
-		struct redis_node *at = nth < m->n_replicas ? m->replicas[nth] : m->master;
-
-		if (at != NULL && !redis_node_is_down(at))
-			return at;
-	}
-	return m->master;
+	return redis_choose(t, a, m->master, m->replicas, m->n_replicas);
 }
 
 static int

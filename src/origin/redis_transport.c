@@ -56,6 +56,25 @@ redis_random(struct transport *t, unsigned n)
 	return (unsigned)((z ^ z >> 31) % MAX(n, 1u));
 }
 
+struct redis_node *
+redis_choose(struct transport *t, const struct attempt *a, struct redis_node *master,
+    struct redis_node *const *replicas, unsigned n_replicas)
+{
+	int from = t->opts.cfg->redis_read_from;
+	unsigned n = n_replicas + (from == REDIS_READ_ANY);
+
+	if (a->rq == NULL || a->rq->op != ORIGIN_READ || from == REDIS_READ_MASTER)
+		return master;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned nth = t->turn++ % n;
+		struct redis_node *at = nth < n_replicas ? replicas[nth] : master;
+
+		if (at != NULL && !redis_node_is_down(at))
+			return at;
+	}
+	return master;
+}
+
 static void
 refresh_now(struct transport *t)
 {
