@@ -264,6 +264,10 @@ uint64_t cache_scan_start(const struct cache *c, uint64_t random);
  * 0 or -EINVAL. Thread-safe. */
 int cache_resize(struct cache *c, uint64_t budget_bytes) MUST_CHECK;
 
+/* Free pages go back to the system, a few MiB at most; the next writes take them again.
+ * The bytes. Thread-safe; some milliseconds at most. */
+uint64_t cache_give_back(struct cache *c);
+
 /* How many bytes protected entries may take; 0: a quarter of the budget. It is
  * never more than half of it. Fewer than there are now: those stay, and what
  * is new is refused until they are gone. Thread-safe. */

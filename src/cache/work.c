@@ -15,6 +15,7 @@
 #define EVICT_LEAST (8u << 10)
 #define EVICT_STEP (16u << 10) /* in the background */
 #define ROOM_BATCHES 32
+#define GIVE_BACK_MOST 64 /* segments, or parts of extents */
 #define MAKE_ROOM_ROUNDS 4096
 #define MOVE_MOST 6 /* bytes moved for a byte written, at most about */
 #define CLASSES_BELOW 4
@@ -35,6 +36,18 @@ static bool
 punch(struct cache *c)
 {
 	return extents_punch(&c->extents) || pool_punch(&c->pool);
+}
+
+uint64_t
+cache_give_back(struct cache *c)
+{
+	int64_t before = arena_used(&c->arena), after;
+	unsigned n = 0;
+
+	while (n < GIVE_BACK_MOST && punch(c))
+		n++;
+	after = arena_used(&c->arena);
+	return before > after ? (uint64_t)pages_bytes(before - after) : 0;
 }
 
 static bool

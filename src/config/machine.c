@@ -58,10 +58,73 @@ read_number(const char *dir, const char *file, uint64_t *out)
 	return read_small(path, text, sizeof text) && leading_number(text, out);
 }
 
+/* The number behind a word that begins a line, or that `before` stands before. */
+static bool
+number_behind(const char *text, const char *word, uint64_t *out)
+{
+	const char *at = strstr(text, word);
+
+	return at != NULL && leading_number(at + strlen(word), out);
+}
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0". Version 2 has it in each cgroup but
+ * the root, whose file would be the whole machine's. */
+static void
+read_stalls(const char *dir, const char *file, bool own, struct machine *m)
+{
+	char path[PATH_LEN_MAX], text[256];
+
+	if (m->has_stalls ||
+	    snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path ||
+	    !read_small(path, text, sizeof text) || strncmp(text, "some ", 5) != 0 ||
+	    !number_behind(text, "total=", &m->stall_us))
+		return;
+	m->has_stalls = true;
+	m->own_stalls = own;
+}
+
+/* Files' pages are reclaimed before anybody is throttled. */
+static uint64_t
+unreclaimable(const char *dir, uint64_t current)
+{
+	char path[PATH_LEN_MAX], text[4096];
+	uint64_t active = 0, inactive = 0;
+
+	if (snprintf(path, sizeof path, "%s/memory.stat", dir) < (int)sizeof path &&
+	    read_small(path, text, sizeof text)) {
+		(void)number_behind(text, "\nactive_file ", &active);
+		(void)number_behind(text, "\ninactive_file ", &inactive);
+	}
+	return current - MIN(current, active + inactive);
+}
+
+/* Of several, the one that is filled most. memory.stat costs the kernel some work: it is
+ * read only where it may matter. */
+static void
+read_high(const char *dir, uint64_t current, struct machine *m)
+{
+	uint64_t high, used = current;
+
+	if (!read_number(dir, "memory.high", &high) || high == 0 || high >= NO_LIMIT)
+		return;
+	if (current > high / 4 * 3)
+		used = unreclaimable(dir, current);
+	if (m->high_bytes == 0 ||
+	    (double)used / (double)high > (double)m->high_used / (double)m->high_bytes) {
+		m->high_bytes = high;
+		m->high_used = used;
+	}
+}
+
 static void
 read_memory_v2(const char *dir, struct machine *m)
 {
 	uint64_t v;
+
+	if (read_number(dir, "memory.current", &v)) {
+		read_stalls(dir, "memory.pressure", true, m);
+		read_high(dir, v, m);
+	}
 
 	/* Beyond memory.high a process is throttled to a crawl: a limit too. */
 	if (read_number(dir, "memory.max", &v))
@@ -234,6 +297,7 @@ machine_read(const char *root, struct machine *out)
 		out->cpus = (unsigned)CPU_COUNT(&set);
 	read_physical(root, out);
 	read_cgroups(root, out);
+	read_stalls(root, "proc/pressure/memory", false, out);
 }
 
 uint64_t

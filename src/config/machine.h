@@ -13,6 +13,12 @@ struct machine {
 	uint64_t memory_physical; /* 0: unknown */
 	uint64_t cpu_quota_us;    /* in each period; 0: none */
 	uint64_t cpu_period_us;
+	/* How short memory is; see server/pressure.h. */
+	bool has_stalls;          /* PSI can be read */
+	bool own_stalls;          /* of the cgroup, and not the whole machine's */
+	uint64_t stall_us;        /* total in which some task waited for memory */
+	uint64_t high_bytes;      /* the memory.high that is nearest; 0: none */
+	uint64_t high_used;       /* of it, what cannot be reclaimed */
 	unsigned cpus;            /* that the process may run on; at least 1 */
 };
 

@@ -236,6 +236,12 @@ static const char *const advice[LATENCY_EVENTS] = {
 	[LATENCY_LOOP_STALL] =
 	    "- A loop took long over one turn, and its other clients waited meanwhile. Many "
 	    "large replies in one pipeline do that, and so does waiting for CPU.\n",
+	[LATENCY_MEMORY_PRESSURE] =
+	    "- Tasks waited for memory, of the container or of the whole machine. Raise the "
+	    "container's limit, or lower memory; the cache gives way meanwhile (pressure_steps "
+	    "in INFO stats).\n",
+	[LATENCY_MEMORY_PURGE] =
+	    "- Giving unused memory back took long, as it does where there is much of it.\n",
 };
 
 static double

@@ -2,6 +2,7 @@
 
 #include "server/follow.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "server/internal.h"
@@ -64,13 +65,67 @@ follow_locked(struct server *s, uint64_t limit)
 	server_post_limits(s);
 }
 
+static void
+purge(struct server *s)
+{
+	int64_t begun_us = clock_mono_us(), spent_us;
+
+	memory_purge(store_cache(s->store));
+	spent_us = clock_mono_us() - begun_us;
+	counter_inc(&s->loops[0].stats.pressure_purges);
+	if (spent_us >= s->loops[0].timing.event_us)
+		latency_add(&s->latency, LATENCY_MEMORY_PURGE, spent_us / 1000,
+		    clock_wall_ms() / 1000);
+}
+
+static void
+hold_locked(struct server *s)
+{
+	memory_watch_hold(&s->memory,
+	    s->memory.plan.limit_bytes / PRESSURE_STEPS * s->follow.pressure.steps);
+}
+
+static void
+take_step(struct server *s)
+{
+	unsigned steps = s->follow.pressure.steps;
+
+	counter_inc(&s->loops[0].stats.pressure_steps);
+	if (steps == 1)
+		log_warn("memory: the cgroup is short of it; the cache gives some up for now");
+	else if (steps == PRESSURE_MOST)
+		log_warn("memory: the cgroup is short of it still; the cache gave up all that it "
+		    "may: raise the limit, or lower memory");
+}
+
+static void
+act(struct server *s, enum pressure_act what)
+{
+	const struct pressure *p = &s->follow.pressure;
+
+	if (p->pressed) {
+		counter_inc(&s->loops[0].stats.pressure_looks);
+		if (p->stalled_ms * 1000 >= s->loops[0].timing.event_us)
+			latency_add(&s->latency, LATENCY_MEMORY_PRESSURE, p->stalled_ms,
+			    clock_wall_ms() / 1000);
+	}
+	if (what == PRESSURE_PURGE)
+		purge(s);
+	else if (what == PRESSURE_TAKE)
+		take_step(s);
+	else if (what == PRESSURE_GIVE && p->steps == 0)
+		log_info("memory: the cgroup has enough again; the cache has all of its own");
+}
+
 void
 follow_second(struct server *s)
 {
 	struct follow *f = &s->follow;
 	struct machine seen;
+	enum pressure_act what;
 
 	machine_read(machine_root(), &seen);
+	what = pressure_decide(&f->pressure, &seen, loop_now_ms(s->loops[0].loop));
 	pthread_mutex_lock(&s->config_lock);
 	f->seen = seen;
 	follow_warn_locked(s, routes_config(s->routes)->memory);
@@ -79,5 +134,7 @@ follow_second(struct server *s)
 		if (routes_config(s->routes)->memory == CONFIG_AUTO)
 			follow_locked(s, machine_memory(&seen));
 	}
+	hold_locked(s);
 	pthread_mutex_unlock(&s->config_lock);
+	act(s, what);
 }

@@ -3,7 +3,9 @@
  *
  * A higher limit is used at once. A lower one is reached in steps, the memory watch's
  * (memory.h): about a sixteenth each 100 ms, so that no client waits for all the evicting.
- * The CPU quota is not followed: threads are made at the start. */
+ * The CPU quota is not followed: threads are made at the start.
+ *
+ * Where memory is short (pressure.h), the process gives back what it can do without. */
 #ifndef PANNIER_SERVER_FOLLOW_H
 #define PANNIER_SERVER_FOLLOW_H
 
@@ -11,12 +13,14 @@
 #include <stdint.h>
 
 #include "config/machine.h"
+#include "server/pressure.h"
 
 struct server;
 
 struct follow {
 	struct machine seen;          /* at the last look; under config_lock, as the rest */
 	_Atomic(uint64_t) auto_bytes; /* what `memory: auto` comes to; any thread reads */
+	struct pressure pressure;     /* loop 0's */
 	uint64_t warned_memory, warned_limit; /* of that it was told */
 };
 

@@ -125,6 +125,19 @@ print_arena(struct info *i, const struct cache_stats *cs)
 	info_printf(i, "arena_shards:%u\r\n", cs->shards);
 }
 
+/* By memory pressure. */
+static void
+print_held(struct info *i)
+{
+	struct server *s = i->sl->server;
+	uint64_t held_bytes;
+
+	pthread_mutex_lock(&s->config_lock);
+	held_bytes = s->memory.held_bytes;
+	pthread_mutex_unlock(&s->config_lock);
+	info_printf(i, "arena_held_bytes:%" PRIu64 "\r\n", held_bytes);
+}
+
 static void
 print_limit(struct info *i)
 {
@@ -230,6 +243,7 @@ info_memory(struct info *i)
 	    "lazyfreed_objects:0\r\n");
 	info_printf(i, "mem_heap_bytes:%zu\r\n", mem_used());
 	print_arena(i, &cs);
+	print_held(i);
 }
 
 /* --- counters ---------------------------------------------------------------- */

@@ -9,6 +9,8 @@ const char *const latency_names[LATENCY_EVENTS] = {
 	[LATENCY_FAST_COMMAND] = "fast-command",
 	[LATENCY_CACHE_CYCLE] = "cache-cycle",
 	[LATENCY_LOOP_STALL] = "loop-stall",
+	[LATENCY_MEMORY_PRESSURE] = "memory-pressure",
+	[LATENCY_MEMORY_PURGE] = "memory-purge",
 };
 
 void

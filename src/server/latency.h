@@ -16,6 +16,8 @@ enum latency_event {
 	LATENCY_FAST_COMMAND,
 	LATENCY_CACHE_CYCLE,  /* expiry, cleaning and shrinking by the clock */
 	LATENCY_LOOP_STALL,   /* one turn of a loop: all that its clients waited for */
+	LATENCY_MEMORY_PRESSURE, /* in which tasks of the cgroup waited for memory */
+	LATENCY_MEMORY_PURGE, /* what is given back then */
 	LATENCY_EVENTS
 };
 

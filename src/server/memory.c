@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 #define BUFFERS_MIN (1u << 20)
 #define BUFFERS_SHARE 64 /* of the limit */
 #define MARGIN_MIN (512u << 10)
@@ -157,17 +159,34 @@ memory_watch_follow(struct memory_watch *w, struct cache *c, const struct memory
 		w->arena_bytes = plan->arena_bytes;
 }
 
-/* The plan of now: on the way down there is more for the arena. */
+void
+memory_purge(struct cache *c)
+{
+	drop_code();
+	cache_give_back(c);
+	mem_purge();
+}
+
+void
+memory_watch_hold(struct memory_watch *w, uint64_t bytes)
+{
+	w->held_bytes = MIN(bytes, w->plan.arena_bytes / 2) / STEP_BYTES * STEP_BYTES;
+}
+
+/* The plan of now: on the way down there is more for the arena, under pressure less. */
 static struct memory_plan
 step_down(struct memory_watch *w)
 {
 	struct memory_plan p = w->plan;
-	uint64_t step = MAX((p.limit_bytes + w->above_bytes) / MEMORY_STEP_SHARE, STEP_BYTES);
+	uint64_t step = MAX((p.limit_bytes + w->above_bytes) / MEMORY_STEP_SHARE, STEP_BYTES), held;
 
 	w->above_bytes -= MIN(w->above_bytes, step);
 	w->above_bytes -= w->above_bytes % STEP_BYTES;
 	p.limit_bytes += w->above_bytes;
 	p.arena_bytes += w->above_bytes;
+	held = MIN(w->held_bytes, p.arena_bytes - MIN(p.arena_bytes, CACHE_BUDGET_MIN));
+	p.limit_bytes -= held;
+	p.arena_bytes -= held;
 	return p;
 }
 

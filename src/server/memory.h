@@ -40,6 +40,7 @@ struct memory_watch {
 	int64_t next_drop_ms; /* code again, not before that */
 	int64_t drop_gap_ms;
 	uint64_t arena_bytes; /* as set now */
+	uint64_t held_bytes;  /* of the arena's, kept back because memory is short */
 	uint64_t above_bytes; /* that the plan's limit is still exceeded by, going down */
 	int statm_fd;         /* kept open; -1: it can't be */
 };
@@ -51,6 +52,12 @@ void memory_watch_fini(struct memory_watch *w);
  * reached by MEMORY_STEP_SHARE of it with each look. */
 #define MEMORY_STEP_SHARE 16
 void memory_watch_follow(struct memory_watch *w, struct cache *c, const struct memory_plan *plan);
+
+/* Gives back what costs no hit: code, free pages of arena and heap. Some milliseconds. */
+void memory_purge(struct cache *c);
+/* From the next look on, the arena does without this much of what it could have: half of it
+ * at most. */
+void memory_watch_hold(struct memory_watch *w, uint64_t bytes);
 
 /* Every 100 ms or so, on one loop. Before it takes from the arena it drops code
  * that was used since but need not be now: a second after the last time, then

@@ -165,6 +165,35 @@ class MemoryAuto(harness.Case):
         self.assertEqual(c("GET", "k"), b"w")
         self.assertTrue(re.search("auto is 96MiB now", d.text()))
 
+    def test_under_pressure_it_purges_and_then_evicts_and_refuses_nothing(self):
+        d, root = self.started(128, "memory: auto\nlatency_threshold: 10ms\n")
+        stalled = 0
+
+        def press():
+            """All of the time since the last look is waited for memory."""
+            nonlocal stalled
+            stalled += 10 ** 7
+            root.put("sys/fs/cgroup/kubepods/pod1/app/memory.pressure",
+                     f"some avg10=0.00 avg60=0.00 avg300=0.00 total={stalled}\n")
+            return d.info()
+        root.put("sys/fs/cgroup/kubepods/pod1/app/memory.current", "1\n")
+        load = Load(d.client(), 1)
+        load.start()
+        try:
+            before = int(press()["arena_budget_bytes"])
+            harness.wait_until(lambda: int(press()["pressure_purges"]) == 1, "a purge")
+            harness.wait_until(lambda: int(press()["pressure_steps"]) >= 1, "a step")
+            now = harness.wait_until(lambda: (i := press()) and
+                                     int(i["arena_budget_bytes"]) < before and i, "less")
+            self.assertGreaterEqual(int(now["arena_held_bytes"]), 2 * MIB)
+            self.assertEqual(now["maxmemory"], str(96 * MIB))
+        finally:
+            load.end()
+        self.assertEqual(load.wrong, [])
+        events = [e[0] for e in d.client()("LATENCY", "LATEST")]
+        self.assertIn(b"memory-pressure", events)
+        d.wait_log("warn.*the cgroup is short of it; the cache gives some up for now")
+
 
 if __name__ == "__main__":
     harness.main()

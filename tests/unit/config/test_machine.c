@@ -190,6 +190,65 @@ START_TEST(the_root_is_the_environments_for_tests_or_the_real_one)
 }
 END_TEST
 
+#define STALLS(total) "some avg10=1.50 avg60=0.00 avg300=0.00 total=" total "\n" \
+	"full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"
+
+START_TEST(stalls_are_the_cgroups_or_else_the_machines)
+{
+	struct machine m;
+
+	make_root();
+	put("proc/self/cgroup", "0::/pod1/app\n");
+	m = read_root();
+	ck_assert(!m.has_stalls);
+	put("proc/pressure/memory", STALLS("1234"));
+	m = read_root();
+	ck_assert(m.has_stalls && !m.own_stalls);
+	ck_assert_uint_eq(m.stall_us, 1234);
+	/* The root's file tells of the whole machine: it has no memory.current. */
+	put("sys/fs/cgroup/memory.pressure", STALLS("99"));
+	m = read_root();
+	ck_assert(!m.own_stalls);
+	put("sys/fs/cgroup/pod1/memory.current", "5\n");
+	put("sys/fs/cgroup/pod1/memory.pressure", STALLS("55"));
+	m = read_root();
+	ck_assert(m.own_stalls);
+	ck_assert_uint_eq(m.stall_us, 55);
+	put("sys/fs/cgroup/pod1/app/memory.current", "5\n");
+	put("sys/fs/cgroup/pod1/app/memory.pressure", "nonsense\n");
+	ck_assert_uint_eq(read_root().stall_us, 55);
+	put("sys/fs/cgroup/pod1/app/memory.pressure", STALLS("44"));
+	ck_assert_uint_eq(read_root().stall_us, 44);
+	remove_root();
+}
+END_TEST
+
+START_TEST(files_pages_do_not_count_against_memory_high)
+{
+	struct machine m;
+
+	make_root();
+	put("proc/self/cgroup", "0::/pod1/app\n");
+	put("sys/fs/cgroup/pod1/app/memory.current", "1000000\n");
+	put("sys/fs/cgroup/pod1/app/memory.high", "max\n");
+	ck_assert_uint_eq(read_root().high_bytes, 0);
+	put("sys/fs/cgroup/pod1/app/memory.high", "1048576\n");
+	m = read_root();
+	ck_assert_uint_eq(m.high_bytes, 1048576);
+	ck_assert_uint_eq(m.high_used, 1000000);
+	put("sys/fs/cgroup/pod1/app/memory.stat",
+	    "anon 300000\nfile 600000\nshmem 5\ninactive_file 400000\nactive_file 100000\n");
+	ck_assert_uint_eq(read_root().high_used, 500000);
+	/* The one above is filled more. */
+	put("sys/fs/cgroup/pod1/memory.current", "1900000\n");
+	put("sys/fs/cgroup/pod1/memory.high", "2000000\n");
+	m = read_root();
+	ck_assert_uint_eq(m.high_bytes, 2000000);
+	ck_assert_uint_eq(m.high_used, 1900000);
+	remove_root();
+}
+END_TEST
+
 START_TEST(threads_are_the_quota_rounded_up_within_cpus_and_four)
 {
 	struct machine m = { .cpus = 64 };
@@ -259,6 +318,8 @@ main(void)
 	    a_limit_above_the_physical_memory_is_not_believed,
 	    a_memory_above_what_there_is_is_told_with_figures,
 	    the_root_is_the_environments_for_tests_or_the_real_one,
+	    stalls_are_the_cgroups_or_else_the_machines,
+	    files_pages_do_not_count_against_memory_high,
 	    threads_are_the_quota_rounded_up_within_cpus_and_four,
 	    nothing_readable_or_nonsense_means_no_limit, this_machine_has_memory_and_a_cpu);
 	return suite_main(s);

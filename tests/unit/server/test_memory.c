@@ -228,6 +228,25 @@ START_TEST(a_limit_that_rises_on_the_way_down_ends_the_way_where_it_is)
 }
 END_TEST
 
+START_TEST(what_pressure_holds_back_comes_off_the_arena_half_of_it_at_most)
+{
+	struct memory_watch w;
+	struct cache *c = watched_cache(&w, memory_resident() + 8 * MIB);
+
+	memory_watch_hold(&w, 10 * MIB);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 100), 54 * MIB);
+	memory_watch_hold(&w, 60 * MIB);
+	ck_assert_uint_eq(w.held_bytes, 32 * MIB);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 200), 32 * MIB);
+	memory_purge(c);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 300), 32 * MIB);
+	memory_watch_hold(&w, 0);
+	ck_assert_uint_eq(budget_after_a_look(&w, c, 400), 64 * MIB);
+	memory_watch_fini(&w);
+	cache_free(c);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -249,6 +268,7 @@ main(void)
 		    watch_takes_from_the_arena_what_the_rest_uses_beyond_its_share,
 		    watch_drops_code_before_it_takes_from_the_arena_but_not_all_the_time,
 		    a_lower_limit_is_reached_in_steps_within_seconds_and_a_higher_one_at_once,
-		    a_limit_that_rises_on_the_way_down_ends_the_way_where_it_is);
+		    a_limit_that_rises_on_the_way_down_ends_the_way_where_it_is,
+		    what_pressure_holds_back_comes_off_the_arena_half_of_it_at_most);
 	return suite_main(s);
 }
