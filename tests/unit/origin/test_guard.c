@@ -49,6 +49,13 @@ script_play(struct scripted_conn *c)
 	}
 }
 
+static void
+script_slow(struct scripted_conn *c)
+{
+	while (conn_request(c) && conn_pause(c, 20) && conn_send(c, OK))
+		;
+}
+
 static struct scripted *servers[3];
 static struct played played[3];
 static unsigned n_servers;
@@ -198,6 +205,18 @@ START_TEST(a_breaker_lets_probes_through_and_closes)
 	check_ok(get(), "ok");
 	ck_assert_int_eq(view().breaker, BREAKER_CLOSED);
 	ck_assert_uint_eq(view().breaker_counts.closed, 1);
+	end();
+}
+END_TEST
+
+START_TEST(slow_answers_open_a_breaker_too)
+{
+	servers[n_servers++] = scripted_start(NULL, script_slow, NULL);
+	begin_breaker()->breaker.slow_call = 5;
+	open_client();
+	for (int i = 0; i < 4; i++)
+		check_ok(get(), "ok");
+	check_refused(get(), "circuit open for ");
 	end();
 }
 END_TEST
@@ -418,13 +437,6 @@ teach_service_time(void)
 	world.n_asked = world.n_answered = 0;
 }
 
-static void
-script_slow(struct scripted_conn *c)
-{
-	while (conn_request(c) && conn_pause(c, 20) && conn_send(c, OK))
-		;
-}
-
 START_TEST(who_cannot_make_the_deadline_any_more_is_told_before_it)
 {
 	servers[n_servers++] = scripted_start(NULL, script_slow, NULL);
@@ -437,6 +449,29 @@ START_TEST(who_cannot_make_the_deadline_any_more_is_told_before_it)
 	check_ok(&world.answers[0], "ok");
 	check_refused(&world.answers[1], "overloaded: ");
 	ck_assert_int_lt(world.answers[1].late_ms, 0);
+	end();
+}
+END_TEST
+
+START_TEST(an_adaptive_limit_stays_within_its_bounds_and_serves_all)
+{
+	SERVE(OK);
+	begin()->concurrency.adaptive = 1;
+	world.cfg.guard.concurrency.min = 2;
+	world.cfg.guard.concurrency.max = 3;
+	open_client();
+	ck_assert_uint_eq(view().limit, 2); /* it begins with a measurement */
+	for (int round = 0; round < 10; round++) {
+		world.n_asked = world.n_answered = 0;
+		for (int i = 0; i < 20; i++)
+			world_ask(&world, "user:1", LONG_MS);
+		world_run(&world);
+		for (int i = 0; i < 20; i++)
+			check_ok(&world.answers[i], "ok");
+	}
+	ck_assert_uint_ge(view().limit, 2);
+	ck_assert_uint_le(view().limit, 3);
+	ck_assert_uint_le(scripted_peak(servers[0]), 3);
 	end();
 }
 END_TEST
@@ -1002,7 +1037,7 @@ main(void)
 
 	SUITE_ADD_FIXTURE(s, "breaker", setup, NULL, a_breaker_opens_and_sends_nothing_more,
 	    a_breaker_lets_probes_through_and_closes,
-	    a_breaker_that_runs_dry_counts_and_lets_pass,
+	    slow_answers_open_a_breaker_too, a_breaker_that_runs_dry_counts_and_lets_pass,
 	    a_forced_state_holds_until_it_is_taken_back,
 	    what_a_client_asks_wrong_opens_no_breaker);
 	SUITE_ADD_FIXTURE(s, "rate", setup, NULL, a_rate_limit_refuses_who_would_come_too_late,
@@ -1013,6 +1048,7 @@ main(void)
 	    a_limit_holds_and_those_who_wait_go_in_turn,
 	    a_limit_that_runs_dry_counts_and_lets_pass, a_full_queue_refuses,
 	    refreshes_make_way_for_requests,
+	    an_adaptive_limit_stays_within_its_bounds_and_serves_all,
 	    who_cannot_make_the_deadline_any_more_is_told_before_it);
 	SUITE_ADD_FIXTURE(s, "retry", setup, NULL, a_failed_request_is_sent_again,
 	    attempts_have_an_end_and_the_last_failure_is_told,
