@@ -244,6 +244,7 @@ cache_new(const struct cache_opts *o, struct cache **out)
 		return -ENOMEM;
 	c->n_shards = shards_for(o);
 	c->seed = o->seed;
+	c->sample_below = &sample_none;
 	c->classify = o->classify;
 	c->classify_arg = o->classify_arg;
 	cache_protect(c, o->protected_bytes);

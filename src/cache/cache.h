@@ -16,6 +16,7 @@
 #ifndef PANNIER_CACHE_CACHE_H
 #define PANNIER_CACHE_CACHE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -231,6 +232,15 @@ void cache_notice_locked(struct cache *c, unsigned shard, bool on);
  * cache_changed_fn. */
 void cache_with_shard(struct cache *c, struct cache_thread *t, unsigned shard,
     void (*fn)(void *arg, unsigned shard), void *arg);
+
+/* A key was put or got another expiry: `bytes` is its footprint, and the cursor stands on
+ * it; or the caller removed it (0). Told of keys of which the lower half of the hash is
+ * below *below; `class` as classify() says. The rules of cache_changed_fn. */
+typedef void cache_sampled_fn(void *arg, const struct cache_cursor *cur, uint16_t class,
+    uint64_t bytes);
+/* One only, before other threads call. */
+void cache_on_sample(struct cache *c, const _Atomic(uint32_t) *below, cache_sampled_fn *fn,
+    void *arg);
 
 /* --- all of it --------------------------------------------------------- */
 

@@ -278,6 +278,8 @@ void
 cache_remove(struct cache_cursor *cur)
 {
 	assert(lock_held(&cur->shard->lock));
+	if (is_sampled(cur))
+		sample_tell_locked(cur, 0, false);
 	if (cur->ref != 0)
 		leave(cur, is_stale(cur) ? LEAVE_STALE : LEAVE_REMOVED);
 }
@@ -527,6 +529,8 @@ put_stamped(struct cache_cursor *cur, uint16_t class, const struct slice *parts,
 		rc = put(cur, class, parts, n, len, stamp);
 	if (likely(rc == 0))
 		counter_inc(&tally->stored);
+	if (is_sampled(cur) && rc == 0)
+		sample_tell_locked(cur, class, true);
 	return rc;
 }
 
@@ -587,13 +591,19 @@ restamp(struct cache_cursor *cur, uint16_t class, uint64_t stamp)
 
 	if (!(entry_word(e) & WORD_TTL)) {
 		/* No place for it: the entry moves to one that has it. */
-		return stamp == 0 ? 0 : put(cur, class, &cur->value, 1, cur->value.len, stamp);
+		int rc = stamp == 0 ? 0 : put(cur, class, &cur->value, 1, cur->value.len, stamp);
+
+		if (rc == 0 && is_sampled(cur))
+			sample_tell_locked(cur, class, true);
+		return rc;
 	}
 	shard_changed(cur->shard, cur->thread, cur->key, cur->hash, CACHE_WRITTEN);
 	shard_write_begin(cur->shard);
 	store_stamp(cur, e, stamp | (own_stamp(cur) & STAMP_RECORD));
 	shard_write_end(cur->shard);
 	cur->expires_ms = stamp_expiry(stamp);
+	if (is_sampled(cur))
+		sample_tell_locked(cur, class, true);
 	return 0;
 }
 

@@ -83,6 +83,9 @@ struct cache {
 	void *classify_arg;
 	cache_changed_fn *changed;
 	void *changed_arg;
+	const _Atomic(uint32_t) *sample_below; /* never NULL */
+	cache_sampled_fn *sampled;
+	void *sampled_arg;
 	uint32_t small_max;       /* bytes of the largest entry in a segment */
 	uint64_t reserve_pages;   /* the most that the budget may be */
 	uint64_t least_pages;     /* and the least */
@@ -341,6 +344,18 @@ bool protect_spares_locked(struct shard *sh, uint32_t ref, uint16_t class);
 void protect_forget_locked(struct shard *sh);
 /* One step; false: nothing is to be done. The work lock is held. */
 bool protect_step(const struct work *w);
+
+/* --- watch.c: keys that are sampled ----------------------------------------------------- */
+extern const _Atomic(uint32_t) sample_none;
+
+static inline bool
+is_sampled(const struct cache_cursor *cur)
+{
+	return unlikely((uint32_t)cur->hash <
+	    atomic_load_explicit(cur->cache->sample_below, memory_order_relaxed));
+}
+
+void sample_tell_locked(const struct cache_cursor *cur, uint16_t class, bool there);
 
 /* --- evict.c ---------------------------------------------------------------------- */
 /* Bytes by which the cache is over what it may hold, with room for `more`. */

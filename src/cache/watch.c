@@ -112,3 +112,24 @@ cache_with_shard(struct cache *c, struct cache_thread *t, unsigned shard,
 	fn(arg, shard);
 	shard_leave(t, sh);
 }
+
+/* --- keys that are sampled ----------------------------------------------------------- */
+
+const _Atomic(uint32_t) sample_none = 0;
+
+void
+cache_on_sample(struct cache *c, const _Atomic(uint32_t) *below, cache_sampled_fn *fn, void *arg)
+{
+	c->sampled = fn;
+	c->sampled_arg = arg;
+	c->sample_below = below;
+}
+
+NOINLINE void
+sample_tell_locked(const struct cache_cursor *cur, uint16_t class, bool there)
+{
+	const struct cache *c = cur->cache;
+
+	assert(lock_held(&cur->shard->lock));
+	c->sampled(c->sampled_arg, cur, class, there ? cache_footprint(cur) : 0);
+}

@@ -35,6 +35,7 @@ static const struct choice eviction_choices[] = {
 	{ "lru", "allkeys-lru" }, { "s3fifo", "s3fifo" }, { "tinylfu", "allkeys-lfu" },
 };
 
+static const struct choice switch_choices[] = { { "off", "no" }, { "on", "yes" } };
 static const struct choice version_choices[] = { { "7.0.15", "7.0.15" }, { "7.4.0", "7.4.0" } };
 static const struct choice bool_choices[] = { { "false", "no" }, { "true", "yes" } };
 static const struct choice coalesce_choices[] = { { "fetch", "fetch" }, { "lease", "lease" } };
@@ -83,6 +84,7 @@ static const struct option_enum {
 	unsigned n;
 } option_enums[] = {
 	{ "log_level", "log level", "info", level_choices, ARRAY_LEN(level_choices) },
+	{ "advice", "switch", "on", switch_choices, ARRAY_LEN(switch_choices) },
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
 	{ "redis_version", "version that is known", "7.0.15", version_choices,
 	    ARRAY_LEN(version_choices) },

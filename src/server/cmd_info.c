@@ -33,6 +33,7 @@ static const struct section {
 	{ "keyspace", "Keyspace", ALWAYS, info_keyspace },
 	{ "namespaces", "Namespaces", ALWAYS, info_namespaces },
 	{ "origins", "Origins", ALWAYS, info_origins },
+	{ "advice", "Advice", ON_REQUEST, info_advice },
 	{ "invalidations", "Invalidations", ALWAYS, info_invalidations },
 };
 

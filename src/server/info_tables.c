@@ -57,8 +57,8 @@ info_latencystats(struct info *i)
 
 /* A name may be any prefix of a key: what could end a field or a line, and
  * what no terminal should see, is written as %XX. */
-static void
-print_name(struct info *i, const char *name)
+void
+info_name_print(struct info *i, const char *name)
 {
 	for (const char *p = name; *p != '\0'; p++) {
 		if (*p > ' ' && *p < 0x7f && strchr("%,:=", *p) == NULL)
@@ -76,7 +76,7 @@ print_namespace(struct info *i, unsigned id)
 
 	stats_sum_ns(s->stats, s->n_loops, id, &n);
 	info_printf(i, "ns_");
-	print_name(i, stats_ns_name(s->names, id));
+	info_name_print(i, stats_ns_name(s->names, id));
 	info_printf(i, ":");
 #define NS_STAT(name, help) info_printf(i, #name "=%" PRId64 ",", n.name);
 #include "stats/stats.def"
@@ -96,7 +96,7 @@ info_errorstats(struct info *i)
 
 	for (unsigned k = 0; k < n; k++) {
 		info_printf(i, "errorstat_");
-		print_name(i, errors[k].name);
+		info_name_print(i, errors[k].name);
 		info_printf(i, ":count=%" PRId64 "\r\n", errors[k].n);
 	}
 }
@@ -145,7 +145,7 @@ print_origin(struct info *i, unsigned id)
 
 	stats_sum_origin(s->stats, s->n_loops, id, &n);
 	info_printf(i, "origin_");
-	print_name(i, stats_origin_name(s->names, id));
+	info_name_print(i, stats_origin_name(s->names, id));
 	info_printf(i, ":");
 #define ORIGIN_STAT(name, help) info_printf(i, #name "=%" PRId64 ",", n.name);
 #include "stats/stats.def"
@@ -178,7 +178,7 @@ print_stream(struct info *i, const struct stream *stream)
 
 	stream_sum(stream, &n);
 	info_printf(i, "stream_");
-	print_name(i, stream_config(stream)->name);
+	info_name_print(i, stream_config(stream)->name);
 	info_printf(i, ":connected=%d", stream_is_connected(stream));
 #define STREAM_STAT(name, help) info_printf(i, "," #name "=%" PRIu64, n.name);
 #include "stats/stats.def"

@@ -21,6 +21,9 @@ void info_printf(struct info *i, const char *fmt, ...) PRINTF(2, 3);
 /* "field:1234" and "field_human:1.21K". */
 void info_bytes(struct info *i, const char *field, uint64_t bytes);
 
+/* A name that may be any bytes: what could end a field or a line is %XX. */
+void info_name_print(struct info *i, const char *name);
+
 /* Entries and tables of the cache, and the heap beside it. */
 int64_t info_used_memory(const struct server *s);
 /* The allocator's part, without the cache's arena. */
@@ -44,6 +47,8 @@ void info_errorstats(struct info *i);
 void info_latencystats(struct info *i);
 void info_namespaces(struct info *i);
 void info_origins(struct info *i);
+/* What more memory would buy (cmd_advise.c). */
+void info_advice(struct info *i);
 void info_invalidations(struct info *i);
 /* Sections that have no lines here. */
 void info_nothing(struct info *i);

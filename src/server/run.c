@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/admin_http.h"
+#include "server/advice.h"
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
@@ -194,6 +195,7 @@ on_second(struct timer *t)
 
 	info_sample(s);
 	follow_second(s);
+	advice_count(s, loop_now_ms(s->loops[0].loop));
 	if (server_config(&s->loops[0])->latency_threshold != 0)
 		for (unsigned i = 0; i < s->n_loops; i++)
 			if (!atomic_exchange(&s->loops[i].looking, true))

@@ -1,6 +1,7 @@
 /* server.c - builds the daemon from a configuration, and takes it apart. */
 #include "config.h"
 
+#include "server/advice.h"
 #include "server/server.h"
 
 #include <errno.h>
@@ -320,7 +321,7 @@ server_make_store(struct server *s, char *err, size_t err_size)
 	rc = store_new(s->routes, s->memory.arena_bytes, &s->store);
 	if (rc != 0)
 		return fail(err, err_size, rc, "the cache's memory: %s", strerror(-rc));
-	if (tiers_prepare(s->store, s->routes) != 0)
+	if (tiers_prepare(s->store, s->routes) != 0 || advice_start(s, cfg) != 0)
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	return 0;
 }

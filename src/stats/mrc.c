@@ -35,7 +35,7 @@
 
 #define WHOLE UINT32_MAX      /* below, where all is sampled */
 #define LOWER_SHIFT 3         /* by an eighth */
-#define CHECK_EVERY 1024      /* references, until the rate is looked at */
+#define CHECK_EVERY 256       /* references, until the rate is looked at */
 #define SWEEP 2               /* keys looked at for their end, at each reference */
 #define MEMORY_FOR_CURVES 4   /* a quarter */
 /* A half-life in steps, and what is left after one: 2^(-1/8). */
@@ -69,6 +69,7 @@ struct mrc {
 	int64_t ticked_ms, faded_ms; /* 0: not yet */
 	uint64_t references;
 	unsigned unchecked;
+	double credit;    /* references that may still come at once */
 	int64_t checked_ms;
 };
 
@@ -111,6 +112,7 @@ mrc_new(const struct mrc_opts *o, struct mrc **out)
 	m->memory_bytes = sizeof *m + mrc_stack_memory(m->stack.max);
 	m->curves_max = (unsigned)MIN((o->memory_bytes - m->memory_bytes) / sizeof(struct curve),
 	    MRC_NAMESPACES);
+	m->credit = MRC_CREDIT;
 	set_threshold(m, WHOLE);
 	*out = m;
 	return 0;
@@ -176,13 +178,15 @@ static void
 check_rate_locked(struct mrc *m, int64_t now_ms)
 {
 	uint32_t least = WHOLE / MRC_LEAST_SHARE;
-	int64_t took_ms = MAX(now_ms - m->checked_ms, 1);
 
 	assert(lock_held(&m->lock));
 	if (++m->unchecked < CHECK_EVERY)
 		return;
-	if (m->threshold > least && m->unchecked * INT64_C(1000) > took_ms * MRC_CALM)
+	m->credit += (double)(now_ms - m->checked_ms) * MRC_CALM / 1e3;
+	m->credit = MIN(m->credit, MRC_CREDIT) - CHECK_EVERY;
+	if (m->credit < 0 && m->threshold > least)
 		lower_locked(m, MAX(m->threshold / 2, least));
+	m->credit = MAX(m->credit, 0.0);
 	m->unchecked = 0;
 	m->checked_ms = now_ms;
 }
@@ -440,6 +444,7 @@ mrc_reset(struct mrc *m, int64_t now_ms)
 	m->seconds = 0;
 	m->ticked_ms = m->faded_ms = m->checked_ms = now_ms;
 	m->unchecked = 0;
+	m->credit = MRC_CREDIT;
 	set_threshold(m, WHOLE);
 	lock_release(&m->lock);
 }

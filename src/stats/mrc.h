@@ -9,9 +9,10 @@
  * one stack, and a namespace's curve says how its own hit rate depends on all of the
  * memory.
  *
- * The share that is sampled begins at 1 and falls: where more than MRC_CALM references
- * come in a second, to no less than 1/MRC_LEAST_SHARE; and without bound so that the keys
- * fit into what memory there is.
+ * The share that is sampled begins at 1 and falls: where more than MRC_CALM sampled
+ * references come in a second (MRC_CREDIT of them may come at once), to no less than
+ * 1/MRC_LEAST_SHARE; and without bound so that the keys fit into what memory there is. One
+ * costs about 700 instructions.
  *
  * Thread-safe: one lock, innermost, taken for sampled references only. The clock is an
  * argument: milliseconds, monotonic. */
@@ -28,8 +29,9 @@
 
 #define MRC_MEMORY_MIN (64u << 10)
 #define MRC_MEMORY_MAX (1u << 20)
-#define MRC_CALM 500
-#define MRC_LEAST_SHARE 128
+#define MRC_CALM 100
+#define MRC_CREDIT 4096
+#define MRC_LEAST_SHARE 256
 
 /* Cache sizes are told apart to an eighth of their power of two, small ones to 4 KiB. */
 #define MRC_UNIT_BITS 12

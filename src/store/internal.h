@@ -82,6 +82,9 @@ struct store {
 	_Atomic(uint64_t) flights;
 	store_changed_fn *changed;
 	void *changed_arg;
+	/* Keys that are sampled, by mrc_wants(). */
+	_Atomic(uint32_t) sample_below;
+	struct mrc *mrc; /* NULL: none */
 	struct walker walker;
 	/* By the origin's stats_id; NULL where it has no tracking. What was made once stays
 	 * until the store goes. */
@@ -114,6 +117,8 @@ struct store_loop {
 	const struct config_namespace *only; /* its one namespace; NULL: has several */
 	struct list retired;        /* of earlier ones, with fetches under way */
 	struct cache_thread thread;
+	uint32_t sample_below;      /* the store's, as it was when the turn began: one load
+	                             * less for each hit */
 	struct draw draw; /* of XFetch and jitter */
 	struct store_atomic *atomic; /* the bracket that is open, else NULL */
 	struct behind_lane *lanes[STATS_ORIGINS]; /* made at first use */
@@ -263,6 +268,18 @@ void behind_loop_free(struct store_loop *sl);
 
 /* Whether the bracket holds it. */
 bool store_atomic_has(const struct store_atomic *a, const struct stripe *st);
+
+/* --- sample.c ------------------------------------------------------------------ */
+
+/* Whether what happens to the cursor's key is to be told. */
+static inline bool
+sample_wants(const struct store_cursor *cur)
+{
+	return unlikely((uint32_t)cur->c.hash < cur->sl->sample_below);
+}
+
+/* A read that is counted; on a hit the cursor is open. */
+void sample_read(const struct store_cursor *cur, const struct config_namespace *ns, bool hit);
 
 /* --- store.c ------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "origin/guard.h"
 #include "store/fresh.h"
+#include "stats/mrc.h"
 #include "store/internal.h"
 
 /* --- the process's part ---------------------------------------------------- */
@@ -103,6 +104,7 @@ store_free(struct store *s)
 		return;
 	walker_fini(&s->walker);
 	tier_waits_fini(&s->tier_waits);
+	mrc_free(s->mrc);
 	cache_free(s->cache);
 	guards_free(s->guards);
 	for (unsigned i = 0; i < STRIPES; i++)
@@ -346,16 +348,19 @@ void
 store_loop_set_now(struct store_loop *sl, int64_t now_ms)
 {
 	sl->thread.now_ms = now_ms;
+	sl->sample_below = atomic_load_explicit(&sl->store->sample_below, memory_order_relaxed);
 }
 
 /* --- one key -------------------------------------------------------------------- */
 
 static void
-count_read(struct store_loop *sl, const struct config_namespace *ns, enum cache_result res)
+count_read(struct store_cursor *cur, const struct config_namespace *ns, enum cache_result res)
 {
-	struct stats_ns *st = store_ns_stats(sl, ns);
+	struct stats_ns *st = store_ns_stats(cur->sl, ns);
 
 	counter_inc(res == CACHE_HIT ? &st->hits : &st->misses);
+	if (sample_wants(cur))
+		sample_read(cur, ns, res == CACHE_HIT);
 }
 
 uint64_t
@@ -421,7 +426,7 @@ store_open_hashed(struct store_loop *sl, struct slice key, uint64_t hash, unsign
 	if ((flags & STORE_WRITE) && unlikely(stripe_busy(st)) && cur->stripe == NULL)
 		res = open_again(cur, st, flags, res);
 	if (flags & STORE_COUNT)
-		count_read(sl, namespace_of(sl, key), res);
+		count_read(cur, namespace_of(sl, key), res);
 	return res;
 }
 
@@ -498,6 +503,8 @@ store_flush(struct store_loop *sl)
 	for (unsigned i = 0; i < STRIPES; i++)
 		flight_detach_locked(&stripes[i], NULL, NULL);
 	cache_flush(sl->store->cache, &sl->thread);
+	if (sl->store->mrc != NULL)
+		mrc_clear(sl->store->mrc);
 	for (unsigned i = 0; i < STRIPES; i++)
 		lease_void_locked(&stripes[i], NULL, NULL, &sl->atomic->news);
 	store_atomic_end(&a);
@@ -548,8 +555,12 @@ get_recorded(struct store_cursor *cur, const struct config_namespace *ns, enum c
 	        !fresh_early(ns, cache_record(c), c->expires_ms - sl->thread.now_ms,
 	            draw_next(&sl->draw)))) {
 		counter_inc(&store_ns_stats(sl, ns)->hits);
+		if (sample_wants(cur))
+			sample_read(cur, ns, true);
 		return CACHE_HIT;
 	}
+	if (res == CACHE_HIT_RECORD && sample_wants(cur))
+		sample_read(cur, ns, true);
 	if (res == CACHE_HIT_RECORD)
 		cur->flags = STORE_EARLY;
 	cache_close(c);
@@ -569,6 +580,8 @@ get_cached(struct store_loop *sl, const struct config_namespace *ns, struct slic
 	if (unlikely(res != CACHE_HIT))
 		return get_recorded(cur, ns, res);
 	counter_inc(&store_ns_stats(sl, ns)->hits);
+	if (sample_wants(cur))
+		sample_read(cur, ns, true);
 	return CACHE_HIT;
 }
 
@@ -645,6 +658,8 @@ store_get_missed(struct store_cursor *cur, struct store_waiter *w)
 	enum store_answer answer;
 
 	w->granted = w->negative = false;
+	if (sample_wants(cur) && !(cur->flags & STORE_EARLY))
+		sample_read(cur, ns, false);
 	if (unlikely(sl->atomic != NULL)) {
 		counter_inc(&store_ns_stats(sl, ns)->misses);
 		return STORE_MISS;

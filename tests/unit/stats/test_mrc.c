@@ -154,7 +154,7 @@ mean_error(const struct kind *kind, uint64_t memory, unsigned real, double *wors
 
 START_TEST(a_full_sample_is_a_full_simulation)
 {
-	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.1 };
+	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.02 };
 	double ns, all;
 
 	all = mean_error(&kind, MRC_MEMORY_MAX, 4, &ns);
@@ -165,7 +165,7 @@ END_TEST
 
 START_TEST(sizes_that_differ_are_weighed)
 {
-	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.1, .sizes_differ = true };
+	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.02, .sizes_differ = true };
 	double ns, all;
 
 	all = mean_error(&kind, MRC_MEMORY_MAX, 4, &ns);
@@ -176,7 +176,7 @@ END_TEST
 
 START_TEST(a_small_sample_is_off_by_little)
 {
-	struct kind kind = { .seed = 0x2545f4914f6cdd1du, .per_ms = 0.1, .sizes_differ = true };
+	struct kind kind = { .seed = 0x2545f4914f6cdd1du, .per_ms = 0.02, .sizes_differ = true };
 	double ns, all;
 
 	all = mean_error(&kind, 2 * MRC_MEMORY_MIN, 4, &ns);
@@ -187,8 +187,8 @@ END_TEST
 
 START_TEST(ends_in_time_are_misses_of_all_sizes)
 {
-	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.1, .sizes_differ = true,
-		.ttl_ms = 200000 };
+	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.02, .sizes_differ = true,
+		.ttl_ms = 1000000 };
 	double ns, all;
 
 	/* Learnt from a small cache and from a large one. */
@@ -202,7 +202,7 @@ END_TEST
 
 START_TEST(deletions_are_followed)
 {
-	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.1, .deletes = true };
+	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.02, .deletes = true };
 	double ns, all;
 
 	/* What small caches lost does not come back into the room of what was removed, as
@@ -278,7 +278,7 @@ END_TEST
 
 START_TEST(the_least_memory_for_a_hit_rate_reaches_it)
 {
-	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.1 };
+	struct kind kind = { .seed = 0x9e3779b97f4a7c15u, .per_ms = 0.02 };
 	struct figures f[1] = { 0 };
 	uint64_t size = 1 << 20, bytes;
 	struct mrc *m = make(MRC_MEMORY_MAX, 64u << 20);

@@ -1,0 +1,55 @@
+/* advice.h - what the limit of memory is worth: the curves of stats/mrc.h in terms of
+ * the process's limit, with what origins took. Any loop may ask. */
+#ifndef PANNIER_SERVER_ADVICE_H
+#define PANNIER_SERVER_ADVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "stats/mrc.h"
+
+struct server;
+struct config;
+
+/* Begins to learn, where the configuration says so. Before the loops are made. 0 or
+ * -errno. */
+int advice_start(struct server *s, const struct config *cfg) MUST_CHECK;
+/* Tells the curves how many reads there were. Once a second, and before they are looked
+ * at. */
+void advice_count(struct server *s, int64_t now_ms);
+
+/* Memory times these, by quarters; the one for the memory there is is ADVICE_NOW. */
+#define ADVICE_POINTS 17
+#define ADVICE_NOW 6
+#define ADVICE_ENOUGH 200 /* sampled references, below which it is too early */
+
+/* By number, below ADVICE_POINTS. Pure. */
+double advice_factor(unsigned i);
+
+struct advice_point {
+	double factor;
+	uint64_t memory_bytes; /* the limit */
+	uint64_t cache_bytes;  /* what entries may have of it; 0: the process does not fit */
+	double hit_rate;
+	/* Against the present limit, an hour; below 0: more. */
+	double misses_saved, origin_ms_saved;
+};
+
+struct advice {
+	struct advice_point points[ADVICE_POINTS];
+	struct mrc_curve curve;
+	struct mrc_stats sample;
+	double reads_per_second;
+	bool has_origin; /* so that origin_ms_saved means something */
+};
+
+/* Of a namespace (its stats_id), or MRC_ALL. False: advice is off (out->sample is
+ * zero), or nothing was read yet. */
+bool advice_of(struct server *s, unsigned ns, int64_t now_ms, struct advice *out);
+/* The least limit of memory for a hit rate; 0: none up to the largest point's. */
+uint64_t advice_memory_for(struct server *s, const struct advice *a, double hit_rate);
+/* Sentences that a person can act on, to the end of `text`. 0 or -ENOMEM. */
+int advice_say(const struct advice *a, struct buf *text) MUST_CHECK;
+
+#endif

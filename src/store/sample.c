@@ -1,0 +1,60 @@
+/* What the curves of stats/mrc.h are told: reads as they are counted, and what the cache
+ * says of writes and removals, both of sampled keys only. Protected entries are left out: they
+ * are never evicted, so no memory changes their hits. */
+#include "config.h"
+
+#include "stats/mrc.h"
+#include "store/internal.h"
+
+/* What was seen an hour and a half ago counts half. */
+#define HALF_LIFE_MS (90 * INT64_C(60000))
+
+NOINLINE void
+sample_read(const struct store_cursor *cur, const struct config_namespace *ns, bool hit)
+{
+	struct mrc_ref r = { .hash = cur->c.hash, .ns = (unsigned)ns->stats_id,
+		.now_ms = cur->sl->thread.now_ms };
+
+	if (ns->class == CLASS_PROTECTED)
+		return;
+	if (!hit) {
+		mrc_miss(cur->sl->store->mrc, &r);
+		return;
+	}
+	r.bytes = cache_footprint(&cur->c);
+	r.expires_ms = cur->c.expires_ms;
+	mrc_hit(cur->sl->store->mrc, &r);
+}
+
+/* Under the shard's lock. */
+static void
+on_sampled(void *arg, const struct cache_cursor *cur, uint16_t class, uint64_t bytes)
+{
+	struct store *s = arg;
+
+	if (bytes == 0)
+		mrc_drop(s->mrc, cur->hash);
+	else if (!(class & CACHE_PROTECTED))
+		mrc_put(s->mrc, &(struct mrc_ref){ .hash = cur->hash, .ns = class,
+		    .bytes = bytes, .expires_ms = cur->expires_ms,
+		    .now_ms = cur->thread->now_ms });
+}
+
+int
+store_learn(struct store *s, uint64_t memory_bytes, uint64_t most_bytes)
+{
+	struct mrc_opts o = { .memory_bytes = memory_bytes, .most_bytes = most_bytes,
+		.half_life_ms = HALF_LIFE_MS, .below = &s->sample_below };
+	int rc = mrc_new(&o, &s->mrc);
+
+	if (rc != 0)
+		return rc;
+	cache_on_sample(s->cache, &s->sample_below, on_sampled, s);
+	return 0;
+}
+
+struct mrc *
+store_mrc(struct store *s)
+{
+	return s->mrc;
+}
