@@ -149,7 +149,7 @@ add_origin(struct server *s, unsigned ns, struct advice *a)
 }
 
 bool
-advice_of(struct server *s, unsigned ns, int64_t now_ms, struct advice *out)
+advice_of(struct server *s, unsigned ns, struct advice *out)
 {
 	struct mrc *m = store_mrc(s->store);
 	struct sizes z;
@@ -157,7 +157,6 @@ advice_of(struct server *s, unsigned ns, int64_t now_ms, struct advice *out)
 	*out = (struct advice){ .reads_per_second = 0 };
 	if (m == NULL)
 		return false;
-	advice_count(s, now_ms);
 	sizes_take(s, &z);
 	mrc_set_most(m, entries_of(&z, z.limit * MOST_FACTOR));
 	mrc_stats(m, &out->sample);

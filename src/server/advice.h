@@ -45,8 +45,8 @@ struct advice {
 };
 
 /* Of a namespace (its stats_id), or MRC_ALL. False: advice is off (out->sample is
- * zero), or nothing was read yet. */
-bool advice_of(struct server *s, unsigned ns, int64_t now_ms, struct advice *out);
+ * zero), or nothing was read yet. After advice_count(). */
+bool advice_of(struct server *s, unsigned ns, struct advice *out);
 /* The least limit of memory for a hit rate; 0: none up to the largest point's. */
 uint64_t advice_memory_for(struct server *s, const struct advice *a, double hit_rate);
 /* Sentences that a person can act on, to the end of `text`. 0 or -ENOMEM. */

@@ -148,7 +148,8 @@ cmd_pannier_advise(struct call *c)
 	}
 	if (!parse(c, &asked))
 		return;
-	(void)advice_of(c->sl->server, asked.ns, c->now_ms, &a);
+	advice_count(c->sl->server, c->now_ms);
+	(void)advice_of(c->sl->server, asked.ns, &a);
 	buf_init(&text);
 	if (advice_say(&a, &text) == 0)
 		reply_advice(c, &asked, &a, buf_slice(&text));
@@ -188,7 +189,8 @@ info_advice(struct info *i)
 	info_printf(i, "advice_enabled:%d\r\n", on);
 	if (!on)
 		return;
-	if (advice_of(s, MRC_ALL, i->now_ms, &a)) {
+	advice_count(s, i->now_ms);
+	if (advice_of(s, MRC_ALL, &a)) {
 		info_printf(i, "advice");
 		print_advice(i, &a);
 	}
@@ -196,7 +198,7 @@ info_advice(struct info *i)
 	    "advice_share:%.6f\r\nadvice_references:%" PRIu64 "\r\n", a.sample.memory_bytes,
 	    a.sample.keys, a.sample.keys_max, a.sample.share, a.sample.references);
 	for (unsigned id = 0; id < stats_ns_count(s->names); id++) {
-		if (!advice_of(s, id, i->now_ms, &a))
+		if (!advice_of(s, id, &a))
 			continue;
 		info_printf(i, "advice_ns_");
 		info_name_print(i, stats_ns_name(s->names, id));

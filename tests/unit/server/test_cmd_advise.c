@@ -23,6 +23,13 @@ read_keys(const char *prefix, unsigned keys, unsigned reads)
 	}
 }
 
+static bool
+look(unsigned ns, struct advice *out)
+{
+	advice_count(server, now_ms);
+	return advice_of(server, ns, out);
+}
+
 START_TEST(before_anything_was_read_it_is_too_early)
 {
 	ck_reply_has("PANNIER.ADVISE", "It is too early to say");
@@ -35,7 +42,7 @@ START_TEST(it_tells_the_hit_rate_of_what_was_read)
 	struct advice a;
 
 	read_keys("k", 100, 4000);
-	ck_assert(advice_of(server, MRC_ALL, now_ms, &a));
+	ck_assert(look(MRC_ALL, &a));
 	ck_assert_double_eq_tol(a.points[ADVICE_NOW].hit_rate, 0.975, 0.003);
 	ck_assert_double_eq(a.points[ADVICE_NOW].factor, 1);
 	ck_assert_uint_eq(a.points[ADVICE_NOW].memory_bytes, 64u << 20);
@@ -53,9 +60,9 @@ START_TEST(namespaces_have_curves_of_their_own)
 
 	read_keys("k", 10, 2000);
 	read_keys("odd:", 1000, 2000);
-	ck_assert(advice_of(server, 0, now_ms, &a));
+	ck_assert(look(0, &a));
 	ck_assert_double_eq_tol(a.points[ADVICE_NOW].hit_rate, 0.995, 0.002);
-	ck_assert(advice_of(server, (unsigned)odd, now_ms, &a));
+	ck_assert(look((unsigned)odd, &a));
 	ck_assert_double_eq_tol(a.points[ADVICE_NOW].hit_rate, 0.5, 0.01);
 	ck_reply_has("PANNIER.ADVISE odd", "$3\r\nodd\r\n");
 }
@@ -73,7 +80,7 @@ START_TEST(removed_and_expired_keys_are_misses_everywhere)
 		ask("SET b 1 PX 10");
 		now_ms += 20;
 	}
-	ck_assert(advice_of(server, MRC_ALL, now_ms, &a));
+	ck_assert(look(MRC_ALL, &a));
 	ck_assert_double_eq_tol(a.points[ADVICE_NOW].hit_rate, 0, 0.001);
 	ck_reply("FLUSHALL", "+OK\r\n");
 }
