@@ -114,7 +114,7 @@ class Shared(redis_servers.Case):
     def test_a_sidecar_that_dies_with_the_lease_holds_up_the_others_for_a_while_only(self):
         self.users.hold("/users/1", b"never")
         a = self.sidecar(deadline="20s")
-        b = self.sidecar(deadline=f"{2 if not harness.SANITIZER else 10}s")
+        b = self.sidecar(deadline=f"{4 if not harness.SANITIZER else 10}s")
         t = self.ask_and_forget(a, "u:1")
         self.users.wait_requests(1)
         a.signal(signal.SIGKILL)
