@@ -58,18 +58,18 @@ class Connection(asyncio.Protocol):
             self.load.free(self)
 
     def begin(self, read):
-        self.read, read.connection = read, self
+        self.read = read
         if self.transport is not None:
             self.transport.write(self.request(read.key))
 
     def data_received(self, data):
         self.data += data
+        if self.read is None: # nothing was asked
+            self.transport.abort()
+            return
         answer = self.answer()
         if answer is not None:
             read, self.read, self.data = self.read, None, b""
-            if read is None:
-                self.transport.abort()
-                return
             self.load.end(read, *answer)
             self.load.free(self)
 
@@ -130,11 +130,11 @@ class Http(Connection):
 
 
 class Read:
-    __slots__ = ("key", "begun", "deadline", "connection", "ended")
+    __slots__ = ("key", "begun", "deadline", "ended")
 
     def __init__(self, key, now, patience_s):
         self.key, self.begun, self.deadline = key, now, now + patience_s
-        self.connection, self.ended = None, False
+        self.ended = False
 
 
 class Zipf:
@@ -213,9 +213,8 @@ class Load:
         while self.reads and (self.reads[0].ended or self.reads[0].deadline <= now):
             read = self.reads.popleft()
             if not read.ended:
+                # Its connection is used again when the answer has come after all.
                 self.end(read, None, "deadline")
-                if read.connection is not None:
-                    read.connection.give_up()
 
     def count_from(self, now):
         """What was read before is forgotten, however it ends."""

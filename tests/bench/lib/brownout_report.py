@@ -81,7 +81,8 @@ def text(results):
 def about(results):
     s = results["settings"]
     return (f"{s['rate']:,} reads a second over {s['keys']:,} keys (Zipf {s['zipf']}), phases of {s['phase']} s, "
-            f"values that are good for {s['ttl']} s, a deadline of {s['patience']:g} s")
+            f"values that are good for {s['ttl']} s, a deadline of {s['patience']:g} s. The client itself was late by at most "
+            + ", ".join(f"{f['client_late_ms']:.0f} ms ({way})" for way, f in results["ways"].items()))
 
 
 def markdown(results):
