@@ -253,7 +253,8 @@ json_member(struct json of, struct slice name)
 		return found;
 	json_walk_init(&w, of);
 	while (json_next(&w, &key, &value))
-		if (slice_eq(slice_of(key.raw.ptr + 1, key.raw.len - 2), name))
+		if (key.kind == JSON_STRING &&
+		    slice_eq(slice_of(key.raw.ptr + 1, key.raw.len - 2), name))
 			found = value;
 	return found;
 }

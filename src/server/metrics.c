@@ -12,6 +12,7 @@
 #include "server/info_text.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "server/streams.h"
 #include "server/timing.h"
 #include "server/version.h"
 #include "store/write.h"
@@ -173,6 +174,34 @@ write_namespaces(struct metrics *m, const struct server *s)
 	}
 	mem_free(sums);
 	return 0;
+}
+
+static const struct column stream_columns[] = {
+#define STREAM_STAT(name, help) \
+	{ "stream_" #name, METRIC_COUNTER, help, offsetof(struct stream_sum, name) },
+#include "stats/stats.def"
+};
+
+static void
+write_streams(struct metrics *m, const struct server *s)
+{
+	unsigned n = streams_count(s->streams);
+	struct stream_sum sum;
+
+	metrics_family(m, "stream_connected", METRIC_GAUGE,
+	    "1 while a stream of invalidations is connected to its broker.");
+	for (unsigned i = 0; i < n; i++)
+		metrics_int(m, "stream", stream_config(streams_get(s->streams, i))->name,
+		    stream_is_connected(streams_get(s->streams, i)));
+	for (size_t c = 0; c < ARRAY_LEN(stream_columns); c++) {
+		metrics_family(m, stream_columns[c].name, stream_columns[c].type,
+		    stream_columns[c].help);
+		for (unsigned i = 0; i < n; i++) {
+			stream_sum(streams_get(s->streams, i), &sum);
+			metrics_int(m, "stream", stream_config(streams_get(s->streams, i))->name,
+			    field_of(&sum, &stream_columns[c]));
+		}
+	}
 }
 
 static const struct column origin_columns[] = {
@@ -368,6 +397,8 @@ metrics_write(struct server *s, enum metrics_format format, struct buf *out)
 	rc = write_namespaces(&m, s);
 	if (rc == 0)
 		rc = write_origins(&m, s);
+	if (rc == 0 && streams_count(s->streams) != 0)
+		write_streams(&m, s);
 	if (rc == 0)
 		rc = write_commands(&m, s);
 	if (metrics_end(&m) != 0)
