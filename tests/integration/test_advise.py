@@ -5,6 +5,7 @@ the memory then gives."""
 import json
 import random
 import subprocess
+import unittest
 
 import harness
 
@@ -45,6 +46,7 @@ class Advise(harness.Case):
                               capture_output=True, text=True, check=False,
                               timeout=harness.PATIENCE_S)
 
+    @unittest.skipIf(harness.SANITIZER, "a sanitizer's own memory is no part of the plan")
     def test_twice_the_memory_gives_the_hit_rate_that_was_said(self):
         small, large = self.daemon_of("24MiB"), self.daemon_of("48MiB")
         now, twice = self.play(small), self.play(large)

@@ -194,10 +194,21 @@ def protocol_rows(protocol):
         yield row(f"instructions a {what}", found, digits=0)
 
 
+def advice_rows(advice):
+    for name, rates in (advice.get("errors") or {}).items():
+        for what, found in rates.items():
+            yield Row(f"mean error of advice, {name}, {what}", {"pannier": found["mean_error"]},
+                      0.02, digits=4)
+    if "twice" in advice:
+        t = advice["twice"]
+        yield Row("hit ratio with twice the memory, against what was said",
+                  {"pannier": abs(t["twice"] - t["said_twice"])}, 0.02, digits=4)
+
+
 GROUPS = (("Cost of an operation", "cpu", cpu_rows), ("Instructions", "instr", instr_rows),
           ("Overhead", "overhead", overhead_rows), ("Memory", "memory", memory_rows),
           ("Hit ratio", "hitratio", hit_rows), ("Expiry", "expiry", expiry_rows),
-          ("Pauses", "pauses", pause_rows), ("Scaling", "scale", scale_rows),
+          ("Pauses", "pauses", pause_rows), ("Scaling", "scale", scale_rows), ("Advice", "advice", advice_rows),
           ("The binary protocol beside RESP", "protocol", protocol_rows))
 HEAD = ("", "pannier", "redis", "memcached", "floor", "best peer", "/ redis",
         "/ memcached", "ours shall be", "")
