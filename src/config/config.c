@@ -93,9 +93,8 @@ read_all(int fd, struct buf *to)
 	return n < 0 ? -errno : 0;
 }
 
-/* 0, or -errno with d told. */
-static MUST_CHECK int
-read_file(const char *path, struct buf *to, struct diag *d)
+int
+config_read_file(const char *path, struct buf *to, struct diag *d)
 {
 	struct mark nowhere = { 0, 0 };
 	struct stat st;
@@ -130,7 +129,7 @@ load_file(struct config *c, const char *path, struct tree *t, struct diag *d)
 	int rc;
 
 	buf_init(&text);
-	rc = read_file(path, &text, d);
+	rc = config_read_file(path, &text, d);
 	if (rc == 0)
 		rc = tree_parse(buf_len(&text) != 0 ? buf_slice(&text) : SLICE(""), d, t);
 	buf_fini(&text);

@@ -17,6 +17,10 @@ int load_tree(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK
 int load_override(struct config *c, const char *name, const char *key, struct slice value,
     enum config_source source, struct diag *d) MUST_CHECK;
 
+/* Appends what the file has, 1 MiB at most. 0, or -errno with d told (but of -ENOMEM). */
+struct buf;
+int config_read_file(const char *path, struct buf *to, struct diag *d) MUST_CHECK;
+
 /* What the file says of listeners, before anything stands over it. */
 void validate_listens(struct config *c, const struct tree *t, struct diag *d);
 /* What no value alone can tell; then names and the default namespace are put

@@ -8,7 +8,9 @@
 #include <stdio.h>
 
 #include "base/glob.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "config/rewrite.h"
 #include "server/address.h"
 #include "server/door.h"
 #include "server/help.h"
@@ -380,6 +382,30 @@ cmd_config_set(struct call *c)
 }
 
 void
+cmd_config_rewrite(struct call *c)
+{
+	struct server *s = c->sl->server;
+	struct config_error err = { .text = "" };
+	struct routes *newest;
+	int rc;
+
+	if (s->config_path == NULL) {
+		reply_error(c->reply, "ERR The server is running without a config file");
+		return;
+	}
+	newest = newest_routes(s);
+	rc = config_rewrite(s->config_path, routes_config(newest), &err);
+	routes_unref(newest);
+	if (rc != 0) {
+		log_warn("CONFIG REWRITE: %s", err.text);
+		reply_error(c->reply, "ERR Rewriting config file: %s", err.text);
+		return;
+	}
+	log_info("CONFIG REWRITE: %s has what CONFIG SET changed", s->config_path);
+	reply_ok(c->reply);
+}
+
+void
 cmd_config_resetstat(struct call *c)
 {
 	info_reset(c->sl->server, c->sl->timing.event_us);
@@ -394,6 +420,8 @@ cmd_config_help(struct call *c)
 		"    Return parameters matching the glob-like <pattern> and their values.",
 		"SET <directive> <value>",
 		"    Set the configuration <directive> to <value>.",
+		"REWRITE",
+		"    Rewrite the configuration file.",
 		"RESETSTAT",
 		"    Reset statistics reported by the INFO command.",
 	};

@@ -151,7 +151,8 @@ class Alone(harness.Case):
         self.assertEqual(listed("PATTERN", "GET*"),
                          {b"get", b"getset", b"getdel", b"getex", b"getrange", b"getbit"})
         self.assertEqual(listed("pattern", "config|*"),
-                         {b"config|get", b"config|set", b"config|resetstat", b"config|help"})
+                         {b"config|get", b"config|set", b"config|resetstat", b"config|rewrite",
+                          b"config|help"})
         self.assertIn(b"client|id", listed("ACLCAT", "connection"))
         self.assertNotIn(b"get", listed("ACLCAT", "write"))
         self.assertEqual(listed("ACLCAT", "nope"), set())

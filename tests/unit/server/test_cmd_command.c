@@ -195,8 +195,8 @@ END_TEST
 START_TEST(every_row_but_ours_is_compared)
 {
 	/* CLIENT SETINFO and NO-TOUCH are of 7.2, DELIFEQ of Valkey, CL.THROTTLE of redis-cell,
-	 * PANNIER.LEASE, PANNIER.INVALIDATE and PANNIER.ORIGIN with its six are ours. */
-	ck_assert_uint_eq(ARRAY_LEN(recorded), CMD_COUNT - 13);
+	 * PANNIER.LEASE, INVALIDATE, ADVISE and ORIGIN with its six are ours. */
+	ck_assert_uint_eq(ARRAY_LEN(recorded), CMD_COUNT - 14);
 }
 END_TEST
 
@@ -266,9 +266,9 @@ sent_has(struct slice part)
 START_TEST(subcommands_are_within_their_container)
 {
 	CALL(docs, WIRE_RESP3, "config");
-	ck_assert(sent_has(SLICE("$11\r\nsubcommands\r\n%4\r\n$10\r\nconfig|get\r\n%")));
+	ck_assert(sent_has(SLICE("$11\r\nsubcommands\r\n%5\r\n$10\r\nconfig|get\r\n%")));
 	CALL(info, WIRE_RESP3, "config");
-	ck_assert(sent_has(SLICE("*4\r\n*10\r\n$10\r\nconfig|get\r\n:-3\r\n")));
+	ck_assert(sent_has(SLICE("*5\r\n*10\r\n$10\r\nconfig|get\r\n:-3\r\n")));
 }
 END_TEST
 
