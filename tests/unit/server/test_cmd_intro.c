@@ -449,7 +449,7 @@ START_TEST(memory_doctor_names_what_is_wrong)
 		ck_assert_str_eq(ask_args(set, 3), "+OK\r\n");
 	}
 	ck_reply_has("MEMORY DOCTOR", "Hi Sam, I can't find any memory issue");
-	server->memory.plan.base_bytes = 0;
+	server->memory.plan.base_bytes = server->memory.plan.margin_bytes = 0;
 	ck_reply_has("MEMORY DOCTOR", "\n * Loose heap: ");
 	server->memory.arena_bytes /= 2;
 	ck_reply_has("MEMORY DOCTOR", "Sam, I detected a few issues");
