@@ -66,16 +66,22 @@ entries_of(const struct sizes *z, uint64_t limit)
 
 /* --- learning ------------------------------------------------------------------- */
 
+uint64_t
+advice_bytes(const struct config *cfg, uint64_t limit)
+{
+	if (!cfg->advice)
+		return 0;
+	if (cfg->advice_memory != CONFIG_AUTO)
+		return cfg->advice_memory;
+	return MIN(MAX(limit / MEMORY_SHARE, MRC_MEMORY_MIN), MRC_MEMORY_MAX);
+}
+
 int
 advice_start(struct server *s, const struct config *cfg)
 {
-	uint64_t limit = s->memory.plan.limit_bytes, bytes = cfg->advice_memory;
+	uint64_t limit = s->memory.plan.limit_bytes, bytes = advice_bytes(cfg, limit);
 
-	if (!cfg->advice)
-		return 0;
-	if (bytes == CONFIG_AUTO)
-		bytes = MIN(MAX(limit / MEMORY_SHARE, MRC_MEMORY_MIN), MRC_MEMORY_MAX);
-	return store_learn(s->store, bytes, limit * MOST_FACTOR);
+	return bytes != 0 ? store_learn(s->store, bytes, limit * MOST_FACTOR) : 0;
 }
 
 void

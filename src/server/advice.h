@@ -12,6 +12,8 @@
 struct server;
 struct config;
 
+/* What the sample may take, of a process with this limit; 0: none is kept. */
+uint64_t advice_bytes(const struct config *cfg, uint64_t limit);
 /* Begins to learn, where the configuration says so. Before the loops are made. 0 or
  * -errno. */
 int advice_start(struct server *s, const struct config *cfg) MUST_CHECK;

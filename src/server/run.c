@@ -421,9 +421,11 @@ start_clock_and_signals(struct server *s)
 	server_unblock_signals();
 }
 
+/* Blocked from here on: one that comes now, when all is done, must not kill. */
 static void
 stop_clock_and_signals(struct server *s)
 {
+	server_block_signals();
 	timer_stop(&s->tick);
 	timer_stop(&s->second);
 	timer_stop(&s->drain_timer);

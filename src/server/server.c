@@ -312,7 +312,9 @@ static int
 server_make_store(struct server *s, char *err, size_t err_size)
 {
 	const struct config *cfg = routes_config(s->routes);
-	int rc = server_plan_memory(s, cfg, memory_base(), &s->memory.plan, err, err_size);
+	/* The sample fills up only while serving. */
+	uint64_t base = memory_base() + advice_bytes(cfg, server_memory_limit(s, cfg));
+	int rc = server_plan_memory(s, cfg, base, &s->memory.plan, err, err_size);
 
 	if (rc != 0)
 		return rc;

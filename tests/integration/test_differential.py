@@ -425,7 +425,7 @@ def info_has_what_programs_read(pair):
 
 
 def info_sections_come_in_the_same_order(pair):
-    own = (b"# Namespaces", b"# Origins")
+    own = (b"# Namespaces", b"# Origins", b"# Invalidations", b"# Advice")
     for args in ([], [b"all"], [b"everything"], [b"default"], [b"nosuch"], [b"keyspace", b"server"],
                  [b"CPU", b"cpu", b"Cluster"]):
         answers = [[t for t in info_of(server, *args)[0] if t not in own] for server in pair.servers]

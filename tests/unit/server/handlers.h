@@ -36,8 +36,8 @@ struct session *client_new(unsigned loop, int *peer);
 const char *client_received(int peer);
 
 /* Sends the request again and again, with the first allocation failing, then
- * the second, until none fails; before each, `before` is sent. Every reply is
- * either `good` or an OOM error, and an OOM error has changed nothing: then
+ * the second, until none fails; before each, `before` is sent. Every reply
+ * either begins with `good` or is an OOM error, and an OOM error has changed nothing: then
  * `check` (NULL: none) answers `unchanged`. Returns how many failed. */
 unsigned ask_without_memory(const char *before, const char *line, const char *good,
     const char *check, const char *unchanged);
