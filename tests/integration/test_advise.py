@@ -46,7 +46,7 @@ class Advise(harness.Case):
                               capture_output=True, text=True, check=False,
                               timeout=harness.PATIENCE_S)
 
-    @unittest.skipIf(harness.SANITIZER, "a sanitizer's own memory is no part of the plan")
+    @unittest.skipIf(harness.SANITIZER, "sanitizers: their own memory is no part of the plan")
     def test_twice_the_memory_gives_the_hit_rate_that_was_said(self):
         small, large = self.daemon_of("24MiB"), self.daemon_of("48MiB")
         now, twice = self.play(small), self.play(large)
