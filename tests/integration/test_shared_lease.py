@@ -79,10 +79,11 @@ class Shared(redis_servers.Case):
         a = self.sidecar()
         self.server("SET", "u:1", "ann", "PX", 30000)
         c = a.client()
-        self.assertEqual(c("GET", "u:1"), b"ann")
-        self.assertTrue(0 < c("PTTL", "u:1") <= 30000)
+        # The news of that SET may come behind the first fetch, and take its value away.
+        harness.wait_until(lambda: c("GET", "u:1") == b"ann" and 0 < c("PTTL", "u:1") <= 30000,
+                           "the value to stay")
         self.assertEqual(self.users.count(), 0)
-        self.assertEqual(self.count(a, "tier_hits"), 1)
+        self.assertLessEqual(1, self.count(a, "tier_hits"))
 
     def test_a_write_to_the_tier_is_seen_in_all(self):
         self.users.on("/users/1", b"ann")
