@@ -130,7 +130,7 @@ class Breaker(Case):
 
     def test_it_opens_lets_nothing_through_and_closes_when_probes_go_well(self):
         users = self.opened("100ms")
-        self.assertIn("circuit open", self.d.text())
+        self.d.wait_log("circuit open")
         self.assertEqual(self.info()["breaker_opened"], "1")
         users.is_well()
         harness.wait_until(lambda: self.get() == b"value", "probes")

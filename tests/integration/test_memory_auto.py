@@ -113,7 +113,7 @@ class MemoryAuto(harness.Case):
         for load in loads:
             self.assertEqual(load.wrong, [])
         self.assertEqual(d.info("stats")["memory_follows"], "2")
-        self.assertIn("memory: auto is 96MiB now, and was 192MiB", d.text())
+        d.wait_log("memory: auto is 96MiB now, and was 192MiB")
 
     def test_an_ancestors_limit_and_memory_high_count_too(self):
         d, root = self.started(256)

@@ -185,7 +185,7 @@ class Doors(redis_servers.Case):
                          stopped=True)
         d.launch()
         self.assertNotEqual(d.wait(), 0)
-        self.assertIn("/nowhere/secret", d.text())
+        d.wait_log("/nowhere/secret")
 
     def test_a_unix_socket_a_database_and_another_name_for_keys(self):
         path = os.path.join(self.folder(), "r.sock")
