@@ -11,7 +11,6 @@
 #include "server/lease.h"
 #include "server/server.h"
 #include "server/set_args.h"
-#include "server/set_args.h"
 #include "server/splice.h"
 #include "server/value.h"
 

@@ -180,12 +180,14 @@ doors_new(const struct config *cfg, const struct doors *before, struct doors **o
 {
 	unsigned n = before == NULL ? cfg->n_listens : before->n;
 	struct doors *d = doors_alloc(n);
+	bool routed;
 	int rc = 0;
 
 	if (d == NULL)
 		return no_memory(err, err_size);
+	routed = any_routed(cfg);
 	for (unsigned i = 0; i <= n; i++)
-		d->policy[i].routes_writes = any_routed(cfg);
+		d->policy[i].routes_writes = routed;
 	if (take_listens(cfg, before, n, d) != 0)
 		rc = no_memory(err, err_size);
 	for (unsigned i = 0; i < n && rc == 0; i++)

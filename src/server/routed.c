@@ -243,6 +243,8 @@ routed_run(struct call *c, uint32_t n, routed_item_fn *item, void *arg,
 		mem_free(w);
 		return;
 	}
+	/* Who reads behind his own write over the same connection reads what he wrote. */
+	parked_keeps_order(w->parked);
 	for (uint32_t i = 0; i < n; i++) {
 		item(c, arg, i, &it);
 		write_item(c, w, &it);

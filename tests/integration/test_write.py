@@ -125,6 +125,17 @@ class Writes(harness.Case):
         self.shop.gate.open()
         self.assertEqual(c.reply(), "OK")
 
+    def test_a_read_behind_its_own_write_waits_for_it(self):
+        c = self.begin()
+        c("SET", "t:1", "old")
+        self.shop.gate = harness.Gate()
+        c.send("SET", "t:1", "new")
+        c.send("GET", "t:1")
+        self.origin_server.wait_requests(2)
+        self.shop.gate.open()
+        self.assertEqual(c.reply(), "OK")
+        self.assertEqual(c.reply(), b"new")
+
     def test_a_client_that_leaves_has_written(self):
         c = self.begin()
         self.shop.gate = harness.Gate()
