@@ -285,7 +285,8 @@ class Killed(harness.Case):
         pid = os.fork()
         if pid == 0:
             try:
-                d.client().raw(encode("SET", "half", b"y" * 100000)[:60000])
+                half = d.client() # named: else it is closed behind the line
+                half.raw(encode("SET", "half", b"y" * 100000)[:60000])
                 signal.pause()
             finally:
                 os._exit(1)
