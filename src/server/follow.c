@@ -117,6 +117,18 @@ act(struct server *s, enum pressure_act what)
 		log_info("memory: the cgroup has enough again; the cache has all of its own");
 }
 
+/* Switched off, the cache has at once all that it gave up; and on again, it begins anew. */
+static enum pressure_act
+decide_locked(struct server *s)
+{
+	struct follow *f = &s->follow;
+
+	if (routes_config(s->routes)->pressure)
+		return pressure_decide(&f->pressure, &f->seen, loop_now_ms(s->loops[0].loop));
+	f->pressure = (struct pressure){ 0 };
+	return PRESSURE_NONE;
+}
+
 void
 follow_second(struct server *s)
 {
@@ -125,9 +137,9 @@ follow_second(struct server *s)
 	enum pressure_act what;
 
 	machine_read(machine_root(), &seen);
-	what = pressure_decide(&f->pressure, &seen, loop_now_ms(s->loops[0].loop));
 	pthread_mutex_lock(&s->config_lock);
 	f->seen = seen;
+	what = decide_locked(s);
 	follow_warn_locked(s, routes_config(s->routes)->memory);
 	if (machine_memory(&seen) != atomic_load(&f->auto_bytes)) {
 		atomic_store(&f->auto_bytes, machine_memory(&seen));

@@ -188,6 +188,16 @@ class MemoryAuto(harness.Case):
                                      int(i["arena_budget_bytes"]) < before and i, "less")
             self.assertGreaterEqual(int(now["arena_held_bytes"]), 2 * MIB)
             self.assertEqual(now["maxmemory"], str(96 * MIB))
+            # Switched off, it has all back at once, however short memory is.
+            c, held = d.client(), int(now["arena_budget_bytes"])
+            self.assertEqual(c("CONFIG", "SET", "pressure", "false"), "OK")
+            now = harness.wait_until(lambda: (i := press()) and
+                                     i["arena_held_bytes"] == "0" and i, "nothing held")
+            if not harness.SANITIZER: # whose own memory grows, and the cache pays for it
+                harness.wait_until(lambda: int(press()["arena_budget_bytes"]) > held, "more")
+            self.assertEqual(press()["pressure_steps"], now["pressure_steps"])
+            self.assertEqual(c("CONFIG", "SET", "pressure", "true"), "OK")
+            harness.wait_until(lambda: int(press()["pressure_purges"]) == 2, "another purge")
         finally:
             load.end()
         self.assertEqual(load.wrong, [])
