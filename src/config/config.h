@@ -33,6 +33,7 @@ struct config_listen {
 	gid_t gid;
 	char *host;    /* tcp */
 	uint16_t port;
+	bool any_host; /* of admin_http: not on loopback alone */
 	int read_only; /* 0 or 1 */
 	int admin;     /* likewise */
 	uint32_t *allow_uids, *allow_gids; /* none of both: anybody */
@@ -235,6 +236,9 @@ void config_free(struct config *c); /* NULL is fine */
  * of listen.def may follow, those of lists once for each element.
  * 0; -EINVAL or -ENOMEM with why set and *out empty. */
 int config_listen_parse(struct slice text, struct config_listen *out, struct config_error *why)
+    MUST_CHECK;
+/* Likewise of admin_http, where TCP may be any address of the machine. */
+int config_admin_http_parse(struct slice text, struct config_listen *out, struct config_error *why)
     MUST_CHECK;
 void config_listen_fini(struct config_listen *l);
 int config_listen_copy(struct config_listen *to, const struct config_listen *from) MUST_CHECK;

@@ -103,18 +103,30 @@ parse_listen(struct slice text, struct config_listen *l, struct config_error *wh
 	return rc;
 }
 
-int
-config_listen_parse(struct slice text, struct config_listen *out, struct config_error *why)
+static MUST_CHECK int
+parse_whole(struct slice text, bool any_host, struct config_listen *out, struct config_error *why)
 {
 	int rc;
 
-	*out = (struct config_listen){ 0 };
+	*out = (struct config_listen){ .any_host = any_host };
 	rc = schema_defaults(&listen_schema, out);
 	if (rc == 0)
 		rc = parse_listen(text, out, why);
 	if (rc != 0)
 		config_listen_fini(out);
 	return rc;
+}
+
+int
+config_listen_parse(struct slice text, struct config_listen *out, struct config_error *why)
+{
+	return parse_whole(text, false, out, why);
+}
+
+int
+config_admin_http_parse(struct slice text, struct config_listen *out, struct config_error *why)
+{
+	return parse_whole(text, true, out, why);
 }
 
 void

@@ -104,7 +104,7 @@ check_admin_http(const struct config *c, const struct tree *t, struct diag *d)
 
 	if (c->admin_http == NULL)
 		return;
-	if (config_listen_parse(slice_str(c->admin_http), &l, &why) == 0)
+	if (config_admin_http_parse(slice_str(c->admin_http), &l, &why) == 0)
 		config_listen_fini(&l);
 	else
 		diag_error(d, n != NULL ? n->at : nowhere, &where, "%s", why.text);

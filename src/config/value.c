@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "config/endpoint.h"
+#include "config/host.h"
 #include "config/redis_key.h"
 #include "config/template.h"
 #include "config/text.h"
@@ -579,23 +580,12 @@ parse_text(const struct field *f, struct slice s, void *base, struct config_erro
 	return store_text(f, s, base, why);
 }
 
-/* Who may connect over TCP may read everything: loopback alone. */
-static bool
-host_is_loopback(struct slice host)
-{
-	static const char *const hosts[] = { "127.0.0.1", "localhost", "::1" };
-
-	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
-		if (slice_eq(host, slice_str(hosts[i])))
-			return true;
-	return false;
-}
-
 static MUST_CHECK int
 parse_address(const struct field *f, struct slice s, void *base, struct config_error *why)
 {
 	struct config_listen *l = base;
 	const char *colon = s.len != 0 ? memrchr(s.ptr, ':', s.len) : NULL;
+	const char *wrong;
 	struct slice host;
 	uint64_t port;
 	int rc;
@@ -608,10 +598,10 @@ parse_address(const struct field *f, struct slice s, void *base, struct config_e
 		    kinds[f->kind].example);
 	if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
 		host = slice_of(host.ptr + 1, host.len - 2);
-	if (!host_is_loopback(host))
-		return bad_value(why, s,
-		    "is not on loopback, and TCP has no password here; write for example %s",
-		    kinds[f->kind].example);
+	wrong = host_wrong(host, l->any_host);
+	if (wrong != NULL)
+		return bad_value(why, s, "%s%s", wrong,
+		    l->any_host ? "" : kinds[f->kind].example);
 	rc = store_text(f, host, base, why);
 	if (rc == 0)
 		l->port = (uint16_t)port;

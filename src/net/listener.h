@@ -1,4 +1,4 @@
-/* listener.h - a listening socket: Unix or TCP on loopback.
+/* listener.h - a listening socket: Unix or TCP, on loopback unless it says otherwise.
  *
  * Belongs to one loop. Accepted descriptors are non-blocking and
  * close-on-exec. When descriptors run out (EMFILE) the pending client is
@@ -16,6 +16,7 @@ struct listen_opts {
 	enum listen_kind kind;
 	const char *path; /* LISTEN_UNIX, at most 107 bytes */
 	const char *host; /* LISTEN_TCP: 127.0.0.1 (127/8), ::1 or localhost only */
+	bool any_host;    /* ... or any address of this machine, by number */
 	uint16_t port;    /* 0: any; see listener_name() */
 	mode_t mode;      /* of the Unix socket, set before listen() */
 	uid_t uid;        /* likewise; (uid_t)-1: as it is */

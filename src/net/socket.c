@@ -219,7 +219,7 @@ socket_unlink(const char *path, const struct stat *file)
 		unlink(path);
 }
 
-/* --- TCP on loopback --------------------------------------------------------- */
+/* --- TCP ------------------------------------------------------------------ */
 
 union tcp_address {
 	struct sockaddr sa;
@@ -236,14 +236,14 @@ tcp_address(const struct attempt *a, union tcp_address *to, socklen_t *len)
 	if (strcmp(host, "localhost") == 0)
 		host = "127.0.0.1";
 	if (inet_pton(AF_INET, host, &to->in.sin_addr) == 1 &&
-	    ntohl(to->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET) {
+	    (a->o->any_host || ntohl(to->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET)) {
 		to->in.sin_family = AF_INET;
 		to->in.sin_port = htons(a->o->port);
 		*len = sizeof to->in;
 		return 0;
 	}
 	if (inet_pton(AF_INET6, host, &to->in6.sin6_addr) == 1 &&
-	    IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr)) {
+	    (a->o->any_host || IN6_IS_ADDR_LOOPBACK(&to->in6.sin6_addr))) {
 		to->in6.sin6_family = AF_INET6;
 		to->in6.sin6_port = htons(a->o->port);
 		*len = sizeof to->in6;

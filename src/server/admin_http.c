@@ -230,7 +230,7 @@ listen_on(struct admin_http *a, const char *text, char *err, size_t err_size)
 {
 	struct config_error why;
 	char reason[256];
-	int rc = config_listen_parse(slice_str(text), &a->listen, &why);
+	int rc = config_admin_http_parse(slice_str(text), &a->listen, &why);
 
 	if (rc != 0) {
 		snprintf(err, err_size, "admin_http: %s", why.text);
@@ -238,6 +238,7 @@ listen_on(struct admin_http *a, const char *text, char *err, size_t err_size)
 	}
 	a->opts = (struct listen_opts){ .kind = a->listen.is_unix ? LISTEN_UNIX : LISTEN_TCP,
 		.path = a->listen.path, .host = a->listen.host, .port = a->listen.port,
+		.any_host = true,
 		.mode = a->listen.mode, .uid = a->listen.uid, .gid = a->listen.gid };
 	a->fd = socket_listen(&a->opts, &a->file, reason, sizeof reason);
 	if (a->fd < 0) {

@@ -133,6 +133,9 @@ START_TEST(listeners_are_checked)
 		{ "listen:\n  - tcp: 0.0.0.0:6379\n",
 		    "pannier.yaml:2:10: listen[0].tcp: \"0.0.0.0:6379\" is not on loopback, and TCP has "
 		    "no password here; write for example 127.0.0.1:6380" },
+		{ "admin_http: tcp:example.com:9464\n",
+		    "pannier.yaml:1:13: admin_http: \"example.com:9464\" has no address of this machine; "
+		    "write tcp:0.0.0.0:9464 for all of them, or tcp:127.0.0.1:9464" },
 		{ "listen:\n  - tcp: 127.0.0.1:66666\n",
 		    "pannier.yaml:2:10: listen[0].tcp: \"127.0.0.1:66666\" has no port from 0 to 65535; "
 		    "write for example 127.0.0.1:6380" },

@@ -289,6 +289,22 @@ START_TEST(listeners_of_a_flag_replace_those_of_environment_and_file)
 }
 END_TEST
 
+START_TEST(statistics_alone_may_be_served_on_any_address)
+{
+	struct config_error err;
+	struct config_listen l;
+
+	ck_assert_int_eq(config_admin_http_parse(SLICE("tcp:0.0.0.0:9464"), &l, &err), 0);
+	ck_assert_str_eq(l.host, "0.0.0.0");
+	ck_assert(l.any_host);
+	config_listen_fini(&l);
+	ck_assert_int_eq(config_admin_http_parse(SLICE("tcp:[::]:9464"), &l, &err), 0);
+	ck_assert_str_eq(l.host, "::");
+	config_listen_fini(&l);
+	ck_assert_int_eq(config_listen_parse(SLICE("tcp:0.0.0.0:9464"), &l, &err), -EINVAL);
+}
+END_TEST
+
 START_TEST(who_may_connect_and_to_what_comes_from_the_file_or_behind_an_address)
 {
 	const struct config_override flag = { "listen",
@@ -587,6 +603,7 @@ main(void)
 	    a_byte_order_mark_and_line_ends_of_windows_do_not_matter,
 	    flags_stand_over_environment_over_file_over_default,
 	    listeners_of_a_flag_replace_those_of_environment_and_file,
+	    statistics_alone_may_be_served_on_any_address,
 	    who_may_connect_and_to_what_comes_from_the_file_or_behind_an_address,
 	    errors_in_flags_and_variables_name_them, users_and_groups_are_found_by_name);
 	SUITE_ADD(s, "print", what_is_printed_reads_as_the_same_again,
