@@ -207,10 +207,8 @@ advice_memory_for(struct server *s, const struct advice *a, double hit_rate)
 	return high;
 }
 
-/* --- sentences ---------------------------------------------------------------------- */
-
-static const struct advice_point *
-point_of(const struct advice *a, double factor)
+const struct advice_point *
+advice_point_of(const struct advice *a, double factor)
 {
 	const struct advice_point *p = a->points;
 
@@ -218,6 +216,18 @@ point_of(const struct advice *a, double factor)
 		p++;
 	return p;
 }
+
+double
+advice_per_mib(const struct advice *a, const struct advice_point *p)
+{
+	const struct advice_point *now = &a->points[ADVICE_NOW], *to = p == now ? p + 1 : p;
+	double saved = a->has_origin ? to->origin_ms_saved : to->misses_saved;
+	double mib = ((double)to->memory_bytes - (double)now->memory_bytes) / (1 << 20);
+
+	return mib != 0 && to->cache_bytes != 0 ? saved / mib : 0;
+}
+
+/* --- sentences ---------------------------------------------------------------------- */
 
 static int
 say_saved(const struct advice *a, const struct advice_point *p, struct buf *text)
@@ -235,7 +245,7 @@ say_saved(const struct advice *a, const struct advice_point *p, struct buf *text
 static int
 say_point(const struct advice *a, const char *times, double factor, struct buf *text)
 {
-	const struct advice_point *p = point_of(a, factor), *now = &a->points[ADVICE_NOW];
+	const struct advice_point *p = advice_point_of(a, factor), *now = &a->points[ADVICE_NOW];
 	double change = p->hit_rate - now->hit_rate;
 	int rc;
 

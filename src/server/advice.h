@@ -11,6 +11,7 @@
 
 struct server;
 struct config;
+struct metrics;
 
 /* What the sample may take, of a process with this limit; 0: none is kept. */
 uint64_t advice_bytes(const struct config *cfg, uint64_t limit);
@@ -46,6 +47,13 @@ struct advice {
 	bool has_origin; /* so that origin_ms_saved means something */
 };
 
+/* The one of a factor that there is. Pure. */
+const struct advice_point *advice_point_of(const struct advice *a, double factor);
+/* Milliseconds of origins' time, or misses where there is no origin, that are saved an
+ * hour for each MiB between the present limit and the point's; for the present one
+ * itself, up to the next point. Pure. */
+double advice_per_mib(const struct advice *a, const struct advice_point *p);
+
 /* Of a namespace (its stats_id), or MRC_ALL. False: advice is off (out->sample is
  * zero), or nothing was read yet. After advice_count(). */
 bool advice_of(struct server *s, unsigned ns, struct advice *out);
@@ -53,5 +61,8 @@ bool advice_of(struct server *s, unsigned ns, struct advice *out);
 uint64_t advice_memory_for(struct server *s, const struct advice *a, double hit_rate);
 /* Sentences that a person can act on, to the end of `text`. 0 or -ENOMEM. */
 int advice_say(const struct advice *a, struct buf *text) MUST_CHECK;
+
+/* advice_metrics.c: all of it, in any of the formats. */
+void advice_metrics(struct metrics *m, struct server *s);
 
 #endif

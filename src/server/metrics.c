@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "origin/guard.h"
 #include "proto/command.h"
+#include "server/advice.h"
 #include "server/info_text.h"
 #include "server/internal.h"
 #include "server/session.h"
@@ -401,6 +402,8 @@ metrics_write(struct server *s, enum metrics_format format, struct buf *out)
 		write_streams(&m, s);
 	if (rc == 0)
 		rc = write_commands(&m, s);
+	if (rc == 0)
+		advice_metrics(&m, s);
 	if (metrics_end(&m) != 0)
 		rc = -ENOMEM;
 	if (rc == 0)

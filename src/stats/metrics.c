@@ -14,8 +14,8 @@
 static const double bounds[] = { 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3,
 	2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 };
 
-static PRINTF(2, 3) void
-put(struct metrics *m, const char *fmt, ...)
+void
+metrics_printf(struct metrics *m, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -37,14 +37,14 @@ metrics_begin(struct metrics *m, enum metrics_format format)
 	*m = (struct metrics){ .format = format, .first_family = true };
 	buf_init(&m->text);
 	if (is_json(m))
-		put(m, "{");
+		metrics_printf(m, "{");
 }
 
 static void
 end_family(struct metrics *m)
 {
 	if (is_json(m) && m->name != NULL)
-		put(m, "]}");
+		metrics_printf(m, "]}");
 }
 
 int
@@ -52,9 +52,9 @@ metrics_end(struct metrics *m)
 {
 	end_family(m);
 	if (is_json(m))
-		put(m, "}\n");
+		metrics_printf(m, "}\n");
 	else if (m->format == METRICS_OPENMETRICS)
-		put(m, "# EOF\n");
+		metrics_printf(m, "# EOF\n");
 	return m->failed ? -ENOMEM : 0;
 }
 
@@ -93,14 +93,17 @@ metrics_family(struct metrics *m, const char *name, enum metric_type type, const
 	m->name = name;
 	m->type = type;
 	m->first_value = true;
+	m->also_label = NULL;
 	if (is_json(m)) {
-		put(m, "%s\n\"" NAME_PREFIX "%s\": {\"type\": \"%s\", \"values\": [",
+		metrics_printf(m, "%s\n\"" NAME_PREFIX "%s\": {\"type\": \"%s\", \"values\": [",
 		    m->first_family ? "" : ",", name, types[type]);
 	} else {
-		put(m, "# HELP " NAME_PREFIX "%s%s %s\n", name, total ? "_total" : "", help);
-		put(m, "# TYPE " NAME_PREFIX "%s%s %s\n", name, total ? "_total" : "", types[type]);
+		const char *suffix = total ? "_total" : "";
+
+		metrics_printf(m, "# HELP " NAME_PREFIX "%s%s %s\n", name, suffix, help);
+		metrics_printf(m, "# TYPE " NAME_PREFIX "%s%s %s\n", name, suffix, types[type]);
 		if (m->format == METRICS_OPENMETRICS && unit_of(name) != NULL)
-			put(m, "# UNIT " NAME_PREFIX "%s %s\n", name, unit_of(name));
+			metrics_printf(m, "# UNIT " NAME_PREFIX "%s %s\n", name, unit_of(name));
 	}
 	m->first_family = false;
 }
@@ -114,12 +117,36 @@ put_text(struct metrics *m, const char *text)
 		unsigned char c = (unsigned char)*text;
 
 		if (c == '"' || c == '\\')
-			put(m, "\\%c", c);
+			metrics_printf(m, "\\%c", c);
 		else if (c >= ' ' && c < 0x7f)
-			put(m, "%c", c);
+			metrics_printf(m, "%c", c);
 		else
-			put(m, "\\\\x%02x", c);
+			metrics_printf(m, "\\\\x%02x", c);
 	}
+}
+
+void
+metrics_string(struct metrics *m, const char *text)
+{
+	metrics_printf(m, "\"");
+	put_text(m, text);
+	metrics_printf(m, "\"");
+}
+
+void
+metrics_also(struct metrics *m, const char *label, const char *text)
+{
+	m->also_label = label;
+	m->also_text = text;
+}
+
+void
+metrics_member(struct metrics *m, const char *name)
+{
+	end_family(m);
+	m->name = NULL;
+	metrics_printf(m, "%s\n\"%s\": ", m->first_family ? "" : ",", name);
+	m->first_family = false;
 }
 
 /* "name{label="text"} ", or what stands before a value of JSON. le NULL: no bucket. */
@@ -127,32 +154,34 @@ static void
 put_head(struct metrics *m, const char *suffix, const char *label, const char *text,
     const char *le)
 {
-	put(m, NAME_PREFIX "%s%s", m->name, suffix);
-	if (label == NULL && le == NULL) {
-		put(m, " ");
-		return;
+	const char *labels[] = { label, m->also_label, le != NULL ? "le" : NULL };
+	const char *texts[] = { text, m->also_text, le }, *before = "{";
+
+	metrics_printf(m, NAME_PREFIX "%s%s", m->name, suffix);
+	for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
+		if (labels[i] == NULL)
+			continue;
+		metrics_printf(m, "%s%s=", before, labels[i]);
+		metrics_string(m, texts[i]);
+		before = ",";
 	}
-	put(m, "{");
-	if (label != NULL) {
-		put(m, "%s=\"", label);
-		put_text(m, text);
-		put(m, "\"%s", le != NULL ? "," : "");
-	}
-	if (le != NULL)
-		put(m, "le=\"%s\"", le);
-	put(m, "} ");
+	metrics_printf(m, "%s ", *before == ',' ? "}" : "");
 }
 
 static void
 put_json_head(struct metrics *m, const char *label, const char *text)
 {
-	put(m, "%s{", m->first_value ? "" : ", ");
+	const char *labels[] = { label, m->also_label }, *texts[] = { text, m->also_text };
+
+	metrics_printf(m, "%s{", m->first_value ? "" : ", ");
 	m->first_value = false;
-	if (label == NULL)
-		return;
-	put(m, "\"%s\": \"", label);
-	put_text(m, text);
-	put(m, "\", ");
+	for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
+		if (labels[i] == NULL)
+			continue;
+		metrics_printf(m, "\"%s\": ", labels[i]);
+		metrics_string(m, texts[i]);
+		metrics_printf(m, ", ");
+	}
 }
 
 static const char *
@@ -166,11 +195,11 @@ metrics_int(struct metrics *m, const char *label, const char *text, int64_t valu
 {
 	if (is_json(m)) {
 		put_json_head(m, label, text);
-		put(m, "\"value\": %" PRId64 "}", value);
+		metrics_printf(m, "\"value\": %" PRId64 "}", value);
 		return;
 	}
 	put_head(m, suffix_of(m), label, text, NULL);
-	put(m, "%" PRId64 "\n", value);
+	metrics_printf(m, "%" PRId64 "\n", value);
 }
 
 void
@@ -178,17 +207,17 @@ metrics_double(struct metrics *m, const char *label, const char *text, double va
 {
 	if (is_json(m)) {
 		put_json_head(m, label, text);
-		put(m, "\"value\": %.15g}", value);
+		metrics_printf(m, "\"value\": %.15g}", value);
 		return;
 	}
 	put_head(m, suffix_of(m), label, text, NULL);
-	put(m, "%.15g\n", value);
+	metrics_printf(m, "%.15g\n", value);
 }
 
 static void
 put_quantiles(struct metrics *m, const struct histogram_sum *h, double unit)
 {
-	put(m, "\"count\": %" PRId64 ", \"sum\": %.15g, \"p50\": %.15g, \"p90\": %.15g, "
+	metrics_printf(m, "\"count\": %" PRId64 ", \"sum\": %.15g, \"p50\": %.15g, \"p90\": %.15g, "
 	    "\"p99\": %.15g, \"p999\": %.15g, \"max\": %.15g}", h->count, (double)h->sum * unit,
 	    (double)histogram_quantile(h, 0.5) * unit, (double)histogram_quantile(h, 0.9) * unit,
 	    (double)histogram_quantile(h, 0.99) * unit,
@@ -212,12 +241,13 @@ metrics_histogram(struct metrics *m, const char *label, const char *text,
 	for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
 		snprintf(le, sizeof le, "%g", bounds[i]);
 		put_head(m, "_bucket", label, text, le);
-		put(m, "%" PRIu64 "\n", histogram_at_most(h, (int64_t)(bounds[i] / unit + 0.5)));
+		metrics_printf(m, "%" PRIu64 "\n",
+		    histogram_at_most(h, (int64_t)(bounds[i] / unit + 0.5)));
 	}
 	put_head(m, "_bucket", label, text, "+Inf");
-	put(m, "%" PRIu64 "\n", all);
+	metrics_printf(m, "%" PRIu64 "\n", all);
 	put_head(m, "_sum", label, text, NULL);
-	put(m, "%.15g\n", (double)h->sum * unit);
+	metrics_printf(m, "%.15g\n", (double)h->sum * unit);
 	put_head(m, "_count", label, text, NULL);
-	put(m, "%" PRIu64 "\n", all);
+	metrics_printf(m, "%" PRIu64 "\n", all);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/util.h"
 #include "stats/histogram.h"
 
 enum metrics_format { METRICS_PROMETHEUS, METRICS_OPENMETRICS, METRICS_JSON };
@@ -25,6 +26,7 @@ struct metrics {
 	const char *name;
 	enum metric_type type;
 	bool first_family, first_value;
+	const char *also_label, *also_text;
 };
 
 void metrics_begin(struct metrics *m, enum metrics_format format);
@@ -35,6 +37,9 @@ const char *metrics_content_type(enum metrics_format format);
 
 /* `name` must end in its unit, "_bytes" or "_seconds", where it has one. */
 void metrics_family(struct metrics *m, const char *name, enum metric_type type, const char *help);
+/* A second label of the values that follow, until there is another or the family ends;
+ * borrowed as long. */
+void metrics_also(struct metrics *m, const char *label, const char *text);
 /* A value of that family. label NULL: it has none; the text of a label may be any
  * bytes: what is no UTF-8 and no printable character is written as \xXX. */
 void metrics_int(struct metrics *m, const char *label, const char *text, int64_t value);
@@ -42,5 +47,11 @@ void metrics_double(struct metrics *m, const char *label, const char *text, doub
 /* Of METRIC_HISTOGRAM; its values are of `unit` seconds each (1e-6: microseconds). */
 void metrics_histogram(struct metrics *m, const char *label, const char *text,
     const struct histogram_sum *h, double unit);
+
+/* JSON alone: a member beside the families, whose value is written by these. */
+void metrics_member(struct metrics *m, const char *name);
+void metrics_printf(struct metrics *m, const char *fmt, ...) PRINTF(2, 3);
+/* With quotes; as the text of a label. */
+void metrics_string(struct metrics *m, const char *text);
 
 #endif

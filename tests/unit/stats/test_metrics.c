@@ -68,6 +68,47 @@ START_TEST(json_has_a_member_for_each_family)
 }
 END_TEST
 
+START_TEST(a_second_label_follows_the_first_until_the_family_ends)
+{
+	for (int format = METRICS_PROMETHEUS; format <= METRICS_JSON; format++) {
+		metrics_begin(&m, (enum metrics_format)format);
+		metrics_family(&m, "r", METRIC_GAUGE, "R.");
+		metrics_also(&m, "factor", "2");
+		metrics_int(&m, "namespace", "a", 1);
+		metrics_int(&m, NULL, NULL, 2);
+		metrics_family(&m, "s", METRIC_GAUGE, "S.");
+		metrics_int(&m, NULL, NULL, 3);
+		if (format == METRICS_PROMETHEUS)
+			check_text("# HELP pannier_r R.\n# TYPE pannier_r gauge\n"
+			    "pannier_r{namespace=\"a\",factor=\"2\"} 1\n"
+			    "pannier_r{factor=\"2\"} 2\n"
+			    "# HELP pannier_s S.\n# TYPE pannier_s gauge\npannier_s 3\n");
+		else if (format == METRICS_JSON)
+			check_text("{\n\"pannier_r\": {\"type\": \"gauge\", \"values\": ["
+			    "{\"namespace\": \"a\", \"factor\": \"2\", \"value\": 1}, "
+			    "{\"factor\": \"2\", \"value\": 2}]},"
+			    "\n\"pannier_s\": {\"type\": \"gauge\", \"values\": "
+			    "[{\"value\": 3}]}}\n");
+		else
+			buf_fini(&m.text);
+	}
+}
+END_TEST
+
+START_TEST(members_of_json_stand_beside_the_families)
+{
+	metrics_begin(&m, METRICS_JSON);
+	metrics_member(&m, "first");
+	metrics_printf(&m, "[%d]", 7);
+	metrics_family(&m, "x", METRIC_GAUGE, "X.");
+	metrics_int(&m, NULL, NULL, 1);
+	metrics_member(&m, "last");
+	metrics_string(&m, "a\"b\n");
+	check_text("{\n\"first\": [7],\n\"pannier_x\": {\"type\": \"gauge\", "
+	    "\"values\": [{\"value\": 1}]},\n\"last\": \"a\\\"b\\\\x0a\"}\n");
+}
+END_TEST
+
 START_TEST(what_could_end_a_label_or_a_line_is_escaped)
 {
 	metrics_begin(&m, METRICS_PROMETHEUS);
@@ -137,7 +178,9 @@ main(void)
 
 	SUITE_ADD(s, "metrics", prometheus_names_a_counter_by_its_values,
 	    openmetrics_names_the_family_and_its_unit_and_tells_the_end,
-	    json_has_a_member_for_each_family, what_could_end_a_label_or_a_line_is_escaped,
+	    json_has_a_member_for_each_family,
+	    a_second_label_follows_the_first_until_the_family_ends,
+	    members_of_json_stand_beside_the_families, what_could_end_a_label_or_a_line_is_escaped,
 	    buckets_are_cumulative_and_end_in_all, without_memory_the_end_says_so);
 	return suite_main(s);
 }
