@@ -12,7 +12,6 @@
 #include "cli/client.h"
 #include "cli/options.h"
 #include "cli/stats_view.h"
-#include "cli/target.h"
 #include "server/advice.h"
 
 int advise_main(int argc, char **argv);
@@ -20,10 +19,8 @@ int advise_main(int argc, char **argv);
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_NAMESPACE, OPT_TARGET };
 
 static const struct cli_option options[] = {
-	{ "socket", 's', "ADDRESS",
-	    "unix:PATH, tcp:HOST:PORT or a path. Default: the first of PANNIER_LISTEN, or where "
-	    "serve listens by itself." },
-	{ "timeout", 't', "DURATION", "How long to wait for an answer. [1s]" },
+	CLIENT_OPTION_SOCKET,
+	CLIENT_OPTION_TIMEOUT,
 	{ "json", 'j', NULL, "All that INFO advice says, as one line of JSON." },
 	{ "namespace", 'n', "NAME", "Of this namespace. Default: of all." },
 	{ "target", 'T', "RATIO", "Also the least memory for this hit rate, 0.9 for example." },
@@ -226,8 +223,7 @@ show(const struct advise_args *args, struct slice text, struct config_error *err
 int
 advise_main(int argc, char **argv)
 {
-	struct advise_args a = { .timeout_ms = 1000 };
-	struct config_listen to;
+	struct advise_args a = { .timeout_ms = CLIENT_TIMEOUT_MS };
 	struct config_error err;
 	struct client *c = NULL;
 	struct buf text;
@@ -236,9 +232,7 @@ advise_main(int argc, char **argv)
 	if (rc != CLI_END)
 		return rc == CLI_HELP ? EX_OK : EX_USAGE;
 	buf_init(&text);
-	rc = target_to_ask(a.socket, &to, &err);
-	if (rc == 0)
-		rc = client_open(&to, a.timeout_ms, &c, &err);
+	rc = client_open_at(a.socket, a.timeout_ms, &c, &err);
 	if (rc == 0)
 		rc = client_info(c, "advice", &text, &err);
 	if (rc == 0)
@@ -247,6 +241,5 @@ advise_main(int argc, char **argv)
 		cli_error(&cli, "%s", err.text);
 	buf_fini(&text);
 	client_close(c);
-	config_listen_fini(&to);
 	return client_exit_code(rc);
 }

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "base/mem.h"
+#include "cli/target.h"
 #include "config/password.h"
 #include "config/text.h"
 
@@ -121,6 +122,18 @@ client_open(const struct config_listen *to, int timeout_ms, struct client **out,
 		*out = c;
 	else
 		client_close(c);
+	return rc;
+}
+
+int
+client_open_at(const char *address, int timeout_ms, struct client **out, struct config_error *err)
+{
+	struct config_listen to;
+	int rc = target_to_ask(address, &to, err);
+
+	if (rc == 0)
+		rc = client_open(&to, timeout_ms, out, err);
+	config_listen_fini(&to);
 	return rc;
 }
 

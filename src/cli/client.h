@@ -8,10 +8,22 @@
 
 struct client;
 
+/* Rows of a table of options, for whoever asks a daemon. */
+#define CLIENT_OPTION_SOCKET \
+	{ "socket", 's', "ADDRESS", \
+	    "unix:PATH, tcp:HOST:PORT or a path. Default: the first of PANNIER_LISTEN, or where " \
+	    "serve listens by itself." }
+#define CLIENT_OPTION_TIMEOUT \
+	{ "timeout", 't', "DURATION", "How long to wait for an answer. [1s]" }
+#define CLIENT_TIMEOUT_MS 1000
+
 /* Does not connect yet: the first question does, and says the password that
  * PANNIER_PASSWORD_FILE or PANNIER_PASSWORD hold. 0; -ENOMEM, -EINVAL or what reading
  * the password said, with err set. */
 int client_open(const struct config_listen *to, int timeout_ms, struct client **out,
+    struct config_error *err) MUST_CHECK;
+/* Where target_to_ask() says, of what --socket had, or NULL; -ENOENT too. */
+int client_open_at(const char *address, int timeout_ms, struct client **out,
     struct config_error *err) MUST_CHECK;
 void client_close(struct client *c); /* NULL is fine */
 

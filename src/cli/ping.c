@@ -8,17 +8,14 @@
 #include "base/clock.h"
 #include "cli/client.h"
 #include "cli/options.h"
-#include "cli/target.h"
 
 int ping_main(int argc, char **argv);
 
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_QUIET };
 
 static const struct cli_option options[] = {
-	{ "socket", 's', "ADDRESS",
-	    "unix:PATH, tcp:HOST:PORT or a path. Default: the first of PANNIER_LISTEN, or where "
-	    "serve listens by itself." },
-	{ "timeout", 't', "DURATION", "How long to wait for the answer. [1s]" },
+	CLIENT_OPTION_SOCKET,
+	CLIENT_OPTION_TIMEOUT,
 	{ "quiet", 'q', NULL, "Print nothing; the exit code tells." },
 };
 
@@ -73,22 +70,18 @@ ask(struct client *c, const struct ping *p, struct config_error *err)
 int
 ping_main(int argc, char **argv)
 {
-	struct ping p = { .timeout_ms = 1000 };
-	struct config_listen to;
+	struct ping p = { .timeout_ms = CLIENT_TIMEOUT_MS };
 	struct config_error err;
 	struct client *c = NULL;
 	int rc = parse(argc, argv, &p);
 
 	if (rc != CLI_END)
 		return rc == CLI_HELP ? EX_OK : EX_USAGE;
-	rc = target_to_ask(p.socket, &to, &err);
-	if (rc == 0)
-		rc = client_open(&to, p.timeout_ms, &c, &err);
+	rc = client_open_at(p.socket, p.timeout_ms, &c, &err);
 	if (rc == 0)
 		rc = ask(c, &p, &err);
 	if (rc != 0 && !p.quiet)
 		cli_error(&cli, "%s", err.text);
 	client_close(c);
-	config_listen_fini(&to);
 	return client_exit_code(rc);
 }

@@ -10,17 +10,14 @@
 #include "cli/client.h"
 #include "cli/options.h"
 #include "cli/stats_view.h"
-#include "cli/target.h"
 
 int stats_main(int argc, char **argv);
 
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_WATCH };
 
 static const struct cli_option options[] = {
-	{ "socket", 's', "ADDRESS",
-	    "unix:PATH, tcp:HOST:PORT or a path. Default: the first of PANNIER_LISTEN, or where "
-	    "serve listens by itself." },
-	{ "timeout", 't', "DURATION", "How long to wait for an answer. [1s]" },
+	CLIENT_OPTION_SOCKET,
+	CLIENT_OPTION_TIMEOUT,
 	{ "json", 'j', NULL, "All that INFO says, as one line of JSON." },
 	{ "watch", 'w', "DURATION", "Again and again, so far apart, until ^C." },
 };
@@ -114,22 +111,18 @@ run(struct client *c, const struct stats_args *a, struct config_error *err)
 int
 stats_main(int argc, char **argv)
 {
-	struct stats_args a = { .timeout_ms = 1000 };
-	struct config_listen to;
+	struct stats_args a = { .timeout_ms = CLIENT_TIMEOUT_MS };
 	struct config_error err;
 	struct client *c = NULL;
 	int rc = parse(argc, argv, &a);
 
 	if (rc != CLI_END)
 		return rc == CLI_HELP ? EX_OK : EX_USAGE;
-	rc = target_to_ask(a.socket, &to, &err);
-	if (rc == 0)
-		rc = client_open(&to, a.timeout_ms, &c, &err);
+	rc = client_open_at(a.socket, a.timeout_ms, &c, &err);
 	if (rc == 0)
 		rc = run(c, &a, &err);
 	if (rc != 0)
 		cli_error(&cli, "%s", err.text);
 	client_close(c);
-	config_listen_fini(&to);
 	return client_exit_code(rc);
 }
