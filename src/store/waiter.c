@@ -136,6 +136,8 @@ count_answer(const struct store_waiter *w)
 		counter_inc(&stats->stale_on_error);
 	else if (w->status == FILL_VALUE)
 		counter_inc(&stats->filled);
+	else if (w->status == FILL_FAILED || w->status == FILL_TIMEOUT)
+		counter_inc(&stats->read_errors);
 }
 
 void

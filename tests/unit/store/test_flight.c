@@ -216,6 +216,7 @@ START_TEST(error_reaches_all_waiters_and_is_not_kept)
 	ck_told(&a, FILL_FAILED, "origin users: no answer within 250 ms");
 	ck_told(&b, FILL_FAILED, "origin users: no answer within 250 ms");
 	ck_assert_int_eq(NS(fetch_errors), 1);
+	ck_assert_int_eq(NS(read_errors), 2);
 	ck_assert_int_eq(get(&a, 0, "user:1"), STORE_WAITING);
 	ck_assert_uint_eq(fake_begun(), 2);
 	fake_answer("ann", ORIGIN_TTL_UNSAID);

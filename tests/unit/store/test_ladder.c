@@ -236,6 +236,7 @@ START_TEST(a_renewal_that_fails_leaves_the_value_until_its_window_ends)
 	fake_fail(ORIGIN_FAILED, "broken");
 	ck_assert_int_eq(NS(fetch_errors), 2);
 	ck_assert_int_eq(NS(refreshes), 2);
+	ck_assert_int_eq(NS(read_errors), 0);
 }
 END_TEST
 
@@ -820,6 +821,7 @@ START_TEST(a_fallback_answers_when_nothing_is_left)
 	ck_told(&c, FILL_VALUE, "{}", false);
 	fake_fail(ORIGIN_FAILED, "broken");
 	ck_assert_int_eq(NS(fallbacks), 3);
+	ck_assert_int_eq(NS(read_errors), 0);
 	ck_assert_int_eq(get(&c, "user:1"), STORE_WAITING); /* was not stored */
 	fake_fail(ORIGIN_FAILED, "broken");
 }
