@@ -170,7 +170,7 @@ write_namespaces(struct metrics *m, const struct server *s)
 	for (size_t c = 0; c < ARRAY_LEN(ns_columns); c++) {
 		metrics_family(m, ns_columns[c].name, ns_columns[c].type, ns_columns[c].help);
 		for (unsigned id = 0; id < n; id++)
-			metrics_int(m, "namespace", stats_ns_name(s->names, id),
+			metrics_int(m, METRICS_NAMESPACE, stats_ns_name(s->names, id),
 			    field_of(&sums[id], &ns_columns[c]));
 	}
 	mem_free(sums);

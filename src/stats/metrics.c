@@ -168,6 +168,13 @@ put_head(struct metrics *m, const char *suffix, const char *label, const char *t
 	metrics_printf(m, "%s ", *before == ',' ? "}" : "");
 }
 
+/* In JSON nothing clashes with it. */
+static const char *
+json_label(const char *label)
+{
+	return strcmp(label, METRICS_NAMESPACE) == 0 ? "namespace" : label;
+}
+
 static void
 put_json_head(struct metrics *m, const char *label, const char *text)
 {
@@ -178,7 +185,7 @@ put_json_head(struct metrics *m, const char *label, const char *text)
 	for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
 		if (labels[i] == NULL)
 			continue;
-		metrics_printf(m, "\"%s\": ", labels[i]);
+		metrics_printf(m, "\"%s\": ", json_label(labels[i]));
 		metrics_string(m, texts[i]);
 		metrics_printf(m, ", ");
 	}

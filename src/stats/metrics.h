@@ -15,6 +15,10 @@
 #include "base/util.h"
 #include "stats/histogram.h"
 
+/* The label of a namespace. In Kubernetes `namespace`, `pod`, `container` and others are
+ * those of the target: Prometheus would rename ours. In JSON it is "namespace". */
+#define METRICS_NAMESPACE "ns"
+
 enum metrics_format { METRICS_PROMETHEUS, METRICS_OPENMETRICS, METRICS_JSON };
 enum metric_type { METRIC_GAUGE, METRIC_COUNTER, METRIC_HISTOGRAM };
 

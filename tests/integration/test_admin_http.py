@@ -91,9 +91,9 @@ class Admin(harness.Case):
         r, text = self.ask("/metrics")
         self.assertEqual(r.getheader("Content-Type"), "text/plain; version=0.0.4; charset=utf-8")
         v = parse(text)
-        self.assertEqual(v["pannier_namespace_hits_total", 'namespace="default"'], 1)
-        self.assertEqual(v["pannier_namespace_misses_total", 'namespace="default"'], 1)
-        self.assertEqual(v["pannier_namespace_filled_total", 'namespace="o"'], 1)
+        self.assertEqual(v["pannier_namespace_hits_total", 'ns="default"'], 1)
+        self.assertEqual(v["pannier_namespace_misses_total", 'ns="default"'], 1)
+        self.assertEqual(v["pannier_namespace_filled_total", 'ns="o"'], 1)
         self.assertEqual(v["pannier_origin_requests_total", 'origin="api"'], 1)
         self.assertEqual(v["pannier_origin_latency_seconds_count", 'origin="api"'], 1)
         self.assertEqual(v["pannier_commands_total", 'command="get"'], 3)
@@ -105,6 +105,13 @@ class Admin(harness.Case):
         self.assertEqual(v["pannier_origin_endpoints", 'origin="api"'], 1)
         # No key and no client is named.
         self.assertFalse("zz:absent" in text)
+
+    def test_no_label_is_one_that_prometheus_gives_its_targets(self):
+        self.begin()("GET", "o:1")
+        labels = set(re.findall(r'[{,](\w+)="', self.ask("/metrics")[1]))
+        self.assertIn("ns", labels)
+        self.assertFalse(labels & {"job", "instance", "namespace", "pod", "container", "service",
+                                   "endpoint", "node"})
 
     def test_buckets_only_grow(self):
         c = self.begin()
