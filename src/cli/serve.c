@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/activation.h"
 #include "cli/config_args.h"
 #include "cli/target.h"
 #include "config/text.h"
@@ -47,6 +48,8 @@ load(void *arg, struct config **out, char *err, size_t err_size)
 	char listen[160];
 	int rc = config_load(a->path, a->flags, a->n_flags, environ, &c, &e);
 
+	if (rc == 0)
+		rc = activation_add(c, &e);
 	if (rc == 0 && c->n_listens == 0) {
 		target_to_listen(listen, sizeof listen);
 		rc = config_listen_add(c, slice_str(listen), &e);
@@ -98,6 +101,7 @@ serve(struct config_args *a, struct config *cfg)
 		cli_error(&cli, "%s", err[0] != '\0' ? err : strerror(-rc));
 		return start_exit_code(rc);
 	}
+	server_notify(s);
 	config_args_look_at(environ, tell_warning);
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		log_info("listening on %s", listener_name(s->listeners[i]));
@@ -123,7 +127,9 @@ serve_main(int argc, char **argv)
 	rc = parse(argc, argv, &a);
 	if (rc != CLI_END)
 		return rc == CLI_HELP ? EX_OK : EX_USAGE;
-	rc = load(&a, &cfg, err, sizeof err);
+	rc = activation_begin(err, sizeof err);
+	if (rc == 0)
+		rc = load(&a, &cfg, err, sizeof err);
 	if (rc != 0) {
 		cli_error(&cli, "%s", err);
 		return config_exit_code(rc);

@@ -22,7 +22,7 @@
 struct listener {
 	struct listen_opts opts; /* its strings are the listener's */
 	char *name;
-	struct stat file;
+	struct socket_owner owner;
 	int fd;
 	int spare_fd; /* given up for one accept() when there are no others */
 	bool started, stopped;
@@ -179,7 +179,7 @@ listener_open(const struct listen_opts *o, struct listener **out, char *err, siz
 	l->fd = l->spare_fd = -1;
 	if (copy_opts(l, o) != 0)
 		goto no_memory;
-	rc = socket_listen(o, &l->file, err, err_size);
+	rc = socket_listen(o, &l->owner, err, err_size);
 	if (rc < 0)
 		goto fail;
 	l->fd = rc;
@@ -226,6 +226,8 @@ listener_stop(struct listener *l)
 		watch_set(&l->watch, 0);
 		timer_stop(&l->pause);
 	}
+	if (l->owner.kept)
+		return; /* who waits there is not ours to turn away */
 	shutdown(l->fd, SHUT_RDWR);
 	while ((fd = accept_one(l)) >= 0)
 		close(fd);
@@ -239,7 +241,7 @@ listener_close(struct listener *l)
 	listener_stop(l);
 	/* If another daemon has taken the path over by now, the file is its. */
 	if (l->opts.kind == LISTEN_UNIX)
-		socket_unlink(l->opts.path, &l->file);
+		socket_unlink(l->opts.path, &l->owner);
 	close(l->fd);
 	listener_free(l);
 }

@@ -37,7 +37,8 @@ int listener_open(const struct listen_opts *o, struct listener **out, char *err,
 void listener_start(struct listener *l, struct loop *loop, void (*on_accept)(void *arg, int fd),
     void *arg);
 /* For good: who waits is closed, who connects from now on is refused, and
- * another daemon may take the path over while this one drains. */
+ * another daemon may take the path over while this one drains. A socket that others
+ * keep (systemd) stays open: who waits and who connects is theirs. */
 void listener_stop(struct listener *l);
 /* Stops, closes, removes the socket file if it is still its own. NULL is fine. */
 void listener_close(struct listener *l);

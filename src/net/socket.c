@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/inherit.h"
+
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 /* Who holds the directory's lock for longer is no starting pannier. */
 #define DIR_LOCK_TRIES 50
@@ -211,11 +213,13 @@ fail:
 }
 
 void
-socket_unlink(const char *path, const struct stat *file)
+socket_unlink(const char *path, const struct socket_owner *owner)
 {
+	const struct stat *file = &owner->file;
 	struct stat now;
 
-	if (lstat(path, &now) == 0 && now.st_dev == file->st_dev && now.st_ino == file->st_ino)
+	if (!owner->kept && lstat(path, &now) == 0 && now.st_dev == file->st_dev &&
+	    now.st_ino == file->st_ino)
 		unlink(path);
 }
 
@@ -306,12 +310,18 @@ socket_name(const struct listen_opts *o, int fd, char *name, size_t size)
 }
 
 int
-socket_listen(const struct listen_opts *o, struct stat *file, char *err, size_t err_size)
+socket_listen(const struct listen_opts *o, struct socket_owner *owner, char *err, size_t err_size)
 {
 	const struct attempt a = { o, err, err_size };
+	int fd;
 
-	memset(file, 0, sizeof *file);
+	memset(owner, 0, sizeof *owner);
 	if (err_size != 0)
 		err[0] = '\0';
-	return o->kind == LISTEN_UNIX ? listen_unix(&a, file) : listen_tcp(&a);
+	fd = inherit_take(o, &owner->kept);
+	if (fd < 0)
+		return o->kind == LISTEN_UNIX ? listen_unix(&a, &owner->file) : listen_tcp(&a);
+	if (o->kind == LISTEN_UNIX && lstat(o->path, &owner->file) != 0)
+		memset(&owner->file, 0, sizeof owner->file);
+	return fd;
 }

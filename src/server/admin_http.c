@@ -25,7 +25,7 @@ struct admin_http {
 	struct listen_opts opts;      /* owns path and host by `listen` */
 	struct config_listen listen;
 	int fd;                       /* ours until the daemon has it; -1 */
-	struct stat file;             /* of the Unix socket */
+	struct socket_owner owner;
 	struct watch watch;           /* libmicrohttpd's epoll */
 	struct timer timer;           /* when it wants to look at its connections */
 	bool started;
@@ -236,11 +236,8 @@ listen_on(struct admin_http *a, const char *text, char *err, size_t err_size)
 		snprintf(err, err_size, "admin_http: %s", why.text);
 		return rc;
 	}
-	a->opts = (struct listen_opts){ .kind = a->listen.is_unix ? LISTEN_UNIX : LISTEN_TCP,
-		.path = a->listen.path, .host = a->listen.host, .port = a->listen.port,
-		.any_host = true,
-		.mode = a->listen.mode, .uid = a->listen.uid, .gid = a->listen.gid };
-	a->fd = socket_listen(&a->opts, &a->file, reason, sizeof reason);
+	a->opts = server_listen_opts(&a->listen);
+	a->fd = socket_listen(&a->opts, &a->owner, reason, sizeof reason);
 	if (a->fd < 0) {
 		snprintf(err, err_size, "admin_http: %s", reason);
 		return a->fd;
@@ -291,7 +288,7 @@ admin_http_free(struct admin_http *a)
 	if (a->fd >= 0)
 		close(a->fd);
 	if (a->listen.is_unix && a->name[0] != '\0')
-		socket_unlink(a->listen.path, &a->file);
+		socket_unlink(a->listen.path, &a->owner);
 	config_listen_fini(&a->listen);
 	mem_free(a);
 }

@@ -37,8 +37,8 @@ uint64_t server_max_value(const struct server *s, const struct config *cfg);
 void server_post_limits(struct server *s);
 /* reload.c: makes cfg (taken over) the configuration of every loop. */
 int server_publish(struct server *s, struct config *cfg, char *err, size_t err_size) MUST_CHECK;
-/* On SIGHUP. */
-void server_reload(struct server *s);
+/* On SIGHUP. Whether the new configuration holds now. */
+bool server_reload(struct server *s);
 
 /* binary_read.c */
 void binary_spare_free(struct server_loop *sl);

@@ -236,7 +236,7 @@ warn_of_restart(const struct config *old, const struct config *new)
 		log_warn("reload: listen changed, which needs a restart");
 }
 
-void
+bool
 server_reload(struct server *s)
 {
 	struct config *cfg;
@@ -244,15 +244,17 @@ server_reload(struct server *s)
 
 	if (s->reload == NULL) {
 		log_warn("reload: there is no configuration to read again");
-		return;
+		return false;
 	}
 	if (s->reload(s->reload_arg, &cfg, err, sizeof err) != 0) {
 		log_error("reload: %s; the old configuration stays", err);
-		return;
+		return false;
 	}
 	warn_of_restart(routes_config(s->routes), cfg);
-	if (server_publish(s, cfg, err, sizeof err) != 0)
+	if (server_publish(s, cfg, err, sizeof err) != 0) {
 		log_error("reload: %s; the old configuration stays", err);
-	else
-		log_info("reload: done");
+		return false;
+	}
+	log_info("reload: done");
+	return true;
 }

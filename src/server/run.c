@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -291,6 +292,7 @@ begin_drain(struct server *s)
 		return;
 	}
 	log_info("stop: answering what is under way");
+	notify_tell(&s->notify, "STOPPING=1\nSTATUS=Answering what is under way");
 	s->draining = true;
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_stop(s->listeners[i]);
@@ -328,7 +330,11 @@ on_sigint(struct signal_watch *w)
 static void
 on_sighup(struct signal_watch *w)
 {
-	server_reload(container_of(w, struct server, sighup));
+	struct server *s = container_of(w, struct server, sighup);
+
+	notify_reloading(&s->notify);
+	notify_tell(&s->notify, "READY=1\nSTATUS=%s",
+	    server_reload(s) ? "Serving" : "Serving; the last reload failed, see the log");
 }
 
 /* --- running ------------------------------------------------------------------------------ */
@@ -372,6 +378,14 @@ server_unblock_signals(void)
 
 	stop_signals(&set);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void
+server_notify(struct server *s)
+{
+	notify_fini(&s->notify);
+	notify_init(&s->notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"),
+	    getenv("WATCHDOG_PID"));
 }
 
 /* Signals are loop 0's alone: the others must not be interrupted. */
@@ -429,6 +443,7 @@ stop_clock_and_signals(struct server *s)
 	timer_stop(&s->tick);
 	timer_stop(&s->second);
 	timer_stop(&s->drain_timer);
+	watchdog_stop(s);
 	signal_watch_stop(&s->sigterm);
 	signal_watch_stop(&s->sigint);
 	signal_watch_stop(&s->sighup);
@@ -458,10 +473,13 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 	admin_http_start(s->admin_http);
 	tiers_configure(s->tiers);
 	rc = streams_start(s->streams);
-	if (rc == 0)
+	if (rc == 0) {
+		notify_tell(&s->notify, "READY=1\nSTATUS=Serving");
+		watchdog_start(s);
 		loop_run(s->loops[0].loop);
-	else
+	} else {
 		stop_loops(s);
+	}
 	for (unsigned i = 1; i < s->n_loops; i++)
 		pthread_join(s->loops[i].thread, NULL);
 	streams_stop(s->streams);

@@ -266,6 +266,21 @@ server_listener(const struct server *s, const char *name)
 	return i;
 }
 
+struct listen_opts
+server_listen_opts(const struct config_listen *l)
+{
+	return (struct listen_opts){
+		.kind = l->is_unix ? LISTEN_UNIX : LISTEN_TCP,
+		.path = l->path,
+		.host = l->host,
+		.port = l->port,
+		.any_host = l->any_host,
+		.mode = l->mode,
+		.uid = l->uid,
+		.gid = l->gid,
+	};
+}
+
 static int
 server_listen(struct server *s, const struct config *cfg, char *err, size_t err_size)
 {
@@ -277,18 +292,9 @@ server_listen(struct server *s, const struct config *cfg, char *err, size_t err_
 	if (s->listeners == NULL)
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < cfg->n_listens; i++) {
-		const struct config_listen *cl = &cfg->listens[i];
-		struct listen_opts o = {
-			.kind = cl->is_unix ? LISTEN_UNIX : LISTEN_TCP,
-			.path = cl->path,
-			.host = cl->host,
-			.port = cl->port,
-			.mode = cl->mode,
-			.uid = cl->uid,
-			.gid = cl->gid,
-			.refusal = TOO_MANY_CLIENTS,
-		};
+		struct listen_opts o = server_listen_opts(&cfg->listens[i]);
 
+		o.refusal = TOO_MANY_CLIENTS;
 		rc = listener_open(&o, &s->listeners[s->n_listeners], err, err_size);
 		if (rc != 0)
 			return rc;
@@ -368,6 +374,7 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	s->started_ms = clock_mono_ms();
 	s->started_unix_ms = clock_wall_ms();
 	make_run_id(s->run_id);
+	notify_init(&s->notify, NULL, NULL, NULL);
 	atomic_init(&s->next_session_id, 1);
 	s->n_loops = (unsigned)(cfg->threads != CONFIG_AUTO ? cfg->threads
 	                                                    : machine_threads(&s->follow.seen));
@@ -425,6 +432,7 @@ server_free(struct server *s)
 	memory_watch_fini(&s->memory);
 	slowlog_fini(&s->slowlog);
 	latency_fini(&s->latency);
+	notify_fini(&s->notify);
 	pthread_mutex_destroy(&s->config_lock);
 	mem_free(s);
 }

@@ -17,10 +17,12 @@
 #include "server/info.h"
 #include "server/latency.h"
 #include "server/memory.h"
+#include "server/notify.h"
 #include "server/pause.h"
 #include "server/pubsub.h"
 #include "server/slowlog.h"
 #include "server/timing.h"
+#include "server/watchdog.h"
 #include "stats/stats.h"
 #include "store/store.h"
 
@@ -69,6 +71,7 @@ struct server_loop {
 	atomic_bool sweeping;
 	struct loop_task look; /* whether a turn of the loop took long */
 	atomic_bool looking;
+	struct loop_task beat;  /* of the watchdog */
 	struct loop_task limit; /* see server_post_limits() */
 	atomic_bool limiting;
 	_Atomic(int64_t) lag_max_us; /* see timing_look() */
@@ -115,6 +118,8 @@ struct server {
 	_Atomic(unsigned) undrained; /* loops that have not answered all of their
 	                              * sessions in a stop; all, before one */
 	bool draining;
+	struct notify notify;      /* nobody is told unless server_notify() */
+	struct watchdog watchdog;
 };
 
 /* Everything that can fail at start fails here, with err set: 0 or -errno.
@@ -126,6 +131,9 @@ int server_new(struct config *cfg, const char *config_path, struct server **out,
  * handles SIGTERM, SIGINT (drain; the second time at once) and SIGHUP. */
 int server_run(struct server *s, int (*reload)(void *arg, struct config **out, char *err, size_t n),
     void *arg) MUST_CHECK;
+/* Tells the service manager of $NOTIFY_SOCKET how it stands, from server_run() on. Before
+ * that; for the one server of a process. */
+void server_notify(struct server *s);
 /* From any thread. */
 void server_stop(struct server *s);
 void server_free(struct server *s);
@@ -136,6 +144,8 @@ int server_config_set(struct server *s, unsigned row, struct slice value, struct
     MUST_CHECK;
 /* For sessions: one is gone. On its loop. */
 void server_client_gone(struct server_loop *sl);
+/* Borrows l's strings. */
+struct listen_opts server_listen_opts(const struct config_listen *l);
 const struct config *server_config(const struct server_loop *sl);
 /* The Redis that clients are told of; they choose their ways by it. */
 #define REDIS_VERSION_MAX 16
