@@ -66,8 +66,8 @@ activation_add(struct config *c, struct config_error *e)
 	for (unsigned i = 0; rc == 0 && i < n_extra; i++) {
 		rc = config_listen_add(c, slice_str(extra[i]), &why);
 		if (rc != 0)
-			snprintf(e->text, sizeof e->text, "the passed socket %s cannot be used: %.300s",
-			    extra[i], why.text);
+			snprintf(e->text, sizeof e->text,
+			    "the passed socket %s cannot be used: %.300s", extra[i], why.text);
 	}
 	return rc;
 }
