@@ -11,6 +11,7 @@
 #include "cli/target.h"
 #include "config/text.h"
 #include "server/admin_http.h"
+#include "server/seccomp.h"
 #include "server/server.h"
 
 int serve_main(int argc, char **argv);
@@ -107,6 +108,12 @@ serve(struct config_args *a, struct config *cfg)
 		log_info("listening on %s", listener_name(s->listeners[i]));
 	if (admin_http_name(s->admin_http) != NULL)
 		log_info("metrics and health on %s", admin_http_name(s->admin_http));
+	rc = seccomp_start(server_config(&s->loops[0]), err, sizeof err);
+	if (rc != 0) {
+		cli_error(&cli, "%s", err);
+		server_free(s);
+		return EX_OSERR;
+	}
 	rc = server_run(s, load, a);
 	if (rc != 0)
 		cli_error(&cli, "%s", strerror(-rc));

@@ -148,6 +148,9 @@ struct config_origin {
 	unsigned index;           /* in config.origins */
 };
 
+/* In the order of their names in value.c. */
+enum call_filter { CALL_FILTER_FALSE, CALL_FILTER_TRUE, CALL_FILTER_AUTO, CALL_FILTER_KILL };
+
 enum stream_kind { STREAM_RABBITMQ, STREAM_KAFKA };
 enum stream_format { STREAM_JSON, STREAM_PLAIN };
 enum stream_gap { GAP_SOFTEN, GAP_FLUSH, GAP_IGNORE };

@@ -71,6 +71,11 @@ static const struct choice tracking_choices[] = {
 	{ "false", "false" }, { "true", "true" }, { "auto", "auto" },
 };
 
+/* In the order of enum call_filter. */
+static const struct choice filter_choices[] = {
+	{ "false", "false" }, { "true", "true" }, { "auto", "auto" }, { "kill", "kill" },
+};
+
 /* In the orders of enum stream_kind, stream_format and stream_gap. */
 static const struct choice kind_choices[] = { { "rabbitmq", "rabbitmq" }, { "kafka", "kafka" } };
 static const struct choice format_choices[] = { { "json", "json" }, { "plain", "plain" } };
@@ -102,6 +107,7 @@ static const struct option_enum {
 	{ "read_from", "kind of server", "replica", read_choices, ARRAY_LEN(read_choices) },
 	{ "shared_lease", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "tracking", "choice", "true", tracking_choices, ARRAY_LEN(tracking_choices) },
+	{ "seccomp", "choice", "auto", filter_choices, ARRAY_LEN(filter_choices) },
 	{ "tls", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "soft", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "kind", "kind", "rabbitmq", kind_choices, ARRAY_LEN(kind_choices) },

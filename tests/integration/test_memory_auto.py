@@ -4,7 +4,6 @@ and doubled, in a directory that looks like the machine's root."""
 
 import os
 import random
-import re
 import subprocess
 import threading
 import unittest
@@ -164,7 +163,7 @@ class MemoryAuto(harness.Case):
         root.limit(128)
         self.wait_limit(d, 96)
         self.assertEqual(c("GET", "k"), b"w")
-        self.assertTrue(re.search("auto is 96MiB now", d.text()))
+        d.wait_log("auto is 96MiB now")
 
     def test_under_pressure_it_purges_and_then_evicts_and_refuses_nothing(self):
         d, root = self.started(128, "memory: auto\nlatency_threshold: 10ms\n")

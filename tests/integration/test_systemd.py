@@ -101,6 +101,23 @@ class Units(harness.Case):
                 code = run(harness.BINARY, "serve", *args).returncode
                 self.assertIn(str(code), never)
 
+    def test_the_unit_allows_what_the_daemon_s_own_filter_does(self):
+        """But for whom a socket belongs to, which the unit's drop-in allows."""
+        def calls(of):
+            said = run("systemd-analyze", "syscall-filter", "--no-pager", of)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            found = set()
+            for word in re.findall(r"^ +([-@a-z_0-9]+)$", said.stdout, re.M):
+                found |= calls(word) if word.startswith("@") else {word}
+            return found
+        filters = [v for n, v in settings("pannier.service") if n == "SystemCallFilter"]
+        self.assertEqual(filters, ["@system-service", "~@privileged @resources"])
+        allowed = calls("@system-service") - calls("@privileged") - calls("@resources")
+        with open(os.path.join(harness.TOP, "src", "server", "seccomp.def"), encoding="utf-8") as f:
+            ours = set(re.findall(r"^SYSCALL(?:_IF)?\((\w+)", f.read(), re.M))
+        self.assertGreater(len(ours), 100)
+        self.assertEqual(ours - allowed, {"chown", "fchown", "fchownat"})
+
     def test_the_socket_is_where_clients_look_first(self):
         path = dict(settings("pannier.socket"))["ListenStream"]
         with open(os.path.join(harness.TOP, "src", "cli", "target.c"), encoding="utf-8") as f:
