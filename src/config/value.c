@@ -101,6 +101,7 @@ static const struct option_enum {
 	{ "window", "kind of window", "calls", window_choices, ARRAY_LEN(window_choices) },
 	{ "policy", "way to balance", "round_robin", policy_choices, ARRAY_LEN(policy_choices) },
 	{ "read_only", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "admin_keys", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "admin", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "verify", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "mode", "kind of Redis", "cluster", mode_choices, ARRAY_LEN(mode_choices) },

@@ -20,6 +20,7 @@
 #include "server/session_impl.h"
 #include "server/tracking.h"
 #include "server/version.h"
+#include "store/hot.h"
 
 /* Of max_frame, beside a value: its key, the rest of the frame. The connection's
  * own limit on input is a little higher. */
@@ -117,9 +118,11 @@ static NOINLINE void
 run_timed(struct binary_call *b, binary_handler *run)
 {
 	struct timing *t = &b->c.sl->timing;
+	unsigned before = store_hot_sample(b->c.store, timing_read_weight(t, b->c.cmd));
 	int64_t timed_us = t->timed_us, begun_ns = clock_mono_ns(), spent_ns;
 
 	run(b);
+	store_hot_sample(b->c.store, before);
 	spent_ns = clock_mono_ns() - begun_ns;
 	t->timed_us = timed_us;
 	if (as_command(&b->c, b->f))

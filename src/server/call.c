@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/door.h"
 #include "server/help.h"
 #include "server/internal.h"
 #include "server/parked.h"
@@ -81,6 +82,22 @@ call_make_room(struct call *c, enum cache_result found, uint64_t len, unsigned f
 	store_close(cur);
 	store_make_room(c->store, c->argv[1].len + len);
 	return call_open(c, flags, cur);
+}
+
+bool
+call_namespace(struct call *c, struct slice name, unsigned *id)
+{
+	const struct stats_names *names = c->sl->server->names;
+
+	for (unsigned i = 0; i < stats_ns_count(names); i++) {
+		if (!slice_eq(name, slice_str(stats_ns_name(names, i))) ||
+		    !door_owns_stats(c->session, i))
+			continue;
+		*id = i;
+		return true;
+	}
+	reply_error(c->reply, "ERR there is no namespace of that name; INFO namespaces lists them");
+	return false;
 }
 
 void

@@ -72,6 +72,10 @@ size_t call_reply_max(const struct call *c);
 #define REF_MIN_BYTES 16384 /* below, a copy costs less than an iovec and a pin */
 void reply_large_value(struct reply *r, struct store_cursor *cur);
 
+/* The number of a namespace of that name which is the session's to see; else the error
+ * reply is written. */
+bool call_namespace(struct call *c, struct slice name, unsigned *id);
+
 /* Whether there is such a database; else the error reply is written. */
 bool call_database(struct call *c, struct slice index);
 

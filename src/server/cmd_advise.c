@@ -24,22 +24,6 @@ struct asked {
 };
 
 static bool
-namespace_parse(struct call *c, struct slice name, struct asked *a)
-{
-	const struct stats_names *names = c->sl->server->names;
-
-	for (unsigned id = 0; id < stats_ns_count(names); id++) {
-		if (!slice_eq(name, slice_str(stats_ns_name(names, id))))
-			continue;
-		a->ns = id;
-		a->name = name;
-		return true;
-	}
-	reply_error(c->reply, "ERR there is no namespace of that name; INFO namespaces lists them");
-	return false;
-}
-
-static bool
 target_parse(struct call *c, struct slice text, struct asked *a)
 {
 	char copy[32], *end;
@@ -62,8 +46,10 @@ parse(struct call *c, struct asked *a)
 	bool named = c->argc % 2 == 0;
 	uint32_t at = named ? 2 : 1;
 
-	if (named && !namespace_parse(c, c->argv[1], a))
+	if (named && !call_namespace(c, c->argv[1], &a->ns))
 		return false;
+	if (named)
+		a->name = c->argv[1];
 	if (c->argc == at)
 		return true;
 	if (c->argc == at + 2 && slice_caseeq(c->argv[at], SLICE("target")))

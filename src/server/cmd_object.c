@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "server/door.h"
 #include "server/help.h"
+#include "server/hotkeys.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -52,24 +53,29 @@ counts_uses(const struct call *c)
 	return server_config(c->sl)->eviction != CACHE_LRU;
 }
 
-/* As the eviction policy counts uses; what it does not count has none. */
+/* As the eviction policy counts uses, where it does; else by the keys that are read most: the
+ * others have none. */
 void
 cmd_object_freq(struct call *c)
 {
+	struct slice key = c->argv[2];
 	struct store_cursor cur;
-	bool found = store_open(c->store, c->argv[2], 0, &cur) == CACHE_HIT;
+	bool found = store_open(c->store, key, 0, &cur) == CACHE_HIT;
 	int uses = found ? cache_frequency(&cur.c) : 0;
 
 	store_close(&cur);
 	if (!found)
 		reply_nil(c->reply);
-	else if (!counts_uses(c))
+	else if (counts_uses(c))
+		reply_int(c->reply, MAX(uses, 0));
+	else if (server_config(c->sl)->hot_keys != 0)
+		reply_int(c->reply, topk_lfu(hotkeys_reads(c->sl->server,
+		    store_hash(c->store, key), c->now_ms)));
+	else
 		reply_error(c->reply,
 		    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
 		    "Please note that when switching between policies at runtime LRU and LFU data "
 		    "will take some time to adjust.");
-	else
-		reply_int(c->reply, MAX(uses, 0));
 }
 
 /* Uses are kept as an order, or counted, without their times. */

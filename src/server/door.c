@@ -168,8 +168,8 @@ is_harmless(const struct command *cmd)
 {
 	static const char *const names[] = {
 		"acl|whoami", "client|no-evict", "dbsize", "flushall", "flushdb", "info", "keys",
-		"lolwut", "multi", "exec", "discard", "unwatch", "randomkey", "scan",
-		"script|exists", "script|load", "time",
+		"lolwut", "multi", "exec", "discard", "unwatch", "pannier.hotkeys", "randomkey",
+		"scan", "script|exists", "script|load", "time",
 	};
 	const char *bar = strchr(cmd->name, '|');
 

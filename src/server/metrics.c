@@ -10,6 +10,7 @@
 #include "origin/guard.h"
 #include "proto/command.h"
 #include "server/advice.h"
+#include "server/hotkeys.h"
 #include "server/info_text.h"
 #include "server/internal.h"
 #include "server/session.h"
@@ -351,7 +352,8 @@ write_command_latency(struct metrics *m, const struct server *s,
     const struct stats_sum_command *sums)
 {
 	metrics_family(m, "command_seconds", METRIC_HISTOGRAM,
-	    "Time in the handler of those calls that were timed: one short one in 64, all others.");
+	    "Time in the handler of those calls that were timed: one short one in 128, of few "
+	    "all, and all others.");
 	for (unsigned id = 0; id < CMD_COUNT; id++) {
 		struct histogram_sum h;
 
@@ -404,6 +406,8 @@ metrics_write(struct server *s, enum metrics_format format, struct buf *out)
 		rc = write_commands(&m, s);
 	if (rc == 0)
 		advice_metrics(&m, s);
+	if (rc == 0)
+		hotkeys_json(&m, s);
 	if (metrics_end(&m) != 0)
 		rc = -ENOMEM;
 	if (rc == 0)

@@ -26,6 +26,7 @@
 #include "server/session_impl.h"
 #include "server/tracking.h"
 #include "server/transaction.h"
+#include "store/hot.h"
 
 #define PARKED_MAX 1024
 
@@ -72,10 +73,13 @@ session_count_error(struct server_loop *sl, const struct command *cmd, const str
 static NOINLINE void
 run_timed(struct call *c, const struct command *cmd)
 {
-	int64_t timed_us = c->sl->timing.timed_us, begun_ns = clock_mono_ns();
+	struct timing *t = &c->sl->timing;
+	unsigned before = store_hot_sample(c->store, timing_read_weight(t, cmd));
+	int64_t timed_us = t->timed_us, begun_ns = clock_mono_ns();
 
 	command_handlers[cmd->id](c);
-	c->sl->timing.timed_us = timed_us;
+	store_hot_sample(c->store, before);
+	t->timed_us = timed_us;
 	timing_add(c, cmd, clock_mono_ns() - begun_ns);
 }
 

@@ -6,6 +6,13 @@
 #include "server/session.h"
 
 #define WARM 256              /* the first short commands of a loop */
+#define LOOK_MS 512           /* until some more are */
+#define WARM_MS 64            /* one for so many */
+/* Where more are timed in WARM_MS, which is from some 4,000 commands a second on, there are
+ * enough: none are added, and reads of half of them are told. */
+#define TIMED_CALM 2
+#define READ_SHARE 2
+#define LONG_SHARE 16         /* one in so many long commands is looked at for hot keys */
 #define BATCH_LEAST_US 1000   /* below, a batch is slow without a slow command */
 /* Until it was compared with the clock for long enough, a tick may be as long as
  * this: the slowest counter there is has ten in a microsecond. */
@@ -21,6 +28,8 @@ timing_init(struct timing *t, int64_t now_us)
 		.suspect_ticks = UINT64_MAX,
 		.share = 1,
 		.warm = WARM,
+		.read_every = 1,
+		.draw.state = (uint64_t)now_us,
 		.ticks0 = clock_ticks(),
 		.us0 = now_us,
 	};
@@ -131,6 +140,45 @@ keep(struct call *c, const struct command *cmd, const struct slice *argv, uint32
 		    server_config(c->sl)->slowlog_max_len);
 }
 
+unsigned
+timing_read_weight(struct timing *t, const struct command *cmd)
+{
+	bool is_short = timing_is_short(cmd);
+	unsigned every = is_short ? t->read_every : LONG_SHARE;
+
+	if (cmd->id == CMD_ID_exec || ++t->unread[is_short] < every)
+		return 0;
+	t->unread[is_short] = 0;
+	return is_short ? every * (unsigned)t->share : every;
+}
+
+/* Some time has gone by since this was last looked at. */
+static void
+warm_up(struct timing *t, int64_t now_ms)
+{
+	int64_t more = t->warmed_ms == 0 ? 0 : (now_ms - t->warmed_ms) / WARM_MS;
+	bool calm = t->timed <= (uint64_t)more * TIMED_CALM;
+
+	t->read_every = calm ? 1 : READ_SHARE;
+	if (calm)
+		t->warm = (unsigned)MIN(t->warm + (uint64_t)more, WARM);
+	t->timed = 0;
+	t->warmed_ms = now_ms;
+}
+
+/* A short one was timed: which one is next. */
+static void
+choose_next(struct timing *t, int64_t now_ms)
+{
+	t->warm -= t->warm > 0;
+	t->timed++;
+	if (now_ms - t->warmed_ms >= LOOK_MS)
+		warm_up(t, now_ms);
+	set_share(t);
+	t->untimed = t->share == 1 ? 0 :
+	    (int)draw_below(draw_next(&t->draw), 2 * TIMED_SHARE - 1) - (TIMED_SHARE - 1);
+}
+
 void
 timing_add(struct call *c, const struct command *cmd, int64_t spent_ns)
 {
@@ -140,9 +188,7 @@ timing_add(struct call *c, const struct command *cmd, int64_t spent_ns)
 
 	if (timing_is_short(cmd)) {
 		weight = t->share;
-		t->untimed = 0;
-		t->warm -= t->warm > 0;
-		set_share(t);
+		choose_next(t, c->now_ms);
 	}
 	t->timed_us += spent_us;
 	counter_add(&st->usec, (spent_ns * weight + 500) / 1000);

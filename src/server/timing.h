@@ -4,7 +4,10 @@
  *
  *  - a command that may be long by what it does is timed by itself, always;
  *  - of short ones (see is_short()) one in TIMED_SHARE is timed and counts for
- *    all of them in statistics. The first ones of a loop are all timed;
+ *    all of them in statistics: at random distances, so that requests that come in turns are
+ *    all seen. The first ones of a loop are all timed, and some more for each moment that
+ *    goes by: where few come, that is all of them;
+ *  - the reads of those that are timed are what hot keys are learnt from (store/hot.h);
  *  - that no short one was slow is told by the batch of requests that one read
  *    brought: the processor's counter is read before and behind it, a handful
  *    of instructions each. A batch that took longer than what is looked for is
@@ -28,10 +31,11 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/draw.h"
 #include "base/util.h"
 #include "proto/command.h"
 
-#define TIMED_SHARE 64
+#define TIMED_SHARE 128
 
 struct call;
 struct config;
@@ -43,9 +47,16 @@ struct timing {
 	int64_t slow_us;        /* of SLOWLOG; INT64_MAX: nothing is slow */
 	int64_t event_us;       /* of LATENCY; likewise */
 	uint64_t suspect_ticks; /* a batch that takes longer is looked at */
-	unsigned share;         /* one in so many short commands is timed */
-	unsigned untimed;       /* short ones since the last that was timed */
+	int share;              /* one in so many short commands is timed */
+	int untimed;            /* short ones since the last that was timed; begins anywhere
+	                         * below share, so that no rhythm of a client's agrees */
 	unsigned warm;          /* that are still to be timed each */
+	int64_t warmed_ms;      /* when some were added to these; 0: never */
+	unsigned timed;         /* short ones since then */
+	/* Of those that are timed, one in read_every is told for hot keys; how many were not
+	 * since the last: long ones, short ones. */
+	unsigned read_every, unread[2];
+	struct draw draw;
 	int64_t timed_us;       /* of all commands that were timed, ever */
 	uint64_t ticks0;        /* at the start, */
 	int64_t us0;            /* and the clock then */
@@ -70,6 +81,10 @@ timing_passes(struct timing *t, const struct command *cmd)
 {
 	return timing_is_short(cmd) && ++t->untimed < t->share;
 }
+
+/* For how many reads one of a command that is timed stands; 0: it is left out. EXEC's
+ * commands have samples of their own. */
+unsigned timing_read_weight(struct timing *t, const struct command *cmd);
 
 /* The call was timed: counts it, and keeps it where it was slow. */
 void timing_add(struct call *c, const struct command *cmd, int64_t spent_ns);

@@ -110,11 +110,12 @@ metrics_family(struct metrics *m, const char *name, enum metric_type type, const
 
 /* Names come from key prefixes, which may be any bytes. What could end a label, and what
  * no reader should have to guess at, is written as \xXX. */
-static void
-put_text(struct metrics *m, const char *text)
+void
+metrics_slice(struct metrics *m, struct slice text)
 {
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
+	metrics_printf(m, "\"");
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
 
 		if (c == '"' || c == '\\')
 			metrics_printf(m, "\\%c", c);
@@ -123,14 +124,13 @@ put_text(struct metrics *m, const char *text)
 		else
 			metrics_printf(m, "\\\\x%02x", c);
 	}
+	metrics_printf(m, "\"");
 }
 
 void
 metrics_string(struct metrics *m, const char *text)
 {
-	metrics_printf(m, "\"");
-	put_text(m, text);
-	metrics_printf(m, "\"");
+	metrics_slice(m, slice_str(text));
 }
 
 void

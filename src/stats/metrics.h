@@ -57,5 +57,6 @@ void metrics_member(struct metrics *m, const char *name);
 void metrics_printf(struct metrics *m, const char *fmt, ...) PRINTF(2, 3);
 /* With quotes; as the text of a label. */
 void metrics_string(struct metrics *m, const char *text);
+void metrics_slice(struct metrics *m, struct slice text);
 
 #endif

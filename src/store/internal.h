@@ -8,6 +8,7 @@
 #include "base/htab.h"
 #include "base/lock.h"
 #include "origin/origin.h"
+#include "stats/topk.h"
 #include "store/meta.h"
 #include "store/near.h"
 #include "store/store.h"
@@ -120,6 +121,9 @@ struct store_loop {
 	uint32_t sample_below;      /* the store's, as it was when the turn began: one load
 	                             * less for each hit */
 	struct draw draw; /* of XFetch and jitter */
+	struct lock hot_lock;       /* of hot; innermost */
+	struct topk *hot;           /* see hot.h; NULL: none */
+	unsigned hot_weight;        /* of the reads that come now; 0: they are not told */
 	struct store_atomic *atomic; /* the bracket that is open, else NULL */
 	struct behind_lane *lanes[STATS_ORIGINS]; /* made at first use */
 	bool hurried;               /* store_behind_hurry() */
@@ -280,6 +284,14 @@ sample_wants(const struct store_cursor *cur)
 
 /* A read that is counted; on a hit the cursor is open. */
 void sample_read(const struct store_cursor *cur, const struct config_namespace *ns, bool hit);
+
+/* --- hot.c --------------------------------------------------------------------- */
+
+/* 0 or -ENOMEM; hot_fini() is owed either way. */
+int hot_init(struct store_loop *sl, unsigned counters) MUST_CHECK;
+void hot_fini(struct store_loop *sl);
+/* A read that is counted and sampled. */
+void hot_read(const struct store_cursor *cur, const struct config_namespace *ns);
 
 /* --- store.c ------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
-/* What the curves of stats/mrc.h are told: reads as they are counted, and what the cache
- * says of writes and removals, both of sampled keys only. Protected entries are left out: they
- * are never evicted, so no memory changes their hits. */
+/* What hot.h is told, of reads that the server samples; and the curves of stats/mrc.h: reads
+ * as they are counted, and what the cache says of writes and removals, both of sampled keys
+ * only. Protected entries are left out: they are never evicted, so no memory changes their
+ * hits. */
 #include "config.h"
 
 #include "stats/mrc.h"
@@ -15,7 +16,9 @@ sample_read(const struct store_cursor *cur, const struct config_namespace *ns, b
 	struct mrc_ref r = { .hash = cur->c.hash, .ns = (unsigned)ns->stats_id,
 		.now_ms = cur->sl->thread.now_ms };
 
-	if (ns->class == CLASS_PROTECTED)
+	if (cur->sl->hot_weight != 0)
+		hot_read(cur, ns);
+	if (ns->class == CLASS_PROTECTED || !mrc_wants(&cur->sl->store->sample_below, r.hash))
 		return;
 	if (!hit) {
 		mrc_miss(cur->sl->store->mrc, &r);

@@ -288,7 +288,9 @@ store_loop_new(struct store *s, struct loop *l, struct stats_loop *stats, struct
 		sl->draw.state = (uint64_t)(uintptr_t)sl; /* it is only chance */
 	list_init(&sl->retired);
 	sl->origins = origin_set_new(atomic_load(&s->routes));
-	if (sl->origins == NULL) {
+	if (sl->origins == NULL ||
+	    hot_init(sl, (unsigned)routes_config(sl->origins->routes)->hot_keys) != 0) {
+		origin_set_free(sl->origins);
 		mem_free(sl);
 		return -ENOMEM;
 	}
@@ -312,6 +314,7 @@ store_loop_free(struct store_loop *sl)
 	list_foreach_safe(it, &sl->retired)
 		origin_set_free(list_entry(it, struct origin_set, link));
 	origin_set_free(sl->origins);
+	hot_fini(sl);
 	mem_free(sl);
 }
 

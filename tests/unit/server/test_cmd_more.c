@@ -241,7 +241,7 @@ START_TEST(object_tells_what_redis_would_do)
 	ck_reply("OBJECT ENCODING r", "$3\r\nraw\r\n");
 	ck_reply("OBJECT ENCODING none", "$-1\r\n");
 	ck_reply("OBJECT REFCOUNT e", ":1\r\n");
-	ck_reply_has("OBJECT FREQ e", "-ERR An LFU maxmemory policy is not selected");
+	ck_reply("OBJECT FREQ e", ":0\r\n");
 	ck_reply("OBJECT IDLETIME e", "-ERR idle time not tracked\r\n");
 	ck_reply_has("OBJECT HELP", "+REFCOUNT <key>");
 	ck_reply_has("MEMORY HELP", "+USAGE <key>");
