@@ -36,7 +36,8 @@
 #define WHOLE UINT32_MAX      /* below, where all is sampled */
 #define LOWER_SHIFT 3         /* by an eighth */
 #define CHECK_EVERY 256       /* references, until the rate is looked at */
-#define SWEEP 2               /* keys looked at for their end, at each reference */
+#define SPENT_BY_A_SHARE 0.25 /* of what credit there is when it begins */
+#define HOT_SHARE 256         /* a key that was used later than all but so few of them */
 #define MEMORY_FOR_CURVES 4   /* a quarter */
 /* A half-life in steps, and what is left after one: 2^(-1/8). */
 #define FADE_STEPS 8
@@ -70,6 +71,7 @@ struct mrc {
 	uint64_t references;
 	unsigned unchecked;
 	double credit;    /* references that may still come at once */
+	double credit_least; /* the share is lowered there */
 	int64_t checked_ms;
 };
 
@@ -89,6 +91,13 @@ set_threshold(struct mrc *m, uint32_t threshold)
 {
 	m->threshold = threshold;
 	atomic_store_explicit(m->below, threshold, memory_order_relaxed);
+}
+
+static void
+set_credit(struct mrc *m, double credit)
+{
+	m->credit = credit;
+	m->credit_least = credit * (1 - SPENT_BY_A_SHARE);
 }
 
 int
@@ -112,7 +121,7 @@ mrc_new(const struct mrc_opts *o, struct mrc **out)
 	m->memory_bytes = sizeof *m + mrc_stack_memory(m->stack.max);
 	m->curves_max = (unsigned)MIN((o->memory_bytes - m->memory_bytes) / sizeof(struct curve),
 	    MRC_NAMESPACES);
-	m->credit = MRC_CREDIT;
+	set_credit(m, MRC_CREDIT);
 	set_threshold(m, WHOLE);
 	*out = m;
 	return 0;
@@ -183,10 +192,11 @@ check_rate_locked(struct mrc *m, int64_t now_ms)
 	if (++m->unchecked < CHECK_EVERY)
 		return;
 	m->credit += (double)(now_ms - m->checked_ms) * MRC_CALM / 1e3;
-	m->credit = MIN(m->credit, MRC_CREDIT) - CHECK_EVERY;
-	if (m->credit < 0 && m->threshold > least)
+	m->credit = MAX(MIN(m->credit, MRC_CREDIT) - CHECK_EVERY, 0.0);
+	if (m->credit <= m->credit_least && m->threshold > least) {
 		lower_locked(m, MAX(m->threshold / 2, least));
-	m->credit = MAX(m->credit, 0.0);
+		set_credit(m, m->credit);
+	}
 	m->unchecked = 0;
 	m->checked_ms = now_ms;
 }
@@ -207,18 +217,17 @@ forget_old_locked(struct mrc *m)
 	}
 }
 
-/* Keys whose time is over take no room in any cache. */
+/* Keys whose time is over take no room in any cache: one is looked at by each
+ * reference. */
 static void
 sweep_locked(struct mrc *m, int64_t now_ms)
 {
-	for (unsigned i = 0; i < SWEEP; i++) {
-		struct mrc_key *k;
+	struct mrc_key *k = &m->stack.keys[m->sweep_at];
 
-		m->sweep_at = m->sweep_at % m->stack.max + 1;
-		k = mrc_stack_at(&m->stack, m->sweep_at);
-		if (k != NULL && k->near_ms <= now_ms)
-			mrc_stack_drop(&m->stack, k);
-	}
+	if (m->sweep_at++ == m->stack.max)
+		m->sweep_at = 1;
+	if (k->slot != 0 && k->near_ms <= now_ms)
+		mrc_stack_drop(&m->stack, k);
 }
 
 /* --- references ----------------------------------------------------------------------- */
@@ -273,11 +282,11 @@ size_of(uint64_t bytes)
 	return (uint32_t)MIN(bytes, UINT32_MAX);
 }
 
-/* The least cache that has it still. */
+/* The least cache that has it still, where so many bytes of the sample were used since. */
 static unsigned
-bucket_of(const struct mrc *m, const struct mrc_key *k)
+bucket_of(const struct mrc *m, const struct mrc_key *k, uint64_t above)
 {
-	double bytes = (double)mrc_stack_above(&m->stack, k) / share(m) + (double)k->bytes;
+	double bytes = (double)above / share(m) + (double)k->bytes;
 	double units = bytes / (1u << MRC_UNIT_BITS);
 
 	if (units >= (double)(INT64_C(1) << MRC_MAX_BITS))
@@ -296,13 +305,14 @@ add_locked(struct mrc *m, const struct mrc_ref *r)
 		return;
 	k = mrc_stack_add(&m->stack, r->hash, size_of(r->bytes));
 	k->near_ms = k->far_ms = time_of(r->expires_ms);
+	forget_old_locked(m);
 }
 
 /* It is in the stack, and its time is not over. */
 static void
 read_locked(struct mrc *m, struct mrc_key *k, const struct mrc_ref *r, bool hit)
 {
-	unsigned bucket = bucket_of(m, k);
+	unsigned bucket = bucket_of(m, k, mrc_stack_above(&m->stack, k));
 
 	if (k->far_ms > r->now_ms) {
 		count_locked(m, r->ns, (int)bucket, 1);
@@ -314,6 +324,23 @@ read_locked(struct mrc *m, struct mrc_key *k, const struct mrc_ref *r, bool hit)
 	}
 	k->missed = (uint16_t)(hit ? 0 : bucket + 1);
 	mrc_stack_use(&m->stack, k, hit ? size_of(r->bytes) : k->bytes);
+}
+
+/* Half of all reads, as a rule, are of keys that were used just now: where they stand
+ * among each other only caches could tell that are far smaller than any that is asked
+ * about. So they stay where they are, which is most of the work. */
+static bool
+is_hot_locked(struct mrc *m, struct mrc_key *k, const struct mrc_ref *r)
+{
+	uint32_t since = mrc_stack_since(&m->stack, k);
+	uint64_t mean = m->stack.bytes / m->stack.n;
+
+	if (since > m->stack.n / HOT_SHARE || k->bytes != size_of(r->bytes) ||
+	    k->far_ms <= r->now_ms)
+		return false;
+	k->missed = 0;
+	count_locked(m, r->ns, (int)bucket_of(m, k, since * mean), 1);
+	return true;
 }
 
 static bool
@@ -351,11 +378,10 @@ mrc_hit(struct mrc *m, const struct mrc_ref *r)
 		return;
 	k = find_locked(m, r);
 	seen_locked(m, r->ns, k != NULL);
-	if (k != NULL)
-		read_locked(m, k, r, true);
-	else
+	if (k == NULL)
 		add_locked(m, r); /* it was there before there was a sample */
-	forget_old_locked(m);
+	else if (!is_hot_locked(m, k, r))
+		read_locked(m, k, r, true);
 	lock_release(&m->lock);
 }
 
@@ -402,7 +428,6 @@ mrc_put(struct mrc *m, const struct mrc_ref *r)
 	} else {
 		add_locked(m, r);
 	}
-	forget_old_locked(m);
 	lock_release(&m->lock);
 }
 
@@ -444,7 +469,7 @@ mrc_reset(struct mrc *m, int64_t now_ms)
 	m->seconds = 0;
 	m->ticked_ms = m->faded_ms = m->checked_ms = now_ms;
 	m->unchecked = 0;
-	m->credit = MRC_CREDIT;
+	set_credit(m, MRC_CREDIT);
 	set_threshold(m, WHOLE);
 	lock_release(&m->lock);
 }

@@ -52,6 +52,12 @@ void mrc_stack_drop(struct mrc_stack *s, struct mrc_key *k);
 void mrc_stack_use(struct mrc_stack *s, struct mrc_key *k, uint32_t bytes);
 /* Bytes of all keys that were used after it. */
 uint64_t mrc_stack_above(const struct mrc_stack *s, const struct mrc_key *k);
+/* How many uses there were since, at most: that many keys were used after it. */
+static inline uint32_t
+mrc_stack_since(const struct mrc_stack *s, const struct mrc_key *k)
+{
+	return s->next_slot - k->slot - 1;
+}
 /* NULL: there is none. */
 struct mrc_key *mrc_stack_oldest(struct mrc_stack *s);
 /* A key number, 1 to max, that is in use; else NULL. */
