@@ -202,6 +202,18 @@ work_after_write(struct cache *c, struct cache_thread *t, uint64_t bytes)
 		clean_after_write(&w, bytes);
 }
 
+/* A large value's header goes to a segment: besides the value's own pages there must be
+ * one free, or pages for one. Or else the pages that are won would go to the value and back
+ * again, round after round, and the header would never find room. */
+static bool
+header_has_room(const struct cache *c, uint64_t bytes)
+{
+	int64_t left = arena_budget(&c->arena) - arena_used(&c->arena);
+
+	return atomic_load_explicit(&c->pool.n_free, memory_order_relaxed) != 0 ||
+	    left >= (int64_t)extent_pages(bytes) + c->pool.seg_pages;
+}
+
 /* A large value wants pages, which segments hold: after evicting, segments
  * are emptied and punched until there are as many. */
 bool
@@ -218,7 +230,7 @@ work_make_room(const struct work *w, uint64_t bytes, bool large)
 		evicted++;
 	if (large && punch(c))
 		did = CLEAN_FREED;
-	else
+	if (did != CLEAN_FREED || !header_has_room(c, bytes))
 		did = free_a_segment(w, 4 * CLEAN_STEP_BYTES, true);
 	if (did == CLEAN_IDLE)
 		set_ahead(c, atomic_load(&c->ahead) + c->pool.seg_bytes);

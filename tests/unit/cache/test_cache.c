@@ -160,6 +160,37 @@ append_to(struct cache *c, struct slice key, struct slice more)
 	cache_close(&cur);
 }
 
+/* Pages for the value are there, and none for the segment that its header goes to. */
+START_TEST(a_large_value_whose_header_alone_finds_no_room_gets_some)
+{
+	static const char bytes[50000];
+	struct cache *c = cache_with((struct cache_opts){ .budget_bytes = 6 * MIB });
+	struct lane *l = &c->pool.lanes[SEG_NEW];
+	char key[24];
+	int64_t left;
+
+	for (unsigned i = 0; i < 2000; i++) {
+		snprintf(key, sizeof key, "%u", i);
+		ck_assert_int_eq(put_slice(c, slice_str(key), slice_of(bytes, 4000), CACHE_NEVER), 0);
+	}
+	for (unsigned i = 0; i < 2000; i += 2) {
+		snprintf(key, sizeof key, "%u", i);
+		remove_key(c, key);
+	}
+	for (unsigned i = 0; i < SEG_LANES; i++)
+		l->room[i] = 0; /* filled to the last byte */
+	l->most_behind = 0;
+	while (pool_punch(&c->pool))
+		;
+	left = arena_budget(&c->arena) - arena_used(&c->arena);
+	ck_assert(left > 13 && arena_take(&c->arena, (uint64_t)left - 13));
+	ck_assert_int_eq(put_slice(c, SLICE("large"), slice_of(bytes, 50000), CACHE_NEVER), 0);
+	arena_give(&c->arena, (uint64_t)left - 13);
+	never_over_budget(c);
+	cache_free(c);
+}
+END_TEST
+
 START_TEST(a_value_can_be_made_of_parts_of_the_old_one)
 {
 	struct cache *c = small_cache();
@@ -585,7 +616,8 @@ main(void)
 	    the_largest_entry_fits_and_one_byte_more_is_refused,
 	    a_length_that_overflows_is_refused,
 	    a_put_that_waits_for_room_drops_a_segment_rather_than_move_dozens, large_values_take_turns_for_ever,
-	    small_and_large_values_share_the_budget);
+	    small_and_large_values_share_the_budget,
+	    a_large_value_whose_header_alone_finds_no_room_gets_some);
 	SUITE_ADD(s, "overwriting", a_value_can_be_made_of_parts_of_the_old_one,
 	    a_large_value_grows_by_appending_to_itself, parts_of_the_old_value_may_change_places,
 	    a_value_of_the_same_length_is_written_in_place,
