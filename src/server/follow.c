@@ -15,6 +15,15 @@ follow_init(struct follow *f)
 }
 
 void
+follow_look_locked(struct server *s)
+{
+	struct follow *f = &s->follow;
+
+	machine_read(machine_root(), &f->seen);
+	atomic_store(&f->auto_bytes, machine_memory(&f->seen));
+}
+
+void
 follow_warn_locked(struct server *s, uint64_t memory)
 {
 	struct follow *f = &s->follow;

@@ -28,6 +28,9 @@ struct follow {
 void follow_init(struct follow *f);
 /* Each second, on loop 0. Locks config_lock. */
 void follow_second(struct server *s);
+/* Looks now, where memory is to become auto: what was seen up to a second ago may be more
+ * than the cgroup has, and using that would end the process. Under config_lock. */
+void follow_look_locked(struct server *s);
 /* Tells, once, where the configured memory is above what there is. Under config_lock. */
 void follow_warn_locked(struct server *s, uint64_t memory);
 

@@ -148,8 +148,11 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 	struct doors *doors = NULL;
 	struct routes *r;
 	struct adopt **all = NULL;
-	int rc = server_plan_memory(s, cfg, s->memory.plan.base_bytes, &plan, err, err_size);
+	int rc;
 
+	if (cfg->memory == CONFIG_AUTO)
+		follow_look_locked(s);
+	rc = server_plan_memory(s, cfg, s->memory.plan.base_bytes, &plan, err, err_size);
 	if (rc == 0)
 		rc = server_prepare_origins(cfg, err, err_size);
 	if (rc == 0)

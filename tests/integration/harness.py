@@ -42,9 +42,9 @@ SANITIZER = os.environ.get("SANITIZER", "")
 PATIENCE_S = 60 if SANITIZER else 20
 
 
-def wait_until(ask, what):
+def wait_until(ask, what, patience_s=PATIENCE_S):
     """For what cannot be waited for otherwise: asks again and again."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while True:
         answer = ask()
         if answer:
@@ -243,13 +243,16 @@ class Client:
 
 class Daemon:
     """The binary under test. `config`: text of a configuration without
-    `listen:`, which is the daemon's own socket, unless the text has one."""
+    `listen:`, which is the daemon's own socket, unless the text has one. `cgroup`: the
+    directory of one that it starts in."""
 
-    def __init__(self, folder, config="", args=(), env=None, path=None, limits=(), stopped=False):
+    def __init__(self, folder, config="", args=(), env=None, path=None, limits=(), cgroup=None,
+                 stopped=False):
         self.folder = folder
         self.path = path or os.path.join(folder, "pannier.sock")
         self.config = os.path.join(folder, "pannier.yaml")
         self.args, self.env, self.limits = list(args), env or {}, limits
+        self.cgroup = cgroup
         self.process, self.log = None, b""
         self.changed = threading.Condition()
         self.write_config(config)
@@ -267,12 +270,15 @@ class Daemon:
         def set_limits():
             for what, value in self.limits:
                 resource.setrlimit(what, value)
+            if self.cgroup:
+                with open(self.cgroup + "/cgroup.procs", "w", encoding="ascii") as f:
+                    f.write("0")
 
         self.log = b""
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", self.config] + self.args, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **self.env},
-            cwd=self.folder, preexec_fn=set_limits if self.limits else None)
+            cwd=self.folder, preexec_fn=set_limits if self.limits or self.cgroup else None)
         self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,))
         self.reader.daemon = True
         self.reader.start()

@@ -3,70 +3,10 @@
 and doubled, in a directory that looks like the machine's root."""
 
 import os
-import random
 import subprocess
-import threading
-import unittest
 
 import harness
-
-MIB = 1 << 20
-MEMINFO = "MemTotal:       16777216 kB\n"
-
-
-class Root:
-    """A machine with one cgroup of version 2, nested in others."""
-
-    def __init__(self, folder):
-        self.folder = os.path.join(folder, "root")
-        self.put("proc/meminfo", MEMINFO)
-        self.put("proc/self/cgroup", "0::/kubepods/pod1/app\n")
-        self.put("sys/fs/cgroup/kubepods/memory.max", "max\n")
-
-    def put(self, path, text):
-        """As a whole, at once: the daemon may read at any time."""
-        full = os.path.join(self.folder, path)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        with open(full + ".new", "w", encoding="ascii") as f:
-            f.write(text)
-        os.rename(full + ".new", full)
-
-    def limit(self, mib, of="pod1/app", file="memory.max"):
-        self.put(f"sys/fs/cgroup/kubepods/{of}/{file}", f"{mib * MIB}\n")
-
-
-class Load(threading.Thread):
-    """Writes and reads until it is told to stop; each reply must be one of success."""
-
-    def __init__(self, client, seed):
-        super().__init__(daemon=True)
-        self.client, self.rng = client, random.Random(seed)
-        self.filler = os.urandom(64 << 10)
-        self.stopped, self.wrong, self.rounds = False, [], 0
-
-    def run(self):
-        try:
-            while not self.stopped:
-                self.round()
-                self.rounds += 1
-        except Exception as e: # pylint: disable=broad-except
-            self.wrong.append(repr(e))
-
-    def round(self):
-        names = [b"key:%d" % self.rng.randrange(20000) for _ in range(32)]
-        sizes = [int(64 * (512 ** self.rng.random())) for _ in names]
-        for reply in self.client.pipeline(*(("SET", n, n + b"=" + self.filler[:s])
-                                            for n, s in zip(names, sizes))):
-            if reply != "OK":
-                self.wrong.append(f"a SET was answered {reply!r}")
-        for n, reply in zip(names, self.client.pipeline(*(("GET", n) for n in names))):
-            if reply is not None and (not isinstance(reply, bytes) or
-                                      not reply.startswith(n + b"=")):
-                self.wrong.append(f"GET {n} was answered {str(reply)[:80]}")
-
-    def end(self):
-        self.stopped = True
-        self.join(harness.PATIENCE_S)
+from cgroups import MIB, Load, Root
 
 
 class MemoryAuto(harness.Case):
