@@ -90,7 +90,8 @@ write_families(struct metrics *m, struct server *s)
 	    "The hit ratio of a namespace with so many times the memory.");
 	for (unsigned id = 0; id < stats_ns_count(s->names); id++)
 		if (advice_of(s, id, &a))
-			write_factors(m, &a, METRICS_NAMESPACE, stats_ns_name(s->names, id), hit_ratio);
+			write_factors(m, &a, METRICS_NAMESPACE, stats_ns_name(s->names, id),
+			    hit_ratio);
 }
 
 /* --- JSON --------------------------------------------------------------------------------- */

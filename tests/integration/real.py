@@ -66,6 +66,22 @@ def version_of(*argv):
     return f"{shutil.which(argv[0])} {done.stdout.strip()}" if done.returncode == 0 else None
 
 
+def listening_port(pid):
+    """The port of 127.0.0.1 that a process has chosen, or None."""
+    inodes = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            inodes.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            pass
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as f:
+        for line in f.readlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
+                return int(words[1].partition(":")[2], 16)
+    return None
+
+
 def run_tool(argv, folder, env=None, tries=1):
     """As often as it takes, within INSTALL_S in all; its words when none works."""
     end, said = time.monotonic() + INSTALL_S, ""

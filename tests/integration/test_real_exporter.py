@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """prometheus-redis-exporter, as Debian has it, beside the daemon."""
 
-import os
 import re
 import subprocess
 import urllib.request
@@ -10,22 +9,6 @@ import harness
 import real
 
 PROGRAM = "prometheus-redis-exporter"
-
-
-def listening_port(pid):
-    """The port of 127.0.0.1 that a process has chosen, or None."""
-    inodes = set()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            inodes.add(os.readlink(f"/proc/{pid}/fd/{name}"))
-        except FileNotFoundError:
-            pass
-    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as f:
-        for line in f.readlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
-                return int(words[1].partition(":")[2], 16)
-    return None
 
 
 class Exporter(harness.Case):
@@ -41,7 +24,7 @@ class Exporter(harness.Case):
              "-include-system-metrics", "-export-client-list"], # of Unix sockets it shows no clients
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            port = harness.wait_until(lambda: listening_port(exporter.pid), "the exporter to listen")
+            port = harness.wait_until(lambda: real.listening_port(exporter.pid), "the exporter to listen")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics",
                                         timeout=harness.PATIENCE_S) as page:
                 text = page.read().decode()
