@@ -582,6 +582,13 @@ cache_put_record(struct cache_cursor *cur, struct slice value, int64_t expires_m
 	return 0;
 }
 
+int
+cursor_put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
+    uint64_t len, uint64_t stamp)
+{
+	return put(cur, class, parts, n, len, stamp);
+}
+
 /* A hit's entry gets another stamp, in its place where it has one for it; what it
  * says of a record stays. */
 static int

@@ -199,6 +199,13 @@ shard_leave(const struct cache_thread *t, struct shard *sh)
 bool work_lock_shard(const struct work *w, struct shard *sh) MUST_CHECK;
 void work_unlock_shard(const struct work *w, struct shard *sh);
 
+/* --- cursor.c ---------------------------------------------------------------------- */
+
+/* An entry of this class takes the place of what is there, or is new: what cache_put() ends
+ * with, after it has looked whether it may. */
+int cursor_put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
+    uint64_t len, uint64_t stamp) MUST_CHECK;
+
 /* --- entry.c: content ----------------------------------------------------------- */
 static inline struct slice
 entry_key(const struct cache *c, const struct entry *e, uint32_t word)

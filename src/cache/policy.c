@@ -90,6 +90,11 @@ queue_moved(struct shard *sh, uint32_t ref, uint32_t by)
 
 /* --- markers ----------------------------------------------------------------------- */
 
+#define MARKERS_ALL (SHARD_MARKERS + 1)
+_Static_assert(offsetof(struct shard_head, bookmark) ==
+    offsetof(struct shard_head, markers) + sizeof(struct entry) * SHARD_MARKERS,
+    "the bookmark is the last of the markers");
+
 /* Markers and heads of queues lie below all segments. */
 static bool
 is_marker(const struct shard *sh, uint32_t ref)
@@ -100,7 +105,13 @@ is_marker(const struct shard *sh, uint32_t ref)
 		return false;
 	first = arena_ref(&sh->cache->arena, sh->head->markers);
 	return ref >= first &&
-	    ref < first + SHARD_MARKERS * (sizeof(struct entry) >> REF_SHIFT);
+	    ref < first + MARKERS_ALL * (sizeof(struct entry) >> REF_SHIFT);
+}
+
+static uint32_t
+bookmark_ref(const struct shard *sh)
+{
+	return arena_ref(&sh->cache->arena, &sh->head->bookmark);
 }
 
 void
@@ -125,6 +136,10 @@ drop_marker(struct shard *sh, uint32_t ref)
 {
 	const struct entry *marker = at(sh, ref);
 
+	if (ref == bookmark_ref(sh)) {
+		queue_unbookmark(sh);
+		return;
+	}
 	atomic_store_explicit(&sh->oldest, marker->chain, memory_order_relaxed);
 	link_out(sh, marker);
 	sh->markers_in--;
@@ -150,12 +165,49 @@ queue_newer(struct shard *sh, unsigned queue, uint32_t ref)
 	return ref >= sh->entries_from ? ref : 0;
 }
 
+/* --- the bookmark: what is older than it was dumped ---------------------------------- */
+
+uint32_t
+queue_head(const struct shard *sh, unsigned queue)
+{
+	return head_ref(sh, queue);
+}
+
+bool
+queue_is_marker(const struct shard *sh, uint32_t ref)
+{
+	return is_marker(sh, ref);
+}
+
+void
+queue_unbookmark(struct shard *sh)
+{
+	if (sh->bookmarked)
+		link_out(sh, &sh->head->bookmark);
+	sh->bookmarked = false;
+}
+
+void
+queue_bookmark(struct shard *sh, uint32_t newer)
+{
+	struct entry *mark = &sh->head->bookmark;
+	uint32_t ref = bookmark_ref(sh), older;
+
+	queue_unbookmark(sh);
+	older = at(sh, newer)->older;
+	link_set(&mark->newer, newer);
+	link_set(&mark->older, older);
+	link_set(&at(sh, older)->newer, ref);
+	link_set(&at(sh, newer)->older, ref);
+	sh->bookmarked = true;
+}
+
 uint32_t
 policy_next(const struct shard *sh)
 {
 	uint32_t ref = link_get(&sh->head->queues[0].newer);
 
-	for (int i = 0; i < SHARD_MARKERS && is_marker(sh, ref); i++)
+	for (int i = 0; i < MARKERS_ALL && is_marker(sh, ref); i++)
 		ref = link_get(&at(sh, ref)->newer);
 	return ref;
 }
@@ -180,8 +232,9 @@ age_by_time(const struct shard *sh)
 	uint32_t ref = link_get(&sh->head->queues[0].newer);
 	uint32_t time = atomic_load_explicit(&sh->oldest, memory_order_relaxed);
 
-	for (int i = 0; i < SHARD_MARKERS && is_marker(sh, ref); i++) {
-		time = link_get(&at(sh, ref)->chain);
+	for (int i = 0; i < MARKERS_ALL && is_marker(sh, ref); i++) {
+		if (ref != bookmark_ref(sh))
+			time = link_get(&at(sh, ref)->chain);
 		ref = link_get(&at(sh, ref)->newer);
 	}
 	if (ref == head_ref(sh, 0))

@@ -37,6 +37,10 @@ struct policy {
 	uint32_t (*victim)(struct shard *sh, uint32_t keep);
 	/* That one goes now. */
 	void (*evict)(struct shard *sh, uint32_t ref, uint64_t hash);
+	/* The bits and the frequency that an entry had in another cache of this policy, for
+	 * one that was just inserted. NULL: its place is all that it has. */
+	void (*restore)(struct shard *sh, uint32_t ref, uint64_t hash, unsigned bits,
+	    unsigned frequency);
 };
 
 extern const struct policy policy_s3fifo, policy_tinylfu;
@@ -64,6 +68,12 @@ uint32_t queue_oldest(struct shard *sh, unsigned queue);
 uint32_t queue_newer(struct shard *sh, unsigned queue, uint32_t ref);
 /* To the front of this queue, from wherever it is; its bytes count there already. */
 void queue_relink(struct shard *sh, unsigned queue, uint32_t ref);
+/* The shard's bookmark, a marker: to the next older place than `newer`, which may be a
+ * queue's head or a marker. And out of its queue, if it is in one. */
+void queue_bookmark(struct shard *sh, uint32_t newer);
+void queue_unbookmark(struct shard *sh);
+uint32_t queue_head(const struct shard *sh, unsigned queue);
+bool queue_is_marker(const struct shard *sh, uint32_t ref);
 /* `by` is a copy of `ref` and takes its place; whichever queue. */
 void queue_moved(struct shard *sh, uint32_t ref, uint32_t by);
 

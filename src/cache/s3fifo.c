@@ -246,6 +246,18 @@ frequency_now(const struct shard *sh, uint32_t ref, uint64_t hash)
 	return bits_of(sh, ref) & USES_MASK;
 }
 
+static void
+restore(struct shard *sh, uint32_t ref, uint64_t hash, unsigned bits, unsigned frequency)
+{
+	unsigned main_bits = bits & IN_MAIN, uses = bits & USES_MASK;
+
+	(void)hash;
+	(void)frequency;
+	remove_entry(sh, ref);
+	set_bits(sh, ref, main_bits | MIN(uses, main_bits ? USES_MASK : SMALL_USES_MAX));
+	queue_push(sh, queue_of(main_bits), ref);
+}
+
 const struct policy policy_s3fifo = {
 	.name = "s3fifo",
 	.by_bytes = true,
@@ -257,4 +269,5 @@ const struct policy policy_s3fifo = {
 	.remove = remove_entry,
 	.victim = victim,
 	.evict = evict,
+	.restore = restore,
 };

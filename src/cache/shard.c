@@ -18,6 +18,7 @@ queues_reset(struct shard *sh)
 		__atomic_store_n(&sh->queue_bytes[q], 0, __ATOMIC_RELAXED);
 	}
 	sh->markers_in = 0;
+	sh->bookmarked = false;
 }
 
 void

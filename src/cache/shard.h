@@ -29,6 +29,8 @@ struct shard_head {
 	/* Put into the first queue now and then, with the time in `chain`: the
 	 * last one to drop out at the end tells how old the end is. */
 	struct entry markers[SHARD_MARKERS];
+	/* Where a dump of the shard has come to, in the queue that it walks (dump.c). */
+	struct entry bookmark;
 };
 
 struct shard {
@@ -45,6 +47,7 @@ struct shard {
 	_Atomic(uint32_t) oldest; /* time of the first queue's end, from markers */
 	uint32_t marked;         /* time of the last marker put in */
 	unsigned marker_next, markers_in;
+	bool bookmarked;         /* the head's bookmark is in a queue */
 	_Atomic(uint64_t) count;
 	_Atomic(uint64_t) expiring; /* of those, with an expiry */
 	_Atomic(uint64_t) n_protected; /* of those, that are not evicted */

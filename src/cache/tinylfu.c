@@ -333,6 +333,15 @@ frequency_now(const struct shard *sh, uint32_t ref, uint64_t hash)
 	return frequency(sh, hash);
 }
 
+/* insert() has counted one use. */
+static void
+restore(struct shard *sh, uint32_t ref, uint64_t hash, unsigned bits, unsigned uses)
+{
+	move(sh, ref, MIN(bits, (unsigned)PROTECTED));
+	for (unsigned i = 1; i < MIN(uses, COUNT_MAX + 1u); i++)
+		count_use(sh, hash);
+}
+
 const struct policy policy_tinylfu = {
 	.name = "tinylfu",
 	.by_bytes = true,
@@ -344,4 +353,5 @@ const struct policy policy_tinylfu = {
 	.remove = remove_entry,
 	.victim = victim,
 	.evict = evict,
+	.restore = restore,
 };

@@ -145,6 +145,7 @@ store_answer_locked(struct flight *f, const struct origin_result *r)
 	struct cache_cursor cur;
 
 	assert(lock_held(&f->p.stripe->lock));
+	restore_note_locked(sl->store, f->p.hash);
 	cache_open(sl->store->cache, &sl->thread, f->p.key, f->p.hash, 0, &cur);
 	decide_keep(f, r, NULL, &k);
 	put_kept(f, &cur, r->body != NULL ? blob_slice(r->body) : SLICE(""), &k);
@@ -214,6 +215,7 @@ renew_locked(struct flight *f, const struct origin_result *r, struct answer *a)
 		a->error = no_memory;
 	}
 	if (found) {
+		restore_note_locked(f->sl->store, f->p.hash);
 		decide_keep(f, r, &old, &k);
 		a->age_ms = fresh_age_ms(&k.meta, f->sl->thread.now_ms);
 		put_kept(f, &cur, cur.value, &k);

@@ -71,6 +71,16 @@ struct behind {
 	void *empty_arg;
 };
 
+/* Entries come back from a snapshot; see restore.h. Its lock is a leaf, for the bars. */
+struct restore {
+	_Atomic(bool) running;
+	_Atomic(bool) stopped;
+	_Atomic(_Atomic(uint64_t) *) filter;
+	struct lock lock;
+	struct invalidation **bars;
+	unsigned n_bars;
+};
+
 struct store {
 	struct cache *cache;
 	struct guards *guards; /* of all origins */
@@ -87,6 +97,7 @@ struct store {
 	_Atomic(uint32_t) sample_below;
 	struct mrc *mrc; /* NULL: none */
 	struct walker walker;
+	struct restore restore;
 	/* By the origin's stats_id; NULL where it has no tracking. What was made once stays
 	 * until the store goes. */
 	_Atomic(struct near *) nears[STATS_ORIGINS];
@@ -272,6 +283,20 @@ void behind_loop_free(struct store_loop *sl);
 
 /* Whether the bracket holds it. */
 bool store_atomic_has(const struct store_atomic *a, const struct stripe *st);
+
+/* --- restore.c ----------------------------------------------------------------- */
+
+/* The key of this hash is about to get another value, or none; its stripe is held, and its
+ * shard is taken after this, or held too. */
+void restore_note(struct restore *r, uint64_t hash);
+static inline void
+restore_note_locked(struct store *s, uint64_t hash)
+{
+	if (unlikely(atomic_load_explicit(&s->restore.running, memory_order_relaxed)))
+		restore_note(&s->restore, hash);
+}
+/* Before its walk begins. */
+void restore_bar(struct restore *r, struct invalidation *inv);
 
 /* --- sample.c ------------------------------------------------------------------ */
 

@@ -47,6 +47,7 @@ struct name {
 };
 
 struct invalidation {
+	_Atomic(unsigned) refs;
 	struct list link;  /* in walker.next or walker.now */
 	struct store_loop *home;
 	struct loop_task task;
@@ -110,6 +111,7 @@ invalidation_new(struct store_loop *sl, bool soft)
 	if (inv == NULL)
 		return NULL;
 	list_init(&inv->link);
+	atomic_init(&inv->refs, 1);
 	inv->home = sl;
 	inv->soft = soft;
 	inv->bytes = sizeof *inv;
@@ -119,7 +121,7 @@ invalidation_new(struct store_loop *sl, bool soft)
 void
 invalidation_free(struct invalidation *inv)
 {
-	if (inv == NULL)
+	if (inv == NULL || atomic_fetch_sub(&inv->refs, 1) != 1)
 		return;
 	while (inv->names != NULL) {
 		struct name *name = inv->names;
@@ -175,6 +177,35 @@ concerns(const struct invalidation *inv, struct slice key)
 		return true;
 	i = (size_t)(routes_find(r, key) - routes_config(r)->namespaces);
 	return (inv->namespaces[i / 64] >> (i % 64) & 1) != 0;
+}
+
+struct invalidation *
+invalidation_ref(struct invalidation *inv)
+{
+	atomic_fetch_add(&inv->refs, 1);
+	return inv;
+}
+
+static bool
+name_meets(const struct name *name, struct slice key, const struct meta *m)
+{
+	if (name->by == INVALIDATE_TAG)
+		return meta_has_tag(m, name->tag);
+	return slice_has_prefix(key, (struct slice){ name->text, name->len });
+}
+
+bool
+invalidation_meets(const struct invalidation *inv, struct slice key, struct slice record)
+{
+	struct meta m;
+
+	if (!concerns(inv, key))
+		return false;
+	meta_decode(record, &m);
+	for (const struct name *name = inv->names; name != NULL; name = name->next)
+		if (name_meets(name, key, &m))
+			return true;
+	return false;
 }
 
 /* --- who asks --------------------------------------------------------------------------- */
@@ -404,6 +435,8 @@ walk_begin(struct walker *w)
 		return false;
 	fill_set(w, all);
 	note_tags(w);
+	list_foreach(it, &w->now)
+		restore_bar(&w->by->store->restore, list_entry(it, struct invalidation, link));
 	buf_init(&w->keys);
 	w->cursor = 0;
 	w->stripe = 0;

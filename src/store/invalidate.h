@@ -31,6 +31,10 @@ enum invalidate_by { INVALIDATE_PREFIX, INVALIDATE_TAG };
 struct invalidation;
 struct invalidation *invalidation_new(struct store_loop *sl, bool soft); /* NULL: no memory */
 void invalidation_free(struct invalidation *inv); /* one that was not started; NULL is fine */
+/* Another reference, which invalidation_free() gives back. */
+struct invalidation *invalidation_ref(struct invalidation *inv);
+/* Whether it is about a key, with this record. */
+bool invalidation_meets(const struct invalidation *inv, struct slice key, struct slice record);
 /* Borrows name. 0; -ENOMEM; -E2BIG: more than can ever be on its way. */
 int invalidation_add(struct invalidation *inv, enum invalidate_by by, struct slice name) MUST_CHECK;
 /* Only keys whose namespace has its bit set here, by its place in the configuration. */

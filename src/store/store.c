@@ -10,6 +10,7 @@
 #include "store/fresh.h"
 #include "stats/mrc.h"
 #include "store/internal.h"
+#include "store/restore.h"
 
 /* --- the process's part ---------------------------------------------------- */
 
@@ -89,6 +90,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	for (unsigned i = 0; i < STRIPES; i++)
 		lock_init(&s->stripes[i].lock);
 	walker_init(&s->walker);
+	lock_init(&s->restore.lock);
 	tier_waits_init(&s->tier_waits);
 	lock_init(&s->through_lock);
 	lock_init(&s->behind.lock);
@@ -102,6 +104,8 @@ store_free(struct store *s)
 {
 	if (s == NULL)
 		return;
+	store_restore_end(s);
+	lock_fini(&s->restore.lock);
 	walker_fini(&s->walker);
 	tier_waits_fini(&s->tier_waits);
 	mrc_free(s->mrc);
@@ -385,6 +389,7 @@ hold_stripe(struct store_cursor *cur, struct stripe *st, uint64_t hash, struct s
 		lock_acquire(&st->lock);
 	else if (!store_atomic_has(cur->sl->atomic, st))
 		return;
+	restore_note_locked(cur->sl->store, hash);
 	link = pending_find_locked(st, hash, key);
 	if (*link != NULL && !(*link)->is_lease)
 		flight_overrule_locked(link);
@@ -505,6 +510,8 @@ store_flush(struct store_loop *sl)
 	store_atomic_begin(&a);
 	for (unsigned i = 0; i < STRIPES; i++)
 		flight_detach_locked(&stripes[i], NULL, NULL);
+	/* All shards are held: what is put back next sees it. */
+	atomic_store(&sl->store->restore.stopped, true);
 	cache_flush(sl->store->cache, &sl->thread);
 	if (sl->store->mrc != NULL)
 		mrc_clear(sl->store->mrc);
