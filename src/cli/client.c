@@ -36,9 +36,8 @@ failed(struct config_error *err, const char *name, int rc, const char *fmt, ...)
 
 /* --- opening --------------------------------------------------------------------- */
 
-/* From where serve has it too. None: text stays NULL. */
-static MUST_CHECK int
-find_password(struct password *out, struct config_error *err)
+int
+client_password(struct password *out, struct config_error *err)
 {
 	const char *path = getenv("PANNIER_PASSWORD_FILE"), *text = getenv("PANNIER_PASSWORD");
 	bool exposed;
@@ -56,7 +55,7 @@ static MUST_CHECK int
 set_password(struct pannier_options *o, struct config_error *err)
 {
 	struct password p = { NULL, 0 };
-	int rc = find_password(&p, err);
+	int rc = client_password(&p, err);
 
 	if (rc == 0 && p.text != NULL &&
 	    pannier_options_password(o, pannier_bytes(p.text, p.len)) != 0)
@@ -65,18 +64,25 @@ set_password(struct pannier_options *o, struct config_error *err)
 	return rc;
 }
 
-static MUST_CHECK int
-set_address(struct client *c, struct pannier_options *o, const struct config_listen *to,
-    struct config_error *err)
+void
+client_address(const struct config_listen *to, char *out, size_t size)
 {
-	struct text t = text_in(c->name, sizeof c->name);
-	int rc;
+	struct text t = text_in(out, size);
 
 	if (to->is_unix)
 		text_add(&t, "unix:%s", to->path);
 	else
 		text_add(&t, strchr(to->host, ':') != NULL ? "tcp:[%s]:%u" : "tcp:%s:%u", to->host,
 		    to->port);
+}
+
+static MUST_CHECK int
+set_address(struct client *c, struct pannier_options *o, const struct config_listen *to,
+    struct config_error *err)
+{
+	int rc;
+
+	client_address(to, c->name, sizeof c->name);
 	rc = pannier_options_address(o, c->name);
 	if (rc == PANNIER_E_NOMEM)
 		return failed(err, "client", -ENOMEM, "out of memory");

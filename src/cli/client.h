@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "config/config.h"
+#include "config/password.h"
 
 struct client;
 
@@ -37,6 +38,12 @@ int client_ping(struct client *c, struct config_error *err) MUST_CHECK;
 /* INFO's text of a section is appended to `text`, an inited buf. */
 int client_info(struct client *c, const char *section, struct buf *text,
     struct config_error *err) MUST_CHECK;
+
+/* The pieces, for who asks otherwise: the address as client_name() has it, and the
+ * password from where serve has it too: text stays NULL where there is none. 0, or as
+ * client_open(); the caller's then. */
+void client_address(const struct config_listen *to, char *out, size_t size);
+int client_password(struct password *out, struct config_error *err) MUST_CHECK;
 
 /* The exit code for what these answered. */
 int client_exit_code(int rc);

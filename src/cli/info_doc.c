@@ -148,8 +148,8 @@ info_name(struct slice key, const char *prefix, char *out, size_t size)
 
 /* --- JSON ------------------------------------------------------------------------ */
 
-static void
-json_string(struct slice s, FILE *to)
+void
+info_json_string(struct slice s, FILE *to)
 {
 	fputc('"', to);
 	for (size_t i = 0; i < s.len; i++) {
@@ -200,7 +200,7 @@ json_value(struct slice s, FILE *to)
 	if (is_number(s))
 		fprintf(to, "%.*s", (int)s.len, s.ptr);
 	else
-		json_string(s, to);
+		info_json_string(s, to);
 }
 
 static void
@@ -212,7 +212,7 @@ json_fields(struct slice line, FILE *to)
 	fputc('{', to);
 	while (info_next_field(&line, &name, &value)) {
 		fputs(gap, to);
-		json_string(name, to);
+		info_json_string(name, to);
 		fputc(':', to);
 		json_value(value, to);
 		gap = ",";
@@ -237,12 +237,12 @@ json_line(const struct info_line *l, FILE *to)
 		if (!slice_eq(l->section, slice_str(tables[i].section)))
 			continue;
 		info_name(l->key, tables[i].prefix, name, sizeof name);
-		json_string(slice_str(name), to);
+		info_json_string(slice_str(name), to);
 		fputc(':', to);
 		json_fields(l->value, to);
 		return;
 	}
-	json_string(l->key, to);
+	info_json_string(l->key, to);
 	fputc(':', to);
 	json_value(l->value, to);
 }
@@ -256,7 +256,7 @@ json_section_name(struct slice section, FILE *to)
 	for (size_t i = 0; i < n; i++)
 		name[i] = section.ptr[i] >= 'A' && section.ptr[i] <= 'Z' ?
 		    (char)(section.ptr[i] + 'a' - 'A') : section.ptr[i];
-	json_string(slice_of(name, n), to);
+	info_json_string(slice_of(name, n), to);
 	fputs(":{", to);
 }
 

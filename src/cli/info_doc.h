@@ -39,6 +39,8 @@ bool info_next_field(struct slice *rest, struct slice *name, struct slice *value
  * its prefix is "a:b". Cut where it does not fit. */
 void info_name(struct slice key, const char *prefix, char *out, size_t size);
 
+/* In quotes. */
+void info_json_string(struct slice s, FILE *to);
 /* One object for each section; rows of namespaces, origins and commands are
  * objects in them. Numbers are numbers. */
 void info_doc_json(const struct info_doc *d, FILE *to);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/text.h"
 
 void
 table_init(struct table *t, unsigned columns)
@@ -44,7 +45,7 @@ table_add(struct table *t, const char *fmt, ...)
 
 /* Characters, not bytes, so that names in UTF-8 stay aligned. */
 static int
-width(const char *s)
+text_width(const char *s)
 {
 	int n = 0;
 
@@ -53,21 +54,55 @@ width(const char *s)
 	return n;
 }
 
+struct table_layout
+table_lay_out(const struct table *t, unsigned width)
+{
+	struct table_layout l = { .columns = t->columns };
+	int sum = 0;
+
+	for (unsigned i = 0; i < t->n; i++)
+		l.widths[i % t->columns] = MAX(l.widths[i % t->columns], text_width(t->cells[i]));
+	for (unsigned i = 0; i < t->columns; i++) {
+		sum += l.widths[i] + (i != 0 ? 2 : 0);
+		if (width != 0 && i != 0 && sum > (int)width) {
+			l.columns = i;
+			break;
+		}
+	}
+	return l;
+}
+
+unsigned
+table_rows(const struct table *t)
+{
+	return t->n / t->columns;
+}
+
+void
+table_row(const struct table *t, const struct table_layout *l, unsigned row, char *out,
+    size_t size)
+{
+	struct text line = text_in(out, size);
+
+	for (unsigned i = 0; i < l->columns; i++) {
+		const char *cell = t->cells[row * t->columns + i];
+		int pad = l->widths[i] - text_width(cell);
+
+		if (i == 0)
+			text_add(&line, "%s%*s", cell, t->columns > 1 ? pad : 0, "");
+		else
+			text_add(&line, "  %*s%s", pad, "", cell);
+	}
+}
+
 void
 table_print(const struct table *t, FILE *to)
 {
-	int widths[TABLE_COLUMNS] = { 0 };
+	struct table_layout l = table_lay_out(t, 0);
+	char line[TABLE_ROW];
 
-	for (unsigned i = 0; i < t->n; i++)
-		widths[i % t->columns] = MAX(widths[i % t->columns], width(t->cells[i]));
-	for (unsigned i = 0; i < t->n; i++) {
-		int pad = widths[i % t->columns] - width(t->cells[i]);
-
-		if (i % t->columns == 0)
-			fprintf(to, "%s%*s", t->cells[i], t->columns > 1 ? pad : 0, "");
-		else
-			fprintf(to, "  %*s%s", pad, "", t->cells[i]);
-		if (i % t->columns == t->columns - 1)
-			fputc('\n', to);
+	for (unsigned i = 0; i < table_rows(t); i++) {
+		table_row(t, &l, i, line, sizeof line);
+		fprintf(to, "%s\n", line);
 	}
 }

@@ -14,7 +14,7 @@ import harness
 EX_OK, EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE = 0, 64, 66, 69
 EX_CANTCREAT, EX_IOERR, EX_NOPERM, EX_CONFIG = 73, 74, 77, 78
 
-SUBCOMMANDS = ["serve", "ping", "stats", "advise", "check", "bench", "demo"]
+SUBCOMMANDS = ["serve", "ping", "stats", "top", "advise", "check", "bench", "demo"]
 
 # Text of a file -> what `check` must say of it.
 BAD_FILES = [
@@ -73,7 +73,7 @@ class Usage(Cli):
             self.assertEqual(run(name, "-h").stdout, run(name, "--help").stdout)
 
     def test_help_fits_a_terminal(self):
-        for name in ("", "serve", "ping", "stats", "check"):
+        for name in ("", "serve", "ping", "stats", "top", "check"):
             for line in run(*filter(None, ("help", name))).stdout.splitlines():
                 self.assertLessEqual(len(line), 80, line)
 
