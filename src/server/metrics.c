@@ -51,6 +51,9 @@ write_process(struct metrics *m, struct server *s)
 	metrics_int(m, "version", PANNIER_VERSION, 1);
 	one_double(m, "start_time_seconds", METRIC_GAUGE, "Unix time of the start.",
 	    (double)s->started_unix_ms / 1e3);
+	one_double(m, "uptime_seconds", METRIC_GAUGE,
+	    "Time since the start, by a clock that nobody sets.",
+	    (double)(clock_mono_ms() - s->started_ms) / 1e3);
 	getrusage(RUSAGE_SELF, &u);
 	one_double(m, "cpu_user_seconds", METRIC_COUNTER, "CPU time in user mode.",
 	    seconds_of(&u.ru_utime));

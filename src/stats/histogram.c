@@ -166,3 +166,24 @@ histogram_mean(const struct histogram_sum *s)
 {
 	return s->count == 0 ? 0 : (double)s->sum / (double)s->count;
 }
+
+unsigned
+histogram_steps(const struct histogram_sum *s, struct histogram_step out[HISTOGRAM_STEPS])
+{
+	unsigned n = 0, last = HISTOGRAM_STEPS;
+
+	for (unsigned i = 0; s->buckets != NULL && i < HISTOGRAM_BUCKETS; i++) {
+		unsigned step;
+
+		if (s->buckets[i] == 0)
+			continue;
+		step = loglin_bucket(loglin_low(i, HISTOGRAM_SUB_BITS), HISTOGRAM_STEP_BITS);
+		if (step != last)
+			out[n++] = (struct histogram_step){
+				.from = loglin_low(step, HISTOGRAM_STEP_BITS),
+				.below = loglin_low(step + 1, HISTOGRAM_STEP_BITS) };
+		out[n - 1].n += s->buckets[i];
+		last = step;
+	}
+	return n;
+}

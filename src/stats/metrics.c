@@ -108,21 +108,29 @@ metrics_family(struct metrics *m, const char *name, enum metric_type type, const
 	m->first_family = false;
 }
 
+static bool
+is_plain(char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* Names come from key prefixes, which may be any bytes. What could end a label, and what
  * no reader should have to guess at, is written as \xXX. */
 void
 metrics_slice(struct metrics *m, struct slice text)
 {
-	metrics_printf(m, "\"");
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.ptr[i];
+	size_t i = 0, n;
 
-		if (c == '"' || c == '\\')
-			metrics_printf(m, "\\%c", c);
-		else if (c >= ' ' && c < 0x7f)
-			metrics_printf(m, "%c", c);
-		else
-			metrics_printf(m, "\\\\x%02x", c);
+	metrics_printf(m, "\"");
+	while (i < text.len) {
+		for (n = 0; i + n < text.len && is_plain(text.ptr[i + n]); n++)
+			;
+		metrics_printf(m, "%.*s", (int)n, text.ptr + i);
+		i += n;
+		if (i < text.len && (text.ptr[i] == '"' || text.ptr[i] == '\\'))
+			metrics_printf(m, "\\%c", text.ptr[i++]);
+		else if (i < text.len)
+			metrics_printf(m, "\\\\x%02x", (unsigned char)text.ptr[i++]);
 	}
 	metrics_printf(m, "\"");
 }
@@ -225,10 +233,25 @@ static void
 put_quantiles(struct metrics *m, const struct histogram_sum *h, double unit)
 {
 	metrics_printf(m, "\"count\": %" PRId64 ", \"sum\": %.15g, \"p50\": %.15g, \"p90\": %.15g, "
-	    "\"p99\": %.15g, \"p999\": %.15g, \"max\": %.15g}", h->count, (double)h->sum * unit,
+	    "\"p99\": %.15g, \"p999\": %.15g, \"max\": %.15g", h->count, (double)h->sum * unit,
 	    (double)histogram_quantile(h, 0.5) * unit, (double)histogram_quantile(h, 0.9) * unit,
 	    (double)histogram_quantile(h, 0.99) * unit,
 	    (double)histogram_quantile(h, 0.999) * unit, (double)histogram_max(h) * unit);
+}
+
+/* What no percentile can do: who keeps an earlier answer subtracts it, and has the
+ * histogram of the time between. */
+static void
+put_steps(struct metrics *m, const struct histogram_sum *h, double unit)
+{
+	struct histogram_step steps[HISTOGRAM_STEPS];
+	unsigned n = histogram_steps(h, steps);
+
+	metrics_printf(m, ", \"buckets\": [");
+	for (unsigned i = 0; i < n; i++)
+		metrics_printf(m, "%s[%.6g, %.6g, %" PRIu64 "]", i == 0 ? "" : ", ",
+		    (double)steps[i].from * unit, (double)steps[i].below * unit, steps[i].n);
+	metrics_printf(m, "]}");
 }
 
 /* The count is that of the last bucket, so that the two agree whatever is added
@@ -243,6 +266,7 @@ metrics_histogram(struct metrics *m, const char *label, const char *text,
 	if (is_json(m)) {
 		put_json_head(m, label, text);
 		put_quantiles(m, h, unit);
+		put_steps(m, h, unit);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {

@@ -199,6 +199,47 @@ START_TEST(sums_and_resets_run_beside_the_writer)
 }
 END_TEST
 
+START_TEST(coarse_steps_hold_all_values_in_order)
+{
+	struct histogram h = { 0 };
+	struct histogram_sum sum;
+	struct histogram_step steps[HISTOGRAM_STEPS];
+	int64_t v[] = { 0, 7, 7, 100, 103, 104, 1000000, (int64_t)1 << 40 };
+	unsigned n, at = 0;
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(v); i++)
+		histogram_add(&h, v[i]);
+	sum_of(&h, &sum);
+	n = histogram_steps(&sum, steps);
+	ck_assert_uint_eq(n, 6); /* 0; 7 twice; 96 to 103 twice; 104 to 111; and two alone */
+	for (size_t i = 0; i + 1 < ARRAY_LEN(v); i++) {
+		while (at < n && steps[at].below <= v[i])
+			at++;
+		ck_assert(at < n && steps[at].from <= v[i]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		ck_assert_uint_gt(steps[i].n, 0);
+		ck_assert(i == 0 || steps[i - 1].below <= steps[i].from);
+		ck_assert_int_le((steps[i].below - steps[i].from - 1) * 8, steps[i].from);
+		all += steps[i].n;
+	}
+	ck_assert_uint_eq(all, ARRAY_LEN(v));
+	histogram_sum_fini(&sum);
+	histogram_fini(&h);
+}
+END_TEST
+
+START_TEST(an_empty_histogram_has_no_steps)
+{
+	struct histogram_sum sum;
+	struct histogram_step steps[HISTOGRAM_STEPS];
+
+	histogram_sum_init(&sum);
+	ck_assert_uint_eq(histogram_steps(&sum, steps), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -207,7 +248,8 @@ main(void)
 	SUITE_ADD(s, "quantiles", a_percentile_is_off_by_at_most_one_percent,
 	    both_sides_of_a_power_of_two_are_right, quantiles_of_a_known_stream_are_found,
 	    an_empty_histogram_answers_zero_and_has_no_buckets,
-	    values_beyond_both_ends_are_counted_in_the_last_buckets);
+	    values_beyond_both_ends_are_counted_in_the_last_buckets,
+	    coarse_steps_hold_all_values_in_order, an_empty_histogram_has_no_steps);
 	SUITE_ADD(s, "memory", no_memory_for_buckets_still_counts_and_sums);
 	SUITE_ADD(s, "reset", a_reset_hides_old_values_at_once_and_its_maximum_too,
 	    sums_and_resets_run_beside_the_writer);

@@ -152,6 +152,28 @@ START_TEST(buckets_are_cumulative_and_end_in_all)
 }
 END_TEST
 
+START_TEST(json_has_percentiles_and_the_steps_that_have_values)
+{
+	struct histogram h = { 0 };
+	struct histogram_sum sum;
+
+	histogram_add(&h, 96);
+	histogram_add(&h, 100);
+	histogram_add(&h, 2000);
+	histogram_sum_init(&sum);
+	histogram_sum_add(&sum, &h);
+	metrics_begin(&m, METRICS_JSON);
+	metrics_family(&m, "t_seconds", METRIC_HISTOGRAM, "T.");
+	metrics_histogram(&m, "origin", "o", &sum, 1e-6);
+	check_text("{\n\"pannier_t_seconds\": {\"type\": \"histogram\", \"values\": [{\"origin\": "
+	    "\"o\", \"count\": 3, \"sum\": 0.002196, \"p50\": 0.0001, \"p90\": 0.002, \"p99\": 0.002, "
+	    "\"p999\": 0.002, \"max\": 0.002, \"buckets\": [[9.6e-05, 0.000104, 2], "
+	    "[0.00192, 0.002048, 1]]}]}}\n");
+	histogram_sum_fini(&sum);
+	histogram_fini(&h);
+}
+END_TEST
+
 START_TEST(without_memory_the_end_says_so)
 {
 	for (unsigned long n = 1;; n++) {
@@ -181,6 +203,7 @@ main(void)
 	    json_has_a_member_for_each_family,
 	    a_second_label_follows_the_first_until_the_family_ends,
 	    members_of_json_stand_beside_the_families, what_could_end_a_label_or_a_line_is_escaped,
-	    buckets_are_cumulative_and_end_in_all, without_memory_the_end_says_so);
+	    buckets_are_cumulative_and_end_in_all, json_has_percentiles_and_the_steps_that_have_values,
+	    without_memory_the_end_says_so);
 	return suite_main(s);
 }
