@@ -12,6 +12,7 @@
 #include "net/socket.h"
 #include "server/metrics.h"
 #include "server/mhd_api.h"
+#include "server/page.h"
 
 #define CONNECTIONS_MAX 64u
 #define CONNECTION_BYTES 16384u /* of a request's head */
@@ -35,24 +36,38 @@ struct admin_http {
 
 /* --- answers ------------------------------------------------------------------------- */
 
+static const char *
+value_of(struct admin_http *a, struct MHD_Connection *c, const char *header)
+{
+	return a->mhd->lookup_connection_value(c, MHD_HEADER_KIND, header);
+}
+
+/* With what all answers have; r is gone afterwards. */
+static enum MHD_Result
+queue(struct admin_http *a, struct MHD_Connection *c, unsigned status, struct MHD_Response *r)
+{
+	enum MHD_Result rc;
+
+	a->mhd->add_response_header(r, "X-Content-Type-Options", "nosniff");
+	rc = a->mhd->queue_response(c, status, r);
+	a->mhd->destroy_response(r);
+	return rc;
+}
+
 static enum MHD_Result
 answer(struct admin_http *a, struct MHD_Connection *c, unsigned status, const char *type,
     struct slice body)
 {
 	struct MHD_Response *r = a->mhd->create_response_from_buffer(body.len,
 	    (void *)(uintptr_t)body.ptr, MHD_RESPMEM_MUST_COPY);
-	enum MHD_Result rc;
 
 	if (r == NULL)
 		return MHD_NO;
 	a->mhd->add_response_header(r, "Content-Type", type);
 	a->mhd->add_response_header(r, "Cache-Control", "no-store");
-	a->mhd->add_response_header(r, "X-Content-Type-Options", "nosniff");
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		a->mhd->add_response_header(r, "Allow", "GET, HEAD");
-	rc = a->mhd->queue_response(c, status, r);
-	a->mhd->destroy_response(r);
-	return rc;
+	return queue(a, c, status, r);
 }
 
 static enum MHD_Result
@@ -77,7 +92,7 @@ answer_metrics(struct admin_http *a, struct MHD_Connection *c, enum metrics_form
 static enum MHD_Result
 serve_metrics(struct admin_http *a, struct MHD_Connection *c)
 {
-	const char *accept = a->mhd->lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
+	const char *accept = value_of(a, c, "Accept");
 	bool open = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
 
 	return answer_metrics(a, c, open ? METRICS_OPENMETRICS : METRICS_PROMETHEUS);
@@ -103,13 +118,13 @@ serve_readiness(struct admin_http *a, struct MHD_Connection *c)
 	return answer_text(a, c, MHD_HTTP_OK, "ready\n");
 }
 
-static enum MHD_Result serve_index(struct admin_http *a, struct MHD_Connection *c);
+static enum MHD_Result serve_root(struct admin_http *a, struct MHD_Connection *c);
 
 static const struct page {
 	const char *path, *help;
 	enum MHD_Result (*serve)(struct admin_http *a, struct MHD_Connection *c);
 } pages[] = {
-	{ "/", "this list", serve_index },
+	{ "/", "this list; a page for people to browsers", serve_root },
 	{ "/metrics", "all counters, for Prometheus", serve_metrics },
 	{ "/stats.json", "the same as JSON", serve_stats },
 	{ "/healthz", "200 as long as the daemon lives", serve_health },
@@ -130,6 +145,37 @@ serve_index(struct admin_http *a, struct MHD_Connection *c)
 		rc = answer(a, c, MHD_HTTP_OK, "text/plain; charset=utf-8", buf_slice(&text));
 	buf_fini(&text);
 	return rc;
+}
+
+static enum MHD_Result
+serve_page(struct admin_http *a, struct MHD_Connection *c)
+{
+	const char *known = value_of(a, c, "If-None-Match");
+	bool changed = known == NULL || strstr(known, page_etag()) == NULL;
+	struct slice body = changed ? page_html() : slice_of(NULL, 0);
+	struct MHD_Response *r = a->mhd->create_response_from_buffer(body.len,
+	    (void *)(uintptr_t)body.ptr, MHD_RESPMEM_PERSISTENT);
+
+	if (r == NULL)
+		return MHD_NO;
+	a->mhd->add_response_header(r, "Content-Type", "text/html; charset=utf-8");
+	a->mhd->add_response_header(r, "Content-Security-Policy", page_policy());
+	a->mhd->add_response_header(r, "Cache-Control", "no-cache");
+	a->mhd->add_response_header(r, "ETag", page_etag());
+	a->mhd->add_response_header(r, "Vary", "Accept");
+	a->mhd->add_response_header(r, "Referrer-Policy", "no-referrer");
+	return queue(a, c, changed ? MHD_HTTP_OK : MHD_HTTP_NOT_MODIFIED, r);
+}
+
+/* Browsers name text/html; curl, and a probe without a word on it, get the list. */
+static enum MHD_Result
+serve_root(struct admin_http *a, struct MHD_Connection *c)
+{
+	const char *accept = value_of(a, c, "Accept");
+
+	if (accept != NULL && strstr(accept, "text/html") != NULL)
+		return serve_page(a, c);
+	return serve_index(a, c);
 }
 
 static enum MHD_Result

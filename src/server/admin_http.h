@@ -4,7 +4,7 @@
  *   /stats.json  the same as JSON, with percentiles
  *   /healthz     200 as long as the loop turns; never depends on origins
  *   /readyz      200 while clients are served, 503 while starting and draining
- *   /            a list of these
+ *   /            to browsers the page for people, to others a list of these
  *
  * libmicrohttpd without a thread of its own: its descriptors are watched by loop 0,
  * where all of this runs. It reads and answers GET and HEAD alone. No key and no

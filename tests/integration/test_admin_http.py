@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Metrics, health and readiness over HTTP."""
 
+import base64
+import hashlib
 import http.client
 import json
 import os
@@ -141,6 +143,56 @@ class Admin(harness.Case):
         self.assertEqual(doc["pannier_cache_entries"]["values"][0]["value"], 1)
         timed = doc["pannier_command_seconds"]["values"]
         self.assertTrue({"p50", "p99", "max"} <= set(timed[0]) if timed else True)
+
+    def test_json_has_histograms(self):
+        c = self.begin()
+        for _ in range(50):
+            c("SET", "k", "v")
+        v = next(v for v in json.loads(self.ask("/stats.json")[1])["pannier_command_seconds"]["values"]
+                 if v["command"] == "set")
+        self.assertEqual(sum(n for _, _, n in v["buckets"]), v["count"])
+        for (low, below, n), (following, _, _) in zip(v["buckets"], v["buckets"][1:] + [(1e9, 0, 0)]):
+            self.assertTrue(n > 0 and low < below <= following and below <= max(low * 1.126, 8e-9))
+
+    BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+    def test_browsers_get_a_page_and_others_the_list(self):
+        self.begin()
+        for headers in ({}, {"Accept": "*/*"}, {"Accept": "text/plain"}):
+            r, text = self.ask("/", headers=headers)
+            self.assertEqual(r.getheader("Content-Type"), "text/plain; charset=utf-8")
+            self.assertIn("/metrics", text)
+        r, text = self.ask("/", headers=self.BROWSER)
+        self.assertEqual(r.getheader("Content-Type"), "text/html; charset=utf-8")
+        self.assertTrue(text.startswith("<!doctype html>\n") and text.endswith("</html>\n"))
+        self.assertEqual((r.getheader("Vary"), r.getheader("X-Content-Type-Options"), r.getheader("Cache-Control")),
+                         ("Accept", "nosniff", "no-cache"))
+        r, head = self.ask("/", "HEAD", self.BROWSER)
+        self.assertEqual((r.status, head, int(r.getheader("Content-Length"))), (200, "", len(text.encode())))
+
+    def test_only_what_is_in_the_page_may_run(self):
+        self.begin()
+        r, text = self.ask("/", headers=self.BROWSER)
+        policy = dict(p.strip().split(" ", 1) for p in r.getheader("Content-Security-Policy").split(";"))
+        for element, directive in (("style", "style-src"), ("script", "script-src")):
+            inside = re.findall(f"<{element}>(.*?)</{element}>", text, re.S)
+            want = ["'sha256-" + base64.b64encode(hashlib.sha256(x.encode()).digest()).decode() + "'" for x in inside]
+            self.assertEqual(policy[directive].split(), want)
+            self.assertTrue(inside)
+        self.assertEqual((policy["default-src"], policy["connect-src"], policy["base-uri"],
+                          policy["form-action"], policy["frame-ancestors"]), ("'none'", "'self'") + ("'none'",) * 3)
+        # Nothing is loaded from anywhere.
+        for link in re.findall(r'(?:src|href|action)="([^"]*)"', text):
+            self.assertTrue(link.startswith("data:") or re.fullmatch(r"[a-z.]+", link), link)
+
+    def test_a_page_that_is_known_is_not_sent_again(self):
+        self.begin()
+        r, _ = self.ask("/", headers=self.BROWSER)
+        tag = r.getheader("ETag")
+        self.assertRegex(tag, '^"[0-9a-f]{32}"$')
+        for known, status in ((tag, 304), ("W/" + tag + ', "b"', 304), ('"b"', 200)):
+            r, text = self.ask("/", headers={**self.BROWSER, "If-None-Match": known})
+            self.assertEqual((r.status, r.getheader("ETag"), text == ""), (status, tag, status == 304))
 
     def test_what_it_does_not_serve(self):
         self.begin()
