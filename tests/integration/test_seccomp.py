@@ -28,6 +28,22 @@ namespaces:
 """
 
 
+def secure(origin, cert, key):
+    """From now on it speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    plain = origin.serve
+
+    def secured(sock):
+        try:
+            sock = context.wrap_socket(sock, server_side=True)
+        except OSError:
+            sock.close()
+            return
+        plain(sock)
+    origin.serve = secured
+
+
 def filtered(d):
     """What the kernel says of each thread: 2 is a filter."""
     found = set()
@@ -76,18 +92,7 @@ class Seccomp(harness.Case):
         cert, key, _ = authority.sign("localhost")
         o = self.origin()
         o.on("/1", b"ann")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        plain = o.serve
-
-        def secured(sock):
-            try:
-                sock = context.wrap_socket(sock, server_side=True)
-            except OSError:
-                sock.close()
-                return
-            plain(sock)
-        o.serve = secured
+        secure(o, cert, key)
         d = self.daemon("seccomp: kill\n" +
                         ORIGIN.format(url=f"https://localhost:{o.port}",
                                       more=f"tls:\n      ca_file: {authority.ca}"))
