@@ -168,6 +168,8 @@ void
 info_reset(struct server *s, int64_t event_us)
 {
 	stats_reset(s->stats, s->n_loops);
+	histogram_reset(&s->lag_us);
+	saved_reset(s);
 	timing_lag_reset(s, event_us);
 	set(&s->info.input_bytes_reset, pools_sum(s, conn_pool_bytes_in));
 	set(&s->info.output_bytes_reset, pools_sum(s, conn_pool_bytes_out));

@@ -68,10 +68,24 @@ info_name_print(struct info *i, const char *name)
 	}
 }
 
+/* Of what was timed, in microseconds. */
+static void
+print_time(struct info *i, unsigned id, enum stats_time which, const char *name, double unit_us)
+{
+	const struct server *s = i->sl->server;
+	struct histogram_sum h;
+
+	stats_sum_time(s->stats, s->n_loops, id, which, &h);
+	info_printf(i, ",%s_p50_us=%.3f,%s_p99_us=%.3f", name,
+	    (double)histogram_quantile(&h, 0.5) * unit_us, name,
+	    (double)histogram_quantile(&h, 0.99) * unit_us);
+	histogram_sum_fini(&h);
+}
+
 static void
 print_namespace(struct info *i, unsigned id)
 {
-	const struct server *s = i->sl->server;
+	struct server *s = i->sl->server;
 	struct stats_sum_ns n;
 
 	stats_sum_ns(s->stats, s->n_loops, id, &n);
@@ -82,9 +96,14 @@ print_namespace(struct info *i, unsigned id)
 #include "stats/stats.def"
 	info_printf(i,
 	    "hit_rate=%.4f,stored=%" PRId64 ",evicted=%" PRId64 ",expired=%" PRId64
-	    ",refused=%" PRId64 ",entries=%" PRId64 ",bytes=%" PRId64 "\r\n",
+	    ",refused=%" PRId64 ",entries=%" PRId64 ",bytes=%" PRId64
+	    ",origin_ms_saved=%" PRId64,
 	    stats_hit_rate(n.hits, n.misses), n.stored, n.evicted, n.expired,
-	    n.refused, n.entries, n.bytes);
+	    n.refused, n.entries, n.bytes, saved_us(s, id) / 1000);
+	print_time(i, id, STATS_COMMAND_NS, "command", 1e-3);
+	print_time(i, id, STATS_WAIT_US, "wait", 1);
+	print_time(i, id, STATS_FETCH_US, "fetch", 1);
+	info_printf(i, "\r\n");
 }
 
 void
@@ -106,6 +125,7 @@ info_namespaces(struct info *i)
 {
 	unsigned n = stats_ns_count(i->sl->server->names);
 
+	saved_count(i->sl->server, i->now_ms);
 	for (unsigned id = 0; id < n; id++)
 		if (door_owns_stats(i->session, id))
 			print_namespace(i, id);

@@ -408,6 +408,8 @@ metrics_write(struct server *s, enum metrics_format format, struct buf *out)
 	if (rc == 0)
 		rc = write_commands(&m, s);
 	if (rc == 0)
+		time_metrics(&m, s);
+	if (rc == 0)
 		advice_metrics(&m, s);
 	if (rc == 0)
 		hotkeys_json(&m, s);

@@ -10,4 +10,7 @@
  * few hundred nanoseconds. */
 int metrics_write(struct server *s, enum metrics_format format, struct buf *out) MUST_CHECK;
 
+/* Part of it: what was timed. */
+void time_metrics(struct metrics *m, struct server *s);
+
 #endif

@@ -180,16 +180,6 @@ close_idle(struct loop *l, struct loop_task *t)
 }
 
 static void
-look_for_stalls(struct loop *l, struct loop_task *t)
-{
-	struct server_loop *sl = container_of(t, struct server_loop, look);
-
-	(void)l;
-	timing_look(sl, sl->timing.event_us);
-	atomic_store(&sl->looking, false);
-}
-
-static void
 on_second(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, second);
@@ -197,10 +187,8 @@ on_second(struct timer *t)
 	info_sample(s);
 	follow_second(s);
 	advice_count(s, loop_now_ms(s->loops[0].loop));
-	if (server_config(&s->loops[0])->latency_threshold != 0)
-		for (unsigned i = 0; i < s->n_loops; i++)
-			if (!atomic_exchange(&s->loops[i].looking, true))
-				loop_post(s->loops[i].loop, &s->loops[i].look);
+	saved_count(s, loop_now_ms(s->loops[0].loop));
+	timing_second(s);
 	if (server_config(&s->loops[0])->idle_timeout != 0)
 		for (unsigned i = 0; i < s->n_loops; i++)
 			if (!atomic_exchange(&s->loops[i].sweeping, true))
@@ -418,7 +406,6 @@ start_clock_and_signals(struct server *s)
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		s->loops[i].drain.run = drain_loop;
 		s->loops[i].sweep.run = close_idle;
-		s->loops[i].look.run = look_for_stalls;
 	}
 	s->stop.run = on_stop;
 	atomic_store(&s->undrained, s->n_loops);

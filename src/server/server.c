@@ -368,6 +368,7 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	pthread_mutex_init(&s->config_lock, NULL);
 	slowlog_init(&s->slowlog);
 	latency_init(&s->latency);
+	saved_init(&s->saved);
 	memory_watch_init(&s->memory);
 	follow_init(&s->follow);
 	server_block_signals();
@@ -432,6 +433,8 @@ server_free(struct server *s)
 	memory_watch_fini(&s->memory);
 	slowlog_fini(&s->slowlog);
 	latency_fini(&s->latency);
+	saved_fini(&s->saved);
+	histogram_fini(&s->lag_us);
 	notify_fini(&s->notify);
 	pthread_mutex_destroy(&s->config_lock);
 	mem_free(s);

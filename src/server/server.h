@@ -20,6 +20,7 @@
 #include "server/notify.h"
 #include "server/pause.h"
 #include "server/pubsub.h"
+#include "server/saved.h"
 #include "server/slowlog.h"
 #include "server/timing.h"
 #include "server/watchdog.h"
@@ -69,12 +70,11 @@ struct server_loop {
 	struct loop_task drain;
 	struct loop_task sweep; /* closes what is idle for too long */
 	atomic_bool sweeping;
-	struct loop_task look; /* whether a turn of the loop took long */
-	atomic_bool looking;
 	struct loop_task beat;  /* of the watchdog */
 	struct loop_task limit; /* see server_post_limits() */
 	atomic_bool limiting;
 	_Atomic(int64_t) lag_max_us; /* see timing_look() */
+	_Atomic(int64_t) lag_second_us; /* likewise, since on_second() looked */
 	_Atomic(unsigned) assigned; /* clients, those on their way here included */
 	struct counter clients; /* sessions now; any thread reads */
 	struct counter parked;  /* replies owed now */
@@ -90,6 +90,8 @@ struct server {
 	struct slowlog slowlog;
 	atomic_bool large_taken;   /* see large.h */
 	struct latency latency;
+	struct saved saved;
+	struct histogram lag_us;   /* the longest turn of each loop in each second; loop 0's */
 	struct scripts *scripts;
 	struct tracking *tracking;
 	struct streams *streams;

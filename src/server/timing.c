@@ -88,14 +88,32 @@ timing_configure(struct server_loop *sl, const struct config *cfg)
 
 /* --- turns of the loops ----------------------------------------------------------- */
 
+static void
+atomic_raise(_Atomic(int64_t) *max, int64_t to)
+{
+	int64_t is = atomic_load(max);
+
+	while (to > is && !atomic_compare_exchange_weak(max, &is, to))
+		;
+}
+
+/* Of a loop that is in a long turn, when that is over. */
+void
+timing_second(struct server *s)
+{
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		timing_look(&s->loops[i], s->loops[0].timing.event_us);
+		histogram_add(&s->lag_us, atomic_exchange(&s->loops[i].lag_second_us, 0));
+	}
+}
+
 void
 timing_look(struct server_loop *sl, int64_t event_us)
 {
 	int64_t lag_us = loop_take_max_lag_us(sl->loop);
-	int64_t max_us = atomic_load(&sl->lag_max_us);
 
-	while (lag_us > max_us && !atomic_compare_exchange_weak(&sl->lag_max_us, &max_us, lag_us))
-		;
+	atomic_raise(&sl->lag_max_us, lag_us);
+	atomic_raise(&sl->lag_second_us, lag_us);
 	if (lag_us >= event_us)
 		latency_add(&sl->server->latency, LATENCY_LOOP_STALL, lag_us / 1000,
 		    clock_wall_ms() / 1000);
@@ -144,7 +162,7 @@ unsigned
 timing_read_weight(struct timing *t, const struct command *cmd)
 {
 	bool is_short = timing_is_short(cmd);
-	unsigned every = is_short ? t->read_every : LONG_SHARE;
+	unsigned every = !is_short ? LONG_SHARE : t->share == 1 ? 1 : t->read_every;
 
 	if (cmd->id == CMD_ID_exec || ++t->unread[is_short] < every)
 		return 0;
@@ -157,7 +175,7 @@ static void
 warm_up(struct timing *t, int64_t now_ms)
 {
 	int64_t more = t->warmed_ms == 0 ? 0 : (now_ms - t->warmed_ms) / WARM_MS;
-	bool calm = t->timed <= (uint64_t)more * TIMED_CALM;
+	bool calm = t->warmed_ms == 0 || t->timed <= (uint64_t)more * TIMED_CALM;
 
 	t->read_every = calm ? 1 : READ_SHARE;
 	if (calm)
@@ -179,6 +197,19 @@ choose_next(struct timing *t, int64_t now_ms)
 	    (int)draw_below(draw_next(&t->draw), 2 * TIMED_SHARE - 1) - (TIMED_SHARE - 1);
 }
 
+/* By the first key: others are of the same namespace as a rule. */
+static void
+add_to_namespace(struct call *c, const struct command *cmd, int64_t spent_ns)
+{
+	struct command_keys k = command_keys(cmd, c->argv, c->argc);
+	const struct config_namespace *ns;
+
+	if (k.n == 0)
+		return;
+	ns = routes_find(store_loop_routes(c->store), c->argv[k.first]);
+	stats_ns_time(&c->sl->stats, (unsigned)ns->stats_id, STATS_COMMAND_NS, spent_ns);
+}
+
 void
 timing_add(struct call *c, const struct command *cmd, int64_t spent_ns)
 {
@@ -193,6 +224,7 @@ timing_add(struct call *c, const struct command *cmd, int64_t spent_ns)
 	t->timed_us += spent_us;
 	counter_add(&st->usec, (spent_ns * weight + 500) / 1000);
 	histogram_add(&st->latency_ns, spent_ns);
+	add_to_namespace(c, cmd, spent_ns);
 	if (unlikely(spent_us >= least_us(t)))
 		keep(c, cmd, c->argv, c->argc, spent_us, 1);
 }

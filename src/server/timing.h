@@ -100,6 +100,8 @@ void timing_suspect_call(struct call *c, uint64_t ticks, int64_t timed_us);
 /* The longest turn of sl's loop since the last look: remembered in sl->lag_max_us, and
  * an event of LATENCY from event_us on. Any thread, as the next two. */
 void timing_look(struct server_loop *sl, int64_t event_us);
+/* Loop 0's, once a second: all loops' into server.lag_us. */
+void timing_second(struct server *s);
 /* The longest turn of any loop since timing_lag_reset(). */
 int64_t timing_lag_max_us(struct server *s, int64_t event_us);
 void timing_lag_reset(struct server *s, int64_t event_us);

@@ -27,10 +27,13 @@ static void
 clear(struct histogram *h)
 {
 	unsigned wanted = atomic_load_explicit(&h->resets_wanted, memory_order_relaxed);
-	struct counter *buckets = atomic_load_explicit(&h->buckets, memory_order_relaxed);
 
-	for (unsigned i = 0; buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
-		counter_set(&buckets[i], 0);
+	for (unsigned p = 0; p < HISTOGRAM_POWERS; p++) {
+		struct counter *steps = atomic_load_explicit(&h->powers[p], memory_order_relaxed);
+
+		for (unsigned i = 0; steps != NULL && i < HISTOGRAM_PER_POWER; i++)
+			counter_set(&steps[i], 0);
+	}
 	counter_set(&h->count, 0);
 	counter_set(&h->sum, 0);
 	counter_set(&h->max, 0);
@@ -39,21 +42,22 @@ clear(struct histogram *h)
 }
 
 static struct counter *
-own_buckets(struct histogram *h)
+own_steps(struct histogram *h, unsigned power)
 {
-	struct counter *b = atomic_load_explicit(&h->buckets, memory_order_relaxed);
+	struct counter *s = atomic_load_explicit(&h->powers[power], memory_order_relaxed);
 
-	if (unlikely(b == NULL)) {
-		b = mem_calloc(HISTOGRAM_BUCKETS, sizeof *b);
-		atomic_store_explicit(&h->buckets, b, memory_order_release);
+	if (unlikely(s == NULL)) {
+		s = mem_calloc(HISTOGRAM_PER_POWER, sizeof *s);
+		atomic_store_explicit(&h->powers[power], s, memory_order_release);
 	}
-	return b;
+	return s;
 }
 
 void
 histogram_add(struct histogram *h, int64_t value)
 {
-	struct counter *buckets;
+	struct counter *steps;
+	unsigned bucket;
 
 	if (unlikely(reset_pending(h)))
 		clear(h);
@@ -62,9 +66,10 @@ histogram_add(struct histogram *h, int64_t value)
 	counter_add(&h->sum, value);
 	if (value > counter_get(&h->max))
 		counter_set(&h->max, value);
-	buckets = own_buckets(h);
-	if (buckets != NULL)
-		counter_inc(&buckets[loglin_bucket(MIN(value, VALUE_MAX), HISTOGRAM_SUB_BITS)]);
+	bucket = loglin_bucket(MIN(value, VALUE_MAX), HISTOGRAM_SUB_BITS);
+	steps = own_steps(h, bucket / HISTOGRAM_PER_POWER);
+	if (steps != NULL)
+		counter_inc(&steps[bucket % HISTOGRAM_PER_POWER]);
 }
 
 void
@@ -76,9 +81,20 @@ histogram_reset(struct histogram *h)
 void
 histogram_fini(struct histogram *h)
 {
-	mem_free(atomic_load(&h->buckets));
-	atomic_store(&h->buckets, NULL);
+	for (unsigned p = 0; p < HISTOGRAM_POWERS; p++) {
+		mem_free(atomic_load(&h->powers[p]));
+		atomic_store(&h->powers[p], NULL);
+	}
 	clear(h);
+}
+
+void
+histogram_totals(const struct histogram *h, int64_t *count, int64_t *sum)
+{
+	if (reset_pending(h))
+		return;
+	*count += counter_get(&h->count);
+	*sum += counter_get(&h->sum);
 }
 
 void
@@ -87,23 +103,36 @@ histogram_sum_init(struct histogram_sum *s)
 	*s = (struct histogram_sum){ 0 };
 }
 
+/* Without memory for the sum nothing is added. */
+static void
+add_steps(struct histogram_sum *s, unsigned power, const struct counter *from)
+{
+	uint64_t *to;
+
+	if (s->buckets == NULL)
+		s->buckets = mem_calloc(HISTOGRAM_BUCKETS, sizeof *s->buckets);
+	if (s->buckets == NULL)
+		return;
+	to = s->buckets + (size_t)power * HISTOGRAM_PER_POWER;
+	for (unsigned i = 0; i < HISTOGRAM_PER_POWER; i++)
+		to[i] += (uint64_t)counter_get(&from[i]);
+}
+
 void
 histogram_sum_add(struct histogram_sum *s, const struct histogram *h)
 {
-	const struct counter *from;
-
 	if (reset_pending(h))
 		return;
 	s->count += counter_get(&h->count);
 	s->sum += counter_get(&h->sum);
 	s->max = MAX(s->max, counter_get(&h->max));
-	from = atomic_load_explicit(&h->buckets, memory_order_acquire);
-	if (from == NULL)
-		return;
-	if (s->buckets == NULL)
-		s->buckets = mem_calloc(HISTOGRAM_BUCKETS, sizeof *s->buckets);
-	for (unsigned i = 0; s->buckets != NULL && i < HISTOGRAM_BUCKETS; i++)
-		s->buckets[i] += (uint64_t)counter_get(&from[i]);
+	for (unsigned p = 0; p < HISTOGRAM_POWERS; p++) {
+		const struct counter *from =
+		    atomic_load_explicit(&h->powers[p], memory_order_acquire);
+
+		if (from != NULL)
+			add_steps(s, p, from);
+	}
 }
 
 void

@@ -17,9 +17,14 @@
 #define HISTOGRAM_MAX_BITS 36 /* values from 2^36 (19 hours in us) on are counted as the last */
 #define HISTOGRAM_BUCKETS LOGLIN_BUCKETS(HISTOGRAM_SUB_BITS, HISTOGRAM_MAX_BITS)
 
+/* The steps of one power of two lie together, and take memory from its first value on: what
+ * is measured spreads over a few of them. */
+#define HISTOGRAM_PER_POWER (1u << HISTOGRAM_SUB_BITS)
+#define HISTOGRAM_POWERS (HISTOGRAM_BUCKETS / HISTOGRAM_PER_POWER)
+
 /* Zeroed is empty. */
 struct histogram {
-	_Atomic(struct counter *) buckets; /* [HISTOGRAM_BUCKETS], made at the first value */
+	_Atomic(struct counter *) powers[HISTOGRAM_POWERS]; /* each [HISTOGRAM_PER_POWER], or NULL */
 	struct counter count, sum, max;
 	/* Resets asked for, and how many of them the writer has carried out. */
 	atomic_uint resets_wanted, resets_done;
@@ -38,6 +43,8 @@ void histogram_add(struct histogram *h, int64_t value);
 void histogram_reset(struct histogram *h);
 void histogram_fini(struct histogram *h); /* the writer's; empty afterwards */
 
+/* Adds its values' number and sum. */
+void histogram_totals(const struct histogram *h, int64_t *count, int64_t *sum);
 void histogram_sum_init(struct histogram_sum *s);
 /* Without memory for buckets, only count, sum and max are added. */
 void histogram_sum_add(struct histogram_sum *s, const struct histogram *h);

@@ -29,8 +29,35 @@ stats_loop_init(struct stats_loop *s)
 }
 
 void
+stats_ns_time(struct stats_loop *s, unsigned id, enum stats_time which, int64_t value)
+{
+	_Atomic(struct stats_times *) *at = &s->ns[id].times;
+	struct stats_times *t = atomic_load_explicit(at, memory_order_relaxed);
+
+	if (unlikely(t == NULL)) {
+		t = mem_zalloc(sizeof *t);
+		if (t == NULL)
+			return;
+		atomic_store_explicit(at, t, memory_order_release);
+	}
+	histogram_add(&t->h[which], value);
+}
+
+static void
+times_fini(struct stats_ns *ns)
+{
+	struct stats_times *t = atomic_load(&ns->times);
+
+	for (unsigned i = 0; t != NULL && i < STATS_TIMES; i++)
+		histogram_fini(&t->h[i]);
+	mem_free(t);
+}
+
+void
 stats_loop_fini(struct stats_loop *s)
 {
+	for (unsigned i = 0; s->ns != NULL && i < STATS_NAMESPACES; i++)
+		times_fini(&s->ns[i]);
 	for (unsigned i = 0; s->origins != NULL && i < STATS_ORIGINS; i++)
 		histogram_fini(&s->origins[i].latency_us);
 	for (unsigned i = 0; s->commands != NULL && i < STATS_COMMANDS; i++)
@@ -169,6 +196,50 @@ stats_sum_latency(struct stats_loop *const *loops, unsigned n, unsigned id,
 		histogram_sum_add(out, &loops[i]->commands[id].latency_ns);
 }
 
+static const struct histogram *
+time_of(const struct stats_loop *s, unsigned id, enum stats_time which)
+{
+	const struct stats_times *t =
+	    atomic_load_explicit(&s->ns[id].times, memory_order_acquire);
+
+	return t != NULL ? &t->h[which] : NULL;
+}
+
+void
+stats_sum_time(struct stats_loop *const *loops, unsigned n, unsigned id, enum stats_time which,
+    struct histogram_sum *out)
+{
+	histogram_sum_init(out);
+	for (unsigned i = 0; i < n; i++) {
+		const struct histogram *h = time_of(loops[i], id, which);
+
+		if (h != NULL)
+			histogram_sum_add(out, h);
+	}
+}
+
+void
+stats_sum_time_totals(struct stats_loop *const *loops, unsigned n, unsigned id,
+    enum stats_time which, int64_t *count, int64_t *sum)
+{
+	*count = *sum = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const struct histogram *h = time_of(loops[i], id, which);
+
+		if (h != NULL)
+			histogram_totals(h, count, sum);
+	}
+}
+
+static void
+reset_times(struct stats_ns *ns)
+{
+	struct stats_times *t = atomic_load_explicit(&ns->times, memory_order_acquire);
+
+	for (unsigned i = 0; t != NULL && i < STATS_TIMES; i++)
+		histogram_reset(&t->h[i]);
+}
+
 static void
 reset_locked(struct stats_base *base, struct stats_loop *s)
 {
@@ -176,8 +247,10 @@ reset_locked(struct stats_base *base, struct stats_loop *s)
 	base->loop = (struct stats_sum_loop){ 0 };
 	add_loop(&base->loop, s);
 	memset(base->ns, 0, sizeof base->ns);
-	for (unsigned i = 0; i < STATS_NAMESPACES; i++)
+	for (unsigned i = 0; i < STATS_NAMESPACES; i++) {
 		add_ns(&base->ns[i], s, i);
+		reset_times(&s->ns[i]);
+	}
 	memset(base->origins, 0, sizeof base->origins);
 	for (unsigned i = 0; i < STATS_ORIGINS; i++) {
 		add_origin(&base->origins[i], &s->origins[i]);

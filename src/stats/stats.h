@@ -19,9 +19,22 @@
 #define STATS_ORIGINS 64
 #define STATS_COMMANDS 256 /* at least CMD_COUNT; asserted by the server */
 
+/* What is timed by namespace. */
+enum stats_time {
+	STATS_FETCH_US,   /* fetches that were answered, whole: queue and retries included */
+	STATS_WAIT_US,    /* reads that waited, for a fetch or a lease, until their answer */
+	STATS_COMMAND_NS, /* handlers of commands that were timed, by their first key */
+	STATS_TIMES
+};
+
+struct stats_times {
+	struct histogram h[STATS_TIMES];
+};
+
 struct stats_ns {
 #define NS_STAT(name, help) struct counter name;
 #include "stats/stats.def"
+	_Atomic(struct stats_times *) times; /* made at the first */
 };
 
 struct stats_origin {
@@ -66,6 +79,9 @@ void stats_loop_fini(struct stats_loop *s);
 /* An error reply was sent that begins with this word ("" or a long one: counted
  * as ERR). The loop's own. */
 void stats_error(struct stats_loop *s, const char *word);
+
+/* It took so long. Without memory it is not counted. The loop's own. */
+void stats_ns_time(struct stats_loop *s, unsigned id, enum stats_time which, int64_t value);
 
 /* Names of namespaces and origins by number; number 0 of namespaces is
  * "default". Thread-safe (a lock of its own for the *_id() calls, which come
@@ -117,6 +133,11 @@ void stats_sum_command(struct stats_loop *const *loops, unsigned n, unsigned id,
 /* The caller owes histogram_sum_fini(). */
 void stats_sum_latency(struct stats_loop *const *loops, unsigned n, unsigned id,
     struct histogram_sum *out);
+void stats_sum_time(struct stats_loop *const *loops, unsigned n, unsigned id, enum stats_time which,
+    struct histogram_sum *out);
+/* Its count and sum alone. */
+void stats_sum_time_totals(struct stats_loop *const *loops, unsigned n, unsigned id,
+    enum stats_time which, int64_t *count, int64_t *sum);
 /* Kinds of errors that there were, by name; how many. */
 unsigned stats_sum_errors(struct stats_loop *const *loops, unsigned n,
     struct stats_sum_error out[STATS_ERRORS]);

@@ -24,6 +24,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/fresh.h"
 #include "store/internal.h"
@@ -37,7 +38,7 @@ struct flight {
 	/* Of the present fetch: */
 	uint64_t near_begun;   /* see near_begin() */
 	uint64_t tags_mark;    /* for walker_tags_since() */
-	int64_t begun_ms;
+	int64_t begun_ms, begun_us;
 	int64_t deadline_ms;
 	bool background;
 	size_t etag_len, date_len; /* behind the key: what it asks with */
@@ -339,6 +340,9 @@ flight_done(void *arg, const struct origin_result *r)
 	store_loop_set_now(sl, store_now_ms(sl));
 	list_init(&waiters);
 	list_init(&late);
+	if (r->status < ORIGIN_FAILED)
+		stats_ns_time(sl->stats, (unsigned)f->ns->stats_id, STATS_FETCH_US,
+		    clock_mono_us() - f->begun_us);
 	if (r->status != ORIGIN_NOT_MODIFIED)
 		answer_of(f, r, &a);
 	else
@@ -399,6 +403,7 @@ flight_fetch(struct flight *f)
 
 	counter_inc(&store_ns_stats(sl, f->ns)->fetches);
 	f->begun_ms = loop_now_ms(sl->loop);
+	f->begun_us = clock_mono_us();
 	f->near_begun = near != NULL ? near_begin(near) : 0;
 	f->tags_mark = walker_tags_mark(&sl->store->walker);
 	rc = begin_fetch(f, &(struct origin_request){ .ns = f->ns, .key = f->p.key,

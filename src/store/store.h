@@ -261,6 +261,7 @@ struct store_waiter {
 	/* The rest is the store's own. */
 	struct list link;        /* in the list of what is pending, under its stripe */
 	bool has_spare;          /* as it began to wait, there was what could be served */
+	int64_t since_us;        /* when it began to; monotonic */
 	struct stripe *stripe;
 	struct pending *pending; /* under the stripe; NULL: the answer is on its way */
 	struct store_loop *sl;

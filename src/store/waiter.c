@@ -8,6 +8,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "store/internal.h"
 
 static void waiter_arrived(struct loop *l, struct loop_task *t);
@@ -35,6 +36,7 @@ waiter_admit(struct store_waiter *w, struct store_loop *sl, const struct config_
 	w->lease = NULL;
 	w->joined = w->stale = w->fallback = w->has_spare = false;
 	w->age_ms = 0;
+	w->since_us = clock_mono_us();
 	w->task.run = waiter_arrived;
 	timer_init(&w->timer, sl->loop, waiter_timed_out);
 	return NULL;
@@ -130,6 +132,8 @@ count_answer(const struct store_waiter *w)
 {
 	struct stats_ns *stats = store_ns_stats(w->sl, w->ns);
 
+	stats_ns_time(w->sl->stats, (unsigned)w->ns->stats_id, STATS_WAIT_US,
+	    clock_mono_us() - w->since_us);
 	if (w->fallback)
 		counter_inc(&stats->fallbacks);
 	else if (w->stale)

@@ -108,6 +108,44 @@ class Admin(harness.Case):
         # No key and no client is named.
         self.assertFalse("zz:absent" in text)
 
+    def test_times_by_namespace_and_what_the_origin_was_spared(self):
+        c = self.begin()
+        gate = self.api.hold("/1", b"one")
+        self.addCleanup(gate.open)
+        others = [self.d.client() for _ in range(3)]
+        for o in others:
+            o.send("GET", "o:1")
+        harness.wait_until(lambda: b"coalesced=2," in c("INFO", "namespaces"), "three that wait")
+        gate.open()
+        self.assertEqual([o.reply() for o in others], [b"one"] * 3)
+        for _ in range(8):
+            self.assertEqual(c("GET", "o:1"), b"one")
+        v = parse(self.ask("/metrics")[1])
+        self.assertEqual(v["pannier_namespace_fetch_seconds_count", 'ns="o"'], 1)
+        self.assertEqual(v["pannier_namespace_wait_seconds_count", 'ns="o"'], 3)
+        # Each of the first commands is timed.
+        self.assertEqual(v["pannier_namespace_command_seconds_count", 'ns="o"'], 11)
+        self.assertGreater(v["pannier_command_class_seconds_count", 'class="read"'], 10)
+        took = v["pannier_namespace_fetch_seconds_sum", 'ns="o"']
+        self.assertAlmostEqual(v["pannier_namespace_origin_saved_seconds_total", 'ns="o"'], 10 * took,
+                               delta=0.001 * took + 1e-5)
+        line = re.search(rb"^ns_o:.*$", c("INFO", "namespaces"), re.M).group(0).decode()
+        self.assertEqual(int(re.search(r",origin_ms_saved=(\d+),", line).group(1)), int(10 * took * 1000))
+        self.assertGreater(float(re.search(r",wait_p50_us=([0-9.]+)", line).group(1)), 0)
+
+    def test_hot_keys_are_named_only_where_that_is_permitted(self):
+        c = self.begin()
+        for _ in range(9):
+            c("GET", "hot")
+        c("GET", "cold")
+        self.assertNotIn("hot_keys", json.loads(self.ask("/stats.json")[1]))
+        self.assertEqual(c("CONFIG", "SET", "admin_keys", "true"), "OK")
+        harness.wait_until(lambda: "hot_keys" in json.loads(self.ask("/stats.json")[1]), "hot_keys")
+        keys = json.loads(self.ask("/stats.json")[1])["hot_keys"]
+        self.assertEqual([(k["key"], k["namespace"], round(k["share"], 2)) for k in keys],
+                         [("hot", "default", 0.9), ("cold", "default", 0.1)])
+        self.assertNotIn("cold", self.ask("/metrics")[1])
+
     def test_no_label_is_one_that_prometheus_gives_its_targets(self):
         self.begin()("GET", "o:1")
         labels = set(re.findall(r'[{,](\w+)="', self.ask("/metrics")[1]))

@@ -83,7 +83,8 @@ START_TEST(an_empty_histogram_answers_zero_and_has_no_buckets)
 	struct histogram_sum s;
 
 	sum_of(&h, &s);
-	ck_assert_ptr_null(h.buckets);
+	for (unsigned p = 0; p < HISTOGRAM_POWERS; p++)
+		ck_assert_ptr_null(h.powers[p]);
 	ck_assert_ptr_null(s.buckets);
 	ck_assert_int_eq(histogram_quantile(&s, 0.5), 0);
 	ck_assert_int_eq(histogram_max(&s), 0);
@@ -106,6 +107,20 @@ START_TEST(values_beyond_both_ends_are_counted_in_the_last_buckets)
 	ck_assert_uint_eq(s.buckets[0], 1);
 	ck_assert_uint_eq(s.buckets[HISTOGRAM_BUCKETS - 1], 1);
 	histogram_sum_fini(&s);
+	histogram_fini(&h);
+}
+END_TEST
+
+START_TEST(only_powers_of_two_that_were_seen_take_memory)
+{
+	struct histogram h = { 0 };
+	unsigned n = 0;
+
+	for (int64_t v = 1000; v < 4000; v++)
+		histogram_add(&h, v);
+	for (unsigned p = 0; p < HISTOGRAM_POWERS; p++)
+		n += h.powers[p] != NULL;
+	ck_assert_uint_eq(n, 3);
 	histogram_fini(&h);
 }
 END_TEST
@@ -250,7 +265,8 @@ main(void)
 	    an_empty_histogram_answers_zero_and_has_no_buckets,
 	    values_beyond_both_ends_are_counted_in_the_last_buckets,
 	    coarse_steps_hold_all_values_in_order, an_empty_histogram_has_no_steps);
-	SUITE_ADD(s, "memory", no_memory_for_buckets_still_counts_and_sums);
+	SUITE_ADD(s, "memory", only_powers_of_two_that_were_seen_take_memory,
+	    no_memory_for_buckets_still_counts_and_sums);
 	SUITE_ADD(s, "reset", a_reset_hides_old_values_at_once_and_its_maximum_too,
 	    sums_and_resets_run_beside_the_writer);
 	return suite_main(s);
