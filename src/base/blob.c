@@ -10,6 +10,7 @@
 
 struct blob {
 	atomic_uint refs;
+	_Atomic(struct blob_account *) account; /* NULL: not charged */
 	size_t len;
 	char mem[];
 };
@@ -25,6 +26,7 @@ blob_new(size_t len)
 	if (b == NULL)
 		return NULL;
 	atomic_init(&b->refs, 1);
+	atomic_init(&b->account, NULL);
 	b->len = len;
 	return b;
 }
@@ -65,9 +67,37 @@ blob_ref(struct blob *b)
 	return b;
 }
 
+static void
+blob_free(struct blob *b)
+{
+	struct blob_account *a = atomic_load_explicit(&b->account, memory_order_relaxed);
+
+	if (a != NULL)
+		atomic_fetch_sub(&a->bytes, b->len);
+	mem_free(b);
+}
+
 void
 blob_unref(struct blob *b)
 {
 	if (b != NULL && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-		mem_free(b);
+		blob_free(b);
+}
+
+bool
+blob_charge(struct blob *b, struct blob_account *a, uint64_t most)
+{
+	struct blob_account *none = NULL;
+	uint64_t before;
+
+	if (atomic_load(&b->account) != NULL)
+		return true;
+	before = atomic_fetch_add(&a->bytes, b->len);
+	if (before != 0 && before + b->len > most) {
+		atomic_fetch_sub(&a->bytes, b->len);
+		return atomic_load(&b->account) != NULL; /* another thread was faster */
+	}
+	if (!atomic_compare_exchange_strong(&b->account, &none, a))
+		atomic_fetch_sub(&a->bytes, b->len);
+	return true;
 }

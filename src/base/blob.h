@@ -3,7 +3,12 @@
 #ifndef PANNIER_BASE_BLOB_H
 #define PANNIER_BASE_BLOB_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/slice.h"
+#include "base/util.h"
 
 struct blob;
 
@@ -18,5 +23,15 @@ struct slice blob_slice(const struct blob *b);
 void blob_truncate(struct blob *b, size_t len);
 struct blob *blob_ref(struct blob *b);
 void blob_unref(struct blob *b); /* NULL is fine */
+
+/* The bytes of blobs that were charged to it and are still there. It must outlive
+ * them. */
+struct blob_account {
+	_Atomic(uint64_t) bytes;
+};
+
+/* Charges the blob's bytes to the account until its end, once however many ask; always to
+ * the same account. False: it would come to more than `most`, and it is not the only one. */
+bool blob_charge(struct blob *b, struct blob_account *a, uint64_t most) MUST_CHECK;
 
 #endif

@@ -76,6 +76,8 @@ void conn_pool_free(struct conn_pool *p);
  * what is sent by reference is not theirs. Any thread. */
 size_t conn_pool_bytes(const struct conn_pool *p);
 void conn_pool_set_limits(struct conn_pool *p, const struct conn_limits *limits);
+/* Those in force. */
+const struct conn_limits *conn_pool_limits(const struct conn_pool *p);
 unsigned conn_pool_count(const struct conn_pool *p); /* any thread */
 
 /* Takes fd over, also on failure. `data` is for the handler. */

@@ -173,6 +173,12 @@ conn_pool_bytes(const struct conn_pool *p)
 	return (size_t)counter_get(&p->bytes);
 }
 
+const struct conn_limits *
+conn_pool_limits(const struct conn_pool *p)
+{
+	return &p->limits;
+}
+
 void
 conn_pool_set_limits(struct conn_pool *p, const struct conn_limits *limits)
 {

@@ -3,6 +3,7 @@
 #include "server/binary_tell.h"
 
 #include "base/blob.h"
+#include "server/fetched.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -108,10 +109,12 @@ left_of_key(struct server_loop *sl, struct slice key, int64_t now_ms)
 }
 
 static void
-release_blob(void *owner, uint64_t token)
+tell_refused(const struct told *t)
 {
-	(void)token;
-	blob_unref(owner);
+	if (t->item)
+		binary_put_error(t->out, "OVERLOAD", FETCHED_REFUSAL);
+	else
+		binary_reply_error(t->out, t->id, "OVERLOAD", FETCHED_REFUSAL);
 }
 
 void
@@ -121,13 +124,14 @@ tell_fetched(const struct told *t, const struct store_waiter *w, struct slice ke
 	enum binary_status status = w->stale ? BINARY_stale :
 	    w->joined ? BINARY_coalesced : BINARY_filled;
 	int64_t left_ms = t->meta ? left_of_key(t->sl, key, now_ms) : UNKNOWN;
-	struct out_ref ref = { value.ptr, value.len, release_blob, w->value, 0 };
-	bool large = value.len >= REF_MIN_BYTES;
+	struct out_ref ref;
+	enum fetched_way way = fetched_way(t->sl, w->value, &ref);
 
-	if (large)
-		blob_ref(w->value);
-	tell_value(t, status, value, large ? &ref : NULL, left_ms,
-	    w->fallback ? UNKNOWN : w->age_ms);
+	if (way == FETCHED_REFUSED)
+		tell_refused(t);
+	else
+		tell_value(t, status, value, way == FETCHED_REF ? &ref : NULL, left_ms,
+		    w->fallback ? UNKNOWN : w->age_ms);
 }
 
 const char *

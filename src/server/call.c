@@ -109,9 +109,7 @@ call_invalid_expire(struct call *c)
 size_t
 call_reply_max(const struct call *c)
 {
-	struct conn_limits l = server_conn_limits(c->sl->server, server_config(c->sl));
-
-	return l.output_hard_bytes / 2;
+	return conn_pool_limits(c->sl->pool)->output_hard_bytes / 2;
 }
 
 /* --- time ------------------------------------------------------------------------- */

@@ -51,10 +51,20 @@ lease_value(struct reply *r, struct store_cursor *cur, const struct store_waiter
 }
 
 static void
-lease_fetched(struct reply *r, struct slice value)
+lease_fetched(struct server_loop *sl, struct reply *r, struct blob *value)
 {
+	struct out_ref ref;
+	enum fetched_way way = fetched_way(sl, value, &ref);
+
+	if (way == FETCHED_REFUSED) {
+		reply_error(r, "OVERLOAD " FETCHED_REFUSAL);
+		return;
+	}
 	reply_kind(r, "HIT");
-	reply_bulk(r, value);
+	if (way == FETCHED_REF)
+		reply_bulk_ref(r, &ref);
+	else
+		reply_bulk(r, blob_slice(value));
 	reply_nil(r);
 }
 

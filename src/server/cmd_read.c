@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "server/read_wait.h"
 #include "server/server.h"
+#include "server/session.h"
 
 /* --- GET ------------------------------------------------------------------------ */
 
@@ -27,7 +28,7 @@ get_none(struct reply *r, const struct store_waiter *w)
 
 static const struct read_form get_form = {
 	.value = get_value,
-	.fetched = reply_bulk,
+	.fetched = reply_fetched,
 	.none = get_none,
 };
 
@@ -68,7 +69,7 @@ struct mget_item {
 struct mget {
 	struct parked *parked; /* NULL while not parked, and after a drop */
 	uint32_t n, pending;
-	bool dropped;
+	size_t bytes; /* of all elements, those sent by reference not counted */
 	char error[256]; /* of the first that failed; "": none */
 	struct mget_item items[];
 };
@@ -100,21 +101,60 @@ mget_note_error(struct mget *m, const char *code, const char *text)
 		snprintf(m->error, sizeof m->error, "%s %s", code, text);
 }
 
+/* An element is there. Where there is an error, none is kept. */
+static void
+mget_weigh(struct mget_item *item, struct server_loop *sl)
+{
+	struct mget *m = item->all;
+	struct call c = { .sl = sl };
+
+	m->bytes += buf_len(&item->bytes.bytes);
+	if (m->bytes > 2 * call_reply_max(&c))
+		mget_note_error(m, "ERR",
+		    "the values are together more than output_limit; ask for fewer keys");
+	if (m->error[0] == '\0')
+		return;
+	for (uint32_t i = 0; i < m->n; i++)
+		out_fini(&m->items[i].bytes);
+	m->bytes = 0;
+}
+
+static void
+mget_fetched(struct mget_item *item, struct server_loop *sl, struct reply *r)
+{
+	struct blob *value = item->waiter.value;
+	struct out_ref ref;
+
+	switch (fetched_way(sl, value, &ref)) {
+	case FETCHED_COPY:
+		reply_bulk(r, blob_slice(value));
+		break;
+	case FETCHED_REF:
+		reply_bulk_ref(r, &ref);
+		break;
+	case FETCHED_REFUSED:
+		mget_note_error(item->all, "OVERLOAD", FETCHED_REFUSAL);
+		break;
+	}
+}
+
 static void
 mget_filled(struct store_waiter *w)
 {
 	struct mget_item *item = container_of(w, struct mget_item, waiter);
 	struct mget *m = item->all;
 	struct parked *p = m->parked;
+	struct server_loop *sl = parked_session(p)->sl;
 	struct reply r = { .out = &item->bytes, .wire = parked_reply(p)->wire };
 
 	if (w->status == FILL_FAILED || w->status == FILL_TIMEOUT)
 		mget_note_error(m, "ORIGIN", w->error);
 	else if (w->status == FILL_VALUE)
-		reply_bulk(&r, blob_slice(w->value));
+		mget_fetched(item, sl, &r);
 	else
 		reply_nil(&r);
 	item->waiting = false;
+	mget_weigh(item, sl);
 	if (--m->pending != 0)
 		return;
 	mget_reply(m, parked_reply(p));
@@ -173,6 +213,8 @@ mget_ask(struct call *c, struct mget *m, uint32_t i)
 		mget_note_error(m, "OVERLOAD", item->waiter.error);
 		break;
 	}
+	if (!item->waiting)
+		mget_weigh(item, c->sl);
 }
 
 static void

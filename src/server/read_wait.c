@@ -74,7 +74,7 @@ reply_filled(struct reply *r, const struct read_wait *g)
 
 	switch (w->status) {
 	case FILL_VALUE:
-		g->form->fetched(r, blob_slice(w->value));
+		g->form->fetched(parked_session(g->parked)->sl, r, w->value);
 		break;
 	case FILL_NOT_FOUND:
 	case FILL_AGAIN:

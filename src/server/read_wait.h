@@ -4,6 +4,7 @@
 #define PANNIER_SERVER_READ_WAIT_H
 
 #include "server/call.h"
+#include "server/fetched.h"
 
 /* How a command answers. */
 struct read_form {
@@ -11,7 +12,7 @@ struct read_form {
 	void (*value)(struct reply *r, struct store_cursor *cur, const struct store_waiter *w,
 	    bool stale);
 	/* One that was fetched. */
-	void (*fetched)(struct reply *r, struct slice value);
+	void (*fetched)(struct server_loop *sl, struct reply *r, struct blob *value);
 	/* None; see w->granted. */
 	void (*none)(struct reply *r, const struct store_waiter *w);
 };

@@ -89,6 +89,7 @@ struct server {
 	struct pubsub *pubsub;
 	struct slowlog slowlog;
 	atomic_bool large_taken;   /* see large.h */
+	struct blob_account fetched; /* see fetched.h */
 	struct latency latency;
 	struct saved saved;
 	struct histogram lag_us;   /* the longest turn of each loop in each second; loop 0's */

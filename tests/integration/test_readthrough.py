@@ -162,6 +162,48 @@ class ReadThrough(harness.Case):
         self.assertIn("64KiB", str(c.error("GET", "user:big")))
         self.assertEqual(c("PING"), "PONG")
 
+    def small_pod(self):
+        self.users = self.origin()
+        return self.daemon(ROUTED.replace("64KiB", "1MiB").replace("500ms", "10s") % self.users.url)
+
+    def test_values_larger_than_output_limit_reach_all_who_waited(self):
+        d = self.small_pod()
+        gate = self.users.hold("/users/1", b"x" * 1000000)
+        clients = [d.client() for _ in range(20)]
+        for c in clients:
+            c.send("GET", "user:1")
+        self.users.wait_requests(1)
+        gate.open()
+        for c in clients:
+            self.assertEqual(c.reply(), b"x" * 1000000)
+        self.assertEqual(self.users.count(), 1)
+        self.assertEqual(d.info()["output_limit_closes"], "0")
+
+    def test_large_values_that_nobody_reads_are_bounded_and_harm_nobody(self):
+        d = self.small_pod()
+        for i in range(4):
+            self.users.on(f"/users/{i}", b"x" * 1000000)
+        self.users.on("/users/small", b"ann")
+        sleepers = [d.client() for _ in range(2)]
+        for i, c in enumerate(sleepers):
+            c.send("GET", f"user:{i}")
+            c.sock.recv(1, socket.MSG_PEEK) # its reply has begun
+        c = d.client()
+        self.assertRegex(str(c.error("GET", "user:2")), "^OVERLOAD .*buffers_limit")
+        self.assertRegex(str(c.error("MGET", "user:3", "user:small")), "^OVERLOAD .*buffers_limit")
+        self.assertEqual(c("GET", "user:small"), b"ann")
+        for sleeper in sleepers:
+            self.assertEqual(len(sleeper.reply()), 1000000)
+        self.assertEqual(len(c("GET", "user:2")), 1000000) # from the cache by now
+
+    def test_an_mget_of_more_than_output_limit_is_an_error_and_the_connection_goes_on(self):
+        d = self.small_pod()
+        for i in range(60):
+            self.users.on(f"/users/{i}", b"x" * 15000)
+        c = d.client()
+        self.assertIn("ask for fewer keys", str(c.error("MGET", *[f"user:{i}" for i in range(60)])))
+        self.assertEqual(c("MGET", *[f"user:{i}" for i in range(10)]), [b"x" * 15000] * 10)
+
     def test_answer_that_must_not_be_stored_is_fetched_each_time(self):
         d = self.routed()
         self.users.on("/users/1", b"x", headers=[("Cache-Control", "no-store")])

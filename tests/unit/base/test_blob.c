@@ -20,6 +20,30 @@ START_TEST(a_copy_is_independent_of_what_it_was_made_from)
 }
 END_TEST
 
+START_TEST(an_account_has_each_blob_once_until_its_end)
+{
+	struct blob_account account = { 0 };
+	struct blob *a = blob_new(60), *b = blob_new(60), *c = blob_new(200);
+
+	ck_assert(blob_charge(a, &account, 100));
+	ck_assert(blob_charge(a, &account, 100));
+	ck_assert_uint_eq(account.bytes, 60);
+	ck_assert(!blob_charge(b, &account, 100));
+	ck_assert_uint_eq(account.bytes, 60);
+	blob_unref(b);
+	ck_assert_uint_eq(account.bytes, 60);
+	blob_ref(a);
+	blob_unref(a);
+	ck_assert_uint_eq(account.bytes, 60);
+	blob_unref(a);
+	ck_assert_uint_eq(account.bytes, 0);
+	ck_assert(blob_charge(c, &account, 100)); /* alone it may be more */
+	ck_assert_uint_eq(account.bytes, 200);
+	blob_unref(c);
+	ck_assert_uint_eq(account.bytes, 0);
+}
+END_TEST
+
 START_TEST(an_empty_blob_is_a_blob)
 {
 	struct blob *b = blob_of(slice_of(NULL, 0));
@@ -83,7 +107,8 @@ main(void)
 	Suite *s = suite_create("blob");
 
 	SUITE_ADD(s, "content", a_copy_is_independent_of_what_it_was_made_from,
-	    an_empty_blob_is_a_blob, a_truncated_blob_shows_the_rest_no_more);
+	    an_empty_blob_is_a_blob,
+	    an_account_has_each_blob_once_until_its_end, a_truncated_blob_shows_the_rest_no_more);
 	SUITE_ADD(s, "memory", no_memory_and_absurd_lengths_are_refused,
 	    the_last_of_many_threads_frees);
 	return suite_main(s);
