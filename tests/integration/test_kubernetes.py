@@ -152,7 +152,7 @@ class Kubernetes(real.Case):
         d = self.daemon(config, folder=folder, path=own)
         for probe in ("startupProbe", "livenessProbe"):
             name, *args = sidecar[probe]["exec"]["command"]
-            self.assertEqual(name, "pannier")
+            self.assertEqual(name, "/usr/bin/pannier") # where the image has it
             args = [a.replace(SOCKET, own) for a in args]
             self.assertEqual(subprocess.run([harness.BINARY, *args], check=False).returncode, 0)
         d.wait_log("metrics and health on tcp:")
