@@ -117,6 +117,12 @@ ROWS = [
             (rate("namespace_stale_refreshing_total", NS, "ns"), "{{ns}} while renewed"),
             (rate("namespace_stale_on_error_total", NS, "ns"), "{{ns}} on error"),
             (rate("namespace_stale_served_total", NS, "ns"), "{{ns}} while a client loads")], "reqps"),
+        graph("Reads that waited", [
+            (quantile(0.5, "namespace_wait_seconds", NS, "ns"), "{{ns}} p50"),
+            (quantile(0.99, "namespace_wait_seconds", NS, "ns"), "{{ns}} p99")], "s",
+            "For a fetch or a lease, until they were answered."),
+        graph("Origins' time saved", (rate("namespace_origin_saved_seconds_total", NS, "ns"), "{{ns}}"), "none",
+              "Seconds a second: 100 are a hundred requests that the origin would have under way at any time."),
         graph("Leases", [
             (rate("namespace_leases_total", NS), "granted"), (rate("namespace_lease_waits_total", NS), "waits"),
             (rate("namespace_lease_expired_total", NS), "expired"),
@@ -197,8 +203,9 @@ ROWS = [
         graph("CPU", [
             (rate("cpu_user_seconds_total"), "user"), (rate("cpu_system_seconds_total"), "system")],
             "none", "Seconds a second: 1 is one processor.", stacked=True),
-        graph("Longest turn of a loop", (f"max by (instance) (pannier_loop_lag_max_seconds{HERE})", "{{instance}}"),
-              "s", "Since the last CONFIG RESETSTAT."),
+        graph("Longest turn of a loop, p99 of all seconds", (
+            quantile(0.99, "loop_lag_seconds", HERE, "instance"), "{{instance}}"), "s",
+            "All clients of a loop wait so long."),
         graph("Refused and cut off", [
             (rate("error_replies_total"), "error replies"), (rate("protocol_errors_total"), "malformed"),
             (rate("auth_failures_total"), "wrong passwords"), (rate("peers_refused_total"), "users not allowed"),
