@@ -24,7 +24,7 @@
 
 /* Zeroed is empty. */
 struct histogram {
-	_Atomic(struct counter *) powers[HISTOGRAM_POWERS]; /* each [HISTOGRAM_PER_POWER], or NULL */
+	_Atomic(struct counter *) powers[HISTOGRAM_POWERS]; /* [HISTOGRAM_PER_POWER] or NULL */
 	struct counter count, sum, max;
 	/* Resets asked for, and how many of them the writer has carried out. */
 	atomic_uint resets_wanted, resets_done;

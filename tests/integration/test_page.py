@@ -122,7 +122,9 @@ class Page(harness.Case):
         self.assertEqual(self.cell("origins", "api", "Breaker"), "closed")
         self.assertEqual(self.cell("origins", "api", "Endpoints"), "1 of 1")
         self.assertEqual(self.cell("origins", "api", "Requests /s", "title"), "1")
-        self.assertEqual(self.cell("latency", "command get", "Calls"), "100")
+        self.assertEqual(self.cell("latency", "seconds get", "Count"), "100")
+        self.assertEqual(self.cell("latency", "fetch_seconds o", "Count"), "1")
+        self.assertNotIn(self.cell("namespaces", "o", "Origin saved"), ("", "\u2013"))
         self.assertEqual(self.page.eval("past.last.one.cache_entries"), 2)
         self.assert_quiet()
 
@@ -254,6 +256,9 @@ class Page(harness.Case):
                                 "error": 1, "share": 0.5} for n in range(10)]
             curve = [{"factor": 2.0 ** n, "bytes": 1 << (27 + n), "hit_ratio": 0.5 + n / 20,
                       "misses_saved_per_hour": 1e7 * n, "origin_ms_saved_per_hour": 1e8 * n} for n in range(-2, 4)]
+            for which in ("wait", "fetch"):
+                doc[f"pannier_namespace_{which}_seconds"]["values"] = [
+                    {"namespace": "a-namespace-with-quite-a-long-name", "buckets": [[0.0111, 0.0112, 123456]]}]
             doc["advice"] = [{"namespace": None, "bytes": 1 << 27, "hit_ratio": 0.5, "sampled_reads": 9999,
                               "enough": True, "curve": curve}]
             doc["pannier_origin_breaker_state"]["values"][0]["value"] = 1
@@ -265,9 +270,11 @@ class Page(harness.Case):
 
     def test_no_width_needs_scrolling_sideways(self):
         page = self.full()
-        for width in (320, 360, 600, 860, 1000, 1280):
+        for width in (320, 360, 600, 1000, 1121, 1280):
             page.look(width, 800)
             self.assertEqual(page.eval("[innerWidth, document.documentElement.scrollWidth]"), [width, width])
+            self.assertEqual(page.eval("""[...document.querySelectorAll('table')]
+                .filter((t) => t.offsetWidth > t.parentElement.clientWidth).map((t) => t.caption.textContent)"""), [])
         self.assertEqual(page.eval("document.querySelectorAll('section:not([hidden])').length"), 7)
         self.assert_quiet()
 

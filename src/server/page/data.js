@@ -2,7 +2,6 @@
 "use strict";
 
 const PREFIX = "pannier_";
-const ADVICE = "pannier_advice_"; /* there is a member of its own for it */
 const LABELS = ["namespace", "origin", "stream", "command"];
 const KEEP_S = 330; /* of history: a little more than the longest window */
 
@@ -46,23 +45,23 @@ class History {
 		for (const label of LABELS)
 			snapshot[label] = new Map();
 		for (const [name, family] of Object.entries(doc))
-			if (name.startsWith(PREFIX) && Array.isArray(family.values) && !name.startsWith(ADVICE))
+			if (name.startsWith(PREFIX) && Array.isArray(family.values))
 				this.digestFamily(snapshot, name.slice(PREFIX.length), family);
 		return snapshot;
 	}
 
+	/* Values without a label, and those with one that there are tables of. */
 	digestFamily(snapshot, name, family) {
 		for (const value of family.values) {
-			const label = LABELS.find((l) => typeof value[l] === "string");
-			const id = label === undefined ? name : `${name} ${value[label]}`;
+			const [label, another] = Object.keys(value).filter((key) => typeof value[key] === "string");
 
 			if (name === "info")
 				snapshot.version = value.version;
 			else if (label === undefined)
-				snapshot.one[name] = this.value(id, family.type, value);
-			else
+				snapshot.one[name] = this.value(name, family.type, value);
+			else if (another === undefined && LABELS.includes(label))
 				row(snapshot[label], value[label])[name.replace(`${label}_`, "")] =
-				    this.value(id, family.type, value);
+				    this.value(`${name} ${value[label]}`, family.type, value);
 		}
 	}
 
@@ -113,7 +112,7 @@ class History {
 			if (age < seconds && i > 0)
 				continue;
 			/* Nobody looked for a while: that is not what was asked for. */
-			if (age > seconds * 1.5 + 10)
+			if (age > seconds * 1.5 + 30)
 				return i + 2 < all.length ? new Span(all[i + 1], to) : null;
 			return new Span(all[i], to);
 		}
@@ -127,7 +126,7 @@ class History {
 
 		for (let i = 1; i < all.length; i++) {
 			const gone = all[i].up - all[i - 1].up;
-			points.push([this.last.up - all[i].up, gone > 30 ? NaN : of(new Span(all[i - 1], all[i]))]);
+			points.push([this.last.up - all[i].up, gone > 60 ? NaN : of(new Span(all[i - 1], all[i]))]);
 		}
 		return points;
 	}
@@ -189,16 +188,20 @@ class Span {
 		return of("hits") / (of("hits") + of("misses")); /* NaN: no read */
 	}
 
-	/* Steps of [from, below, n]. */
+	/* Steps of [from, below, n]; label undefined: there is only one of that family. */
 	histogram(label, name, family) {
-		const before = this.from[label].get(name)?.[family] ?? new Map();
-		const after = this.to[label].get(name)?.[family] ?? new Map();
+		const before = bucketsOf(this.from, label, name, family), after = bucketsOf(this.to, label, name, family);
 
 		return inOrder([...after.values()].map(([from, below, n]) => [from, below, n - countIn(before, from)])
 		    .filter(([, , n]) => n > 0));
 	}
 
-	/* Of all commands: short ones are timed one in 64, so each is weighed by its calls. */
+	/* Whether it ever had a value. */
+	ever(label, name, family) {
+		return bucketsOf(this.to, label, name, family).size > 0;
+	}
+
+	/* Of all commands: of short ones only a share is timed, so each is weighed by its calls. */
 	commandHistogram() {
 		const sum = new Map();
 
@@ -211,6 +214,10 @@ class Span {
 		}
 		return inOrder([...sum.values()]);
 	}
+}
+
+function bucketsOf(snapshot, label, name, family) {
+	return (label ? snapshot[label].get(name) : snapshot.one)?.[family] ?? new Map();
 }
 
 function countIn(map, from) {
@@ -268,9 +275,11 @@ const show = {
 	rate(n) {
 		if (!Number.isFinite(n))
 			return NOTHING;
-		if (n > 0 && n < 0.01)
-			return "<0.01";
-		return n < 10 && n > 0 ? n.toFixed(2) : scaled(n < 1000 ? Math.round(n * 10) / 10 : n, 1000, ["", "k", "M", "G"]);
+		if (n === 0)
+			return "0";
+		if (n < 10)
+			return n < 0.01 ? "<0.01" : n.toFixed(2);
+		return n < 999.5 ? digits(n) : scaled(n, 1000, ["", "k", "M", "G"]);
 	},
 	bytes: (n) => Number.isFinite(n) ? scaled(n, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]) : NOTHING,
 	/* Never 100 % of what is not all. */

@@ -23,9 +23,9 @@ function make(name, attributes = {}, ...children) {
 /* On a phone a row becomes a card, for which CSS takes the roles of a table away; so they are
  * written down. */
 class Table {
-	/* columns: [{ head, minor, cell(row) -> text or { text, title, kind, bar } }], the first one
-	 * names the row; minor ones are left out where a phone has no room. `few`: so many rows until
-	 * the button is pressed. */
+	/* columns: [{ head, minor, word, cell(row) -> text or { text, title, kind, bar } }], the first one
+	 * names the row; minor ones are left out where a phone has no room; words stand on the left.
+	 * `few`: so many rows until the button is pressed. */
 	constructor(section, caption, columns, few = Infinity) {
 		this.columns = columns;
 		this.few = few;
@@ -37,8 +37,9 @@ class Table {
 		this.body = make("tbody", { role: "rowgroup" });
 		section.querySelector(".table").append(make("table", { role: "table" },
 		    make("caption", {}, caption),
-		    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...columns.map(({ head, minor }) =>
-		        make("th", { scope: "col", role: "columnheader", class: minor ? "minor" : "" }, head)))),
+		    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...columns.map(({ head, minor, word }) =>
+		        make("th", { scope: "col", role: "columnheader",
+		            class: (minor ? "minor " : "") + (word ? "word" : "") }, head)))),
 		    this.body));
 	}
 
@@ -133,6 +134,8 @@ class Namespaces {
 			rate("Stored /s", "stored"),
 			rate("Evicted /s", "evicted"),
 			rate("Expired /s", "expired"),
+			{ head: "Origin saved", cell: (row) => ({ text: show.duration(row.saved),
+				title: "Time that the origin would have taken for what was answered without it" }) },
 			{ head: "Keys", cell: (row) => show.count(row.entries) },
 			{ head: "Memory", cell: (row) => ({ text: show.bytes(row.bytes), title: `${show.count(row.bytes)} bytes` }) },
 		], 12);
@@ -145,6 +148,7 @@ class Namespaces {
 
 		this.table.fill(rows.map((row) => ({ name: row.name, entries: row.entries, bytes: row.bytes,
 			hitRate: span.hitRate(row.name),
+			saved: span.goneOf("namespace", row.name, "origin_saved_seconds"),
 			gone: (counter) => span.goneOf("namespace", row.name, counter),
 			rate: (counter) => span.goneOf("namespace", row.name, counter) / span.seconds })));
 	}
@@ -275,26 +279,36 @@ class Latency {
 	constructor() {
 		const time = (head, share, minor) => ({ head, minor, cell: (row) => show.seconds(quantile(row.steps, share)) });
 
-		this.table = new Table(byId("latency"), "Latency of commands and origins: calls and percentiles", [
+		this.table = new Table(byId("latency"), "Latency of commands and origins: counts and percentiles", [
 			{ head: "Of", cell: (row) => ({ text: row.text, title: row.text, kind: "name" }) },
-			{ head: "Calls", minor: true, cell: (row) => show.count(row.calls) },
+			{ head: "Count", minor: true, cell: (row) => show.count(row.calls) },
 			time("p50", 0.5), time("p90", 0.9, true), time("p99", 0.99), time("p99.9", 0.999, true),
 			time("Most", 1),
 		], 10);
 		byId("latency-of").addEventListener("change", () => this.draw());
 	}
 
-	/* Commands that took most come behind all of them, and behind those the origins. */
+	/* All commands, what comes from elsewhere, single commands, and those by namespace. */
 	show(span) {
-		const commands = [...span.to.command.values()].sort((a, b) => b.commands - a.commands).map(({ name }) => ({
-			name: `command ${name}`, text: name.toUpperCase(), calls: span.goneOf("command", name, "commands"),
-			steps: span.histogram("command", name, "seconds") }));
-		const origins = [...span.to.origin.keys()].map((name) => ({ name: `origin ${name}`,
-			text: `origin ${readable(name)}`, calls: span.goneOf("origin", name, "requests"),
-			steps: span.histogram("origin", name, "latency_seconds") }));
+		const of = (label, name, family, text, counter) => {
+			const steps = span.histogram(label, name, family);
+			return { name: `${family} ${name}`, text, steps,
+				calls: counter ? span.goneOf(label, name, counter) : total(steps),
+				ever: span.ever(label, name, family) };
+		};
+		const names = [...span.to.namespace.keys()];
+		const commands = [...span.to.command.values()].sort((a, b) => b.commands - a.commands);
 
-		this.rows = [{ name: "all", text: "all commands", calls: span.gone("commands_processed"),
-			steps: span.commandHistogram() }, ...origins, ...commands];
+		this.rows = [
+			{ name: "all", text: "all commands", calls: span.gone("commands_processed"),
+				steps: span.commandHistogram(), ever: true },
+			...[...span.to.origin.keys()].map((name) => of("origin", name, "latency_seconds", `origin ${readable(name)}`, "requests")),
+			...names.map((name) => of("namespace", name, "fetch_seconds", `fetches of ${readable(name)}`)),
+			...names.map((name) => of("namespace", name, "wait_seconds", `waits in ${readable(name)}`)),
+			...commands.map(({ name }) => of("command", name, "seconds", name.toUpperCase(), "commands")),
+			...names.map((name) => of("namespace", name, "command_seconds", `commands in ${readable(name)}`)),
+			of(undefined, "loops", "loop_lag_seconds", "turns of loops"),
+		].filter(({ ever }) => ever);
 		this.table.fill(this.rows.filter((row, i) => i === 0 || row.calls > 0));
 		offer(byId("latency-of"), this.rows.map(({ name, text }) => [name, text]));
 		this.draw();
@@ -318,10 +332,11 @@ class HotKeys {
 	constructor() {
 		this.table = new Table(byId("hot"), "Keys that are read most", [
 			{ head: "Key", cell: ({ key }) => ({ text: readable(key), title: readable(key), kind: "name key" }) },
-			{ head: "Namespace", minor: true, cell: ({ namespace }) => ({ text: readable(namespace), kind: "word" }) },
+			{ head: "Namespace", minor: true, word: true, cell: ({ namespace }) => ({ text: readable(namespace), kind: "word" }) },
 			{ head: "Reads /s", cell: (k) => ({ text: show.rate(k.reads_per_second),
 				title: `give or take ${show.rate(k.error)}` }) },
-			{ head: "Of all reads", cell: ({ share }) => ({ text: show.share(share), bar: share, kind: "bar" }) },
+			{ head: "Of all reads", cell: ({ share, most }) => ({ text: show.share(share), bar: share / most,
+				kind: "bar" }) },
 		]);
 	}
 
@@ -329,7 +344,7 @@ class HotKeys {
 		const keys = Array.isArray(span.to.hotKeys) ? span.to.hotKeys : [];
 
 		byId("hot").hidden = keys.length === 0;
-		this.table.fill(keys.map((key) => ({ ...key, name: key.key })));
+		this.table.fill(keys.map((key) => ({ ...key, name: key.key, most: Math.max(keys[0].share, 1e-9) })));
 	}
 }
 
