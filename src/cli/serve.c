@@ -14,6 +14,9 @@
 #include "server/seccomp.h"
 #include "server/server.h"
 
+/* As shells have it for what a signal ended. */
+#define SIGNAL_EXIT 128
+
 int serve_main(int argc, char **argv);
 
 static struct cli cli = {
@@ -96,7 +99,7 @@ serve(struct config_args *a, struct config *cfg)
 {
 	struct server *s = NULL;
 	char err[512] = "";
-	int rc = server_new(cfg, a->path, &s, err, sizeof err);
+	int rc = server_new(cfg, a->path, &s, err, sizeof err), code;
 
 	if (rc != 0) {
 		cli_error(&cli, "%s", err[0] != '\0' ? err : strerror(-rc));
@@ -117,8 +120,9 @@ serve(struct config_args *a, struct config *cfg)
 	rc = server_run(s, load, a);
 	if (rc != 0)
 		cli_error(&cli, "%s", strerror(-rc));
+	code = rc != 0 ? EX_OSERR : s->cut_by != 0 ? SIGNAL_EXIT + s->cut_by : EX_OK;
 	server_free(s);
-	return rc == 0 ? EX_OK : EX_OSERR;
+	return code;
 }
 
 int

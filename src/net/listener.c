@@ -215,6 +215,17 @@ listener_start(struct listener *l, struct loop *loop, void (*on_accept)(void *ar
 }
 
 void
+listener_accept_all(struct listener *l)
+{
+	int fd;
+
+	if (l->stopped || l->owner.kept)
+		return; /* the next daemon's */
+	for (int i = 0; i < SOMAXCONN && (fd = accept_one(l)) >= 0; i++)
+		hand_over(l, fd);
+}
+
+void
 listener_stop(struct listener *l)
 {
 	int fd;

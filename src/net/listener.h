@@ -36,6 +36,8 @@ int listener_open(const struct listen_opts *o, struct listener **out, char *err,
  * not close it. */
 void listener_start(struct listener *l, struct loop *loop, void (*on_accept)(void *arg, int fd),
     void *arg);
+/* Who waits in the backlog goes to on_accept now; on one that was started. */
+void listener_accept_all(struct listener *l);
 /* For good: who waits is closed, who connects from now on is refused, and
  * another daemon may take the path over while this one drains. A socket that others
  * keep (systemd) stays open: who waits and who connects is theirs. */

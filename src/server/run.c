@@ -23,6 +23,10 @@
 #include "store/tiers.h"
 #include "store/write.h"
 
+/* A client that sends on and on gets so many turns to stop. */
+#define DRAIN_TURNS 16
+#define DRAIN_TURN_MS 1
+
 /* --- accepting ----------------------------------------------------------------------- */
 
 struct handoff {
@@ -231,6 +235,7 @@ loop_drained(struct server_loop *sl)
 	if (sl->drained)
 		return;
 	sl->drained = true;
+	timer_stop(&sl->drain_timer);
 	if (atomic_fetch_sub(&sl->server->undrained, 1) == 1)
 		stop_if_drained(sl->server);
 }
@@ -244,18 +249,45 @@ server_client_gone(struct server_loop *sl)
 		loop_drained(sl);
 }
 
+static bool
+has_unread(const struct session *s)
+{
+	char byte;
+
+	return recv(conn_fd(s->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* What a client has sent by now is read and answered before its connection closes, unless
+ * it never stops sending. */
+static void
+drain_turn(struct timer *t)
+{
+	struct server_loop *sl = container_of(t, struct server_loop, drain_timer);
+	bool last = ++sl->drain_turns == DRAIN_TURNS, more = false;
+
+	list_foreach_safe(it, &sl->sessions) {
+		struct session *s = list_entry(it, struct session, link);
+
+		if (!last && has_unread(s))
+			more = true;
+		else
+			session_drain(s);
+	}
+	if (list_empty(&sl->sessions))
+		loop_drained(sl);
+	else if (more)
+		timer_start(t, DRAIN_TURN_MS);
+}
+
 static void
 drain_loop(struct loop *l, struct loop_task *t)
 {
 	struct server_loop *sl = container_of(t, struct server_loop, drain);
 
-	(void)l;
+	timer_init(&sl->drain_timer, l, drain_turn);
 	sl->draining = true;
 	store_behind_hurry(sl->store);
-	list_foreach_safe(it, &sl->sessions)
-		session_drain(list_entry(it, struct session, link));
-	if (list_empty(&sl->sessions))
-		loop_drained(sl);
+	drain_turn(&sl->drain_timer);
 }
 
 static void
@@ -271,29 +303,53 @@ drain_late(struct timer *t)
 	stop_loops(s);
 }
 
+/* Who waits to be let in has connected in time. */
 static void
-begin_drain(struct server *s)
+drain(struct server *s)
 {
-	if (s->draining) {
-		log_warn("stop: at once");
-		stop_loops(s);
-		return;
-	}
 	log_info("stop: answering what is under way");
-	notify_tell(&s->notify, "STOPPING=1\nSTATUS=Answering what is under way");
-	s->draining = true;
-	for (unsigned i = 0; i < s->n_listeners; i++)
+	for (unsigned i = 0; i < s->n_listeners; i++) {
+		listener_accept_all(s->listeners[i]);
 		listener_stop(s->listeners[i]);
+	}
 	timer_start(&s->drain_timer, server_config(&s->loops[0])->drain_timeout);
 	for (unsigned i = 0; i < s->n_loops; i++)
 		loop_post(s->loops[i].loop, &s->loops[i].drain);
 }
 
 static void
+delay_over(struct timer *t)
+{
+	drain(container_of(t, struct server, delay_timer));
+}
+
+/* signum: what asks for it; 0: a client. */
+static void
+begin_drain(struct server *s, int signum)
+{
+	int64_t delay_ms = (int64_t)server_config(&s->loops[0])->drain_delay;
+
+	if (s->draining) {
+		log_warn("stop: at once; %u connections are cut", atomic_load(&s->clients));
+		s->cut_by = signum;
+		stop_loops(s);
+		return;
+	}
+	s->draining = true;
+	notify_tell(&s->notify, "STOPPING=1\nSTATUS=Answering what is under way");
+	if (delay_ms == 0) {
+		drain(s);
+		return;
+	}
+	log_info("stop: serving for %lld ms more, while /readyz says no", (long long)delay_ms);
+	timer_start(&s->delay_timer, delay_ms);
+}
+
+static void
 on_stop(struct loop *l, struct loop_task *t)
 {
 	(void)l;
-	begin_drain(container_of(t, struct server, stop));
+	begin_drain(container_of(t, struct server, stop), 0);
 }
 
 void
@@ -306,13 +362,13 @@ server_stop(struct server *s)
 static void
 on_sigterm(struct signal_watch *w)
 {
-	begin_drain(container_of(w, struct server, sigterm));
+	begin_drain(container_of(w, struct server, sigterm), SIGTERM);
 }
 
 static void
 on_sigint(struct signal_watch *w)
 {
-	begin_drain(container_of(w, struct server, sigint));
+	begin_drain(container_of(w, struct server, sigint), SIGINT);
 }
 
 static void
@@ -413,6 +469,7 @@ start_clock_and_signals(struct server *s)
 	timer_init(&s->tick, l, on_tick);
 	timer_init(&s->second, l, on_second);
 	timer_init(&s->drain_timer, l, drain_late);
+	timer_init(&s->delay_timer, l, delay_over);
 	timer_start(&s->tick, TICK_MS);
 	timer_start(&s->second, 1000);
 	signal(SIGPIPE, SIG_IGN);
@@ -430,6 +487,7 @@ stop_clock_and_signals(struct server *s)
 	timer_stop(&s->tick);
 	timer_stop(&s->second);
 	timer_stop(&s->drain_timer);
+	timer_stop(&s->delay_timer);
 	watchdog_stop(s);
 	signal_watch_stop(&s->sigterm);
 	signal_watch_stop(&s->sigint);

@@ -68,6 +68,8 @@ struct server_loop {
 	struct out unheard;    /* of CLIENT REPLY OFF and SKIP; empty between requests */
 	bool draining, drained;
 	struct loop_task drain;
+	struct timer drain_timer;
+	unsigned drain_turns;
 	struct loop_task sweep; /* closes what is idle for too long */
 	atomic_bool sweeping;
 	struct loop_task beat;  /* of the watchdog */
@@ -112,7 +114,7 @@ struct server {
 	pthread_mutex_t config_lock; /* config is changed by one at a time */
 	struct memory_watch memory;
 	struct follow follow;
-	struct timer tick, second, drain_timer;
+	struct timer tick, second, drain_timer, delay_timer;
 	struct signal_watch sigterm, sigint, sighup;
 	int (*reload)(void *arg, struct config **out, char *err, size_t n);
 	void *reload_arg;
@@ -121,6 +123,7 @@ struct server {
 	_Atomic(unsigned) undrained; /* loops that have not answered all of their
 	                              * sessions in a stop; all, before one */
 	bool draining;
+	int cut_by;                /* the second signal, which did not wait; 0: none */
 	struct notify notify;      /* nobody is told unless server_notify() */
 	struct watchdog watchdog;
 };
@@ -131,7 +134,7 @@ struct server {
 int server_new(struct config *cfg, const char *config_path, struct server **out, char *err,
     size_t err_size) MUST_CHECK;
 /* Runs until a signal or server_stop() and drains; 0 or -errno. Blocks SIGPIPE,
- * handles SIGTERM, SIGINT (drain; the second time at once) and SIGHUP. */
+ * handles SIGTERM, SIGINT (drain; the second time at once, see cut_by) and SIGHUP. */
 int server_run(struct server *s, int (*reload)(void *arg, struct config **out, char *err, size_t n),
     void *arg) MUST_CHECK;
 /* Tells the service manager of $NOTIFY_SOCKET how it stands, from server_run() on. Before

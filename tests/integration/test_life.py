@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The life of the daemon and of its connections, over the real socket."""
 
+import contextlib
 import os
 import resource
 import signal
 import socket
 import stat
+import threading
 import time
 import unittest
 
@@ -98,8 +100,81 @@ class Stopping(harness.Case):
         d.signal(signal.SIGTERM)
         self.assertEqual(idle.until_closed(), b"") # the first one has been taken
         d.signal(signal.SIGTERM)
-        d.wait()
+        self.assertEqual(d.wait(), 128 + signal.SIGTERM)
+        self.assertIn("stop: at once", d.text())
         gate.open()
+
+    def test_the_exit_code_names_the_signal_that_cut_the_drain_short(self):
+        d = self.daemon("drain_delay: 1h\n")
+        d.signal(signal.SIGTERM)
+        d.wait_log("stop: serving for")
+        d.signal(signal.SIGINT)
+        self.assertEqual(d.wait(), 128 + signal.SIGINT)
+
+    def test_while_the_delay_lasts_all_are_served_and_it_says_that_it_is_not_ready(self):
+        folder = self.folder()
+        path = os.path.join(folder, "admin.sock")
+
+        def ready():
+            s = harness.connect(path)
+            s.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            with s, s.makefile("rb") as f:
+                return f.readline().split()[1]
+        d = self.daemon(f"drain_delay: 1h\nadmin_http: unix:{path}\n")
+        old = d.client()
+        self.assertEqual(ready(), b"200")
+        d.signal(signal.SIGTERM)
+        harness.wait_until(lambda: ready() == b"503", "the daemon to say so")
+        self.assertEqual(old("SET", "k", "v"), "OK")
+        new = d.client()
+        self.assertEqual(new("GET", "k"), b"v")
+        d.signal(signal.SIGTERM)
+        self.assertEqual(d.wait(), 128 + signal.SIGTERM)
+
+    def test_after_the_delay_it_drains(self):
+        d = self.daemon("drain_delay: 1ms\n")
+        c = d.client()
+        self.assertEqual(c("PING"), "PONG")
+        d.signal(signal.SIGTERM)
+        self.assertEqual(c.until_closed(), b"")
+        self.assertEqual(d.wait(), 0)
+        self.assertRegex(d.text(), "serving for 1 ms more(?s:.*)answering what is under way")
+
+    def test_what_was_sent_before_the_stop_is_answered(self):
+        d = self.daemon("threads: 2\n")
+        inside = [d.client() for _ in range(20)]
+        for c in inside:
+            self.assertEqual(c("PING"), "PONG")
+        d.signal(signal.SIGSTOP) # so that all of it is there at once
+        outside = [d.client() for _ in range(20)]
+        for i, c in enumerate(inside + outside):
+            c.raw(encode("SET", f"k{i}", "v") + encode("GET", f"k{i}"))
+        d.signal(signal.SIGTERM)
+        d.signal(signal.SIGCONT)
+        for c in inside + outside:
+            self.assertEqual(c.until_closed(), b"+OK\r\n$1\r\nv\r\n")
+        self.assertEqual(d.wait(), 0)
+
+    def test_who_never_stops_sending_is_cut_off_between_two_requests(self):
+        d = self.daemon("threads: 1\n")
+        c = d.client()
+        stop = threading.Event()
+
+        def send():
+            with contextlib.suppress(OSError):
+                while not stop.is_set():
+                    c.raw(encode("PING") * 100)
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            self.assertEqual(c.reply(), "PONG")
+            d.signal(signal.SIGTERM)
+            rest = c.until_closed()
+            self.assertEqual(d.wait(), 0)
+        finally:
+            stop.set()
+            sender.join(harness.PATIENCE_S)
+        self.assertEqual(rest.replace(b"+PONG\r\n", b""), b"")
 
     def test_the_drain_ends_after_its_time(self):
         o = self.origin()
@@ -109,7 +184,8 @@ class Stopping(harness.Case):
         c.send("GET", "user:1")
         o.wait_requests(1)
         d.signal(signal.SIGTERM)
-        d.wait()
+        self.assertEqual(d.wait(), 0)
+        self.assertIn("after the drain timeout 1 connections", d.text())
         gate.open()
 
 
