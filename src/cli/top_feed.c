@@ -17,7 +17,7 @@
 #include "origin/redis_reply.h"
 
 /* In this order, behind AUTH. */
-enum question { ASK_INFO, ASK_LATENCY, QUESTIONS };
+enum question { ASK_INFO, ASK_LATENCY, ASK_HOT_KEYS, QUESTIONS };
 
 struct top_feed {
 	const struct config_listen *to;
@@ -169,6 +169,7 @@ write_questions(struct top_feed *f, bool auth)
 		slice_of(f->password.text, f->password.len) };
 	const struct slice info[] = { SLICE("INFO"), SLICE("default"), SLICE("commandstats") };
 	const struct slice latency[] = { SLICE("LATENCY"), SLICE("HISTOGRAM") };
+	const struct slice keys[] = { SLICE("PANNIER.HOTKEYS"), SLICE("COUNT"), SLICE("100") };
 	int rc = 0;
 
 	if (auth)
@@ -177,6 +178,8 @@ write_questions(struct top_feed *f, bool auth)
 		rc = resp_request(&f->out, info, ARRAY_LEN(info));
 	if (rc == 0)
 		rc = resp_request(&f->out, latency, ARRAY_LEN(latency));
+	if (rc == 0)
+		rc = resp_request(&f->out, keys, ARRAY_LEN(keys));
 	f->owes_auth = auth;
 	f->next = 0;
 	return rc;
@@ -269,6 +272,8 @@ take_reply(struct top_feed *f, const struct redis_reply *r, struct config_error 
 	case ASK_LATENCY: /* refused to tenants, and then it is not shown */
 		top_sample_latency(&f->sample, r->raw);
 		return 0;
+	case ASK_HOT_KEYS: /* likewise, and where none are followed */
+		return top_sample_hot_keys(&f->sample, r->raw) == 0 ? 0 : lost(f, ENOMEM, err);
 	default:
 		return failed(f, -EPROTO, err, "a reply that was not asked for");
 	}

@@ -70,6 +70,44 @@ latency(const struct top_sample *s, FILE *to)
 	fputc(']', to);
 }
 
+/* As /stats.json has keys: bytes that are no printable ASCII as \xXX. */
+static void
+key_string(struct slice key, FILE *to)
+{
+	fputc('"', to);
+	for (size_t i = 0; i < key.len; i++) {
+		unsigned char c = (unsigned char)key.ptr[i];
+
+		if (c == '"' || c == '\\')
+			fprintf(to, "\\%c", c);
+		else if (c >= ' ' && c < 0x7f)
+			fputc(c, to);
+		else
+			fprintf(to, "\\\\x%02x", c);
+	}
+	fputc('"', to);
+}
+
+static void
+hot_keys(const struct top_sample *s, FILE *to)
+{
+	const char *gap = "";
+	struct top_key k;
+	size_t pos = 0;
+
+	fputs(",\"hot_keys\":[", to);
+	while (top_next_key(s, &pos, &k)) {
+		fprintf(to, "%s{\"key\":", gap);
+		key_string(k.key, to);
+		fputs(",\"namespace\":", to);
+		info_json_string(k.namespace, to);
+		fprintf(to, ",\"reads_per_second\":%.3f,\"error\":%.3f,\"share\":%.4f}",
+		    k.reads_per_second, k.error, k.share);
+		gap = ",";
+	}
+	fputc(']', to);
+}
+
 static void
 head(const char *from, int64_t wall_ms, FILE *to)
 {
@@ -90,6 +128,7 @@ top_json(const struct top_sample *s, const char *from, int64_t wall_ms, FILE *to
 	for (unsigned t = 0; t < TOP_TABLES; t++)
 		table(s, (enum top_table_id)t, to);
 	latency(s, to);
+	hot_keys(s, to);
 	fputs("}\n", to);
 }
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/stats_view.h"
 #include "cli/table.h"
+#include "config/text.h"
 
 /* What a column makes of the figures of a row. */
 enum form {
@@ -231,6 +232,7 @@ style_of(const struct top_row *r)
 	return strcmp(r->state, "half-open") == 0 ? PAGE_WARN : PAGE_PLAIN;
 }
 
+/* rows NULL: they have no style. */
 static void
 print_rows(const struct table *t, const struct top_row *const *rows, struct page *p)
 {
@@ -239,7 +241,8 @@ print_rows(const struct table *t, const struct top_row *const *rows, struct page
 
 	for (unsigned i = 0; i < table_rows(t); i++) {
 		table_row(t, &l, i, line, sizeof line);
-		page_add(p, i == 0 ? PAGE_HEAD : style_of(rows[i - 1]), "%s", line);
+		page_add(p, i == 0 ? PAGE_HEAD : rows != NULL ? style_of(rows[i - 1]) : PAGE_PLAIN,
+		    "%s", line);
 	}
 }
 
@@ -263,4 +266,53 @@ top_rows(const struct top_ui *ui, const struct top_sample *s, enum top_table_id 
 		print_rows(&t, rows, p);
 	table_fini(&t);
 	mem_free(rows);
+}
+
+/* --- hot keys ---------------------------------------------------------------------------- */
+
+#define KEY_COLUMNS 5
+
+static void
+add_key(struct table *t, const struct top_key *k, const char *quoted)
+{
+	char rate[VIEW_TEXT], error[VIEW_TEXT];
+
+	table_add(t, "%s", quoted);
+	table_add(t, "%s", top_number(k->reads_per_second, rate, sizeof rate));
+	table_add(t, "%s", top_number(k->error, error, sizeof error));
+	table_add(t, "%.1f", 100 * k->share);
+	table_add(t, "%.*s", (int)MIN(k->namespace.len, 40), k->namespace.ptr);
+}
+
+void
+top_key_rows(const struct top_ui *ui, const struct top_sample *s, unsigned most,
+    struct page *p)
+{
+	static const char *const titles[KEY_COLUMNS] = { "hot key", "reads/s", "+-", "share %",
+		"namespace" };
+	struct top_key k;
+	struct table t;
+	size_t pos = 0;
+
+	if (s->hot_keys == NULL) {
+		page_add(p, PAGE_HEAD, "hot keys: not told here");
+		return;
+	}
+	table_init(&t, KEY_COLUMNS);
+	for (unsigned i = 0; i < KEY_COLUMNS; i++)
+		table_add(&t, "%s", titles[i]);
+	for (unsigned n = 0; n < most && top_next_key(s, &pos, &k);) {
+		char quoted[TABLE_CELL];
+		struct text text = text_in(quoted, sizeof quoted);
+
+		text_quote(&text, k.key);
+		if (ui->filter[0] != '\0' && strcasestr(quoted, ui->filter) == NULL)
+			continue;
+		add_key(&t, &k, quoted);
+		n++;
+	}
+	p->failed |= t.failed;
+	if (!t.failed)
+		print_rows(&t, NULL, p);
+	table_fini(&t);
 }

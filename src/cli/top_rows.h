@@ -11,6 +11,9 @@ unsigned top_shown_columns(enum top_table_id table);
  * as lines of the page. */
 void top_rows(const struct top_ui *ui, const struct top_sample *s, enum top_table_id table,
     struct page *p);
+/* Keys that are read much, `most` at the most, likewise; they stay in their order. */
+void top_key_rows(const struct top_ui *ui, const struct top_sample *s, unsigned most,
+    struct page *p);
 /* "1.2k": at most five characters up to a million. */
 const char *top_number(double n, char *out, size_t size);
 /* "850us", "1.2ms" */

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "cli/info_doc.h"
@@ -152,6 +153,7 @@ top_sample_fini(struct top_sample *s)
 			row_fini(&s->tables[t].rows[i]);
 		mem_free(s->tables[t].rows);
 	}
+	mem_free(s->hot_keys);
 	*s = (struct top_sample){ 0 };
 }
 
@@ -219,6 +221,62 @@ top_sample_latency(struct top_sample *s, struct slice reply)
 	for (int64_t i = 0; i < v.n / 2; i++)
 		if (!add_command(s, reply, &pos))
 			return;
+}
+
+/* --- PANNIER.HOTKEYS ------------------------------------------------------------------- */
+
+int
+top_sample_hot_keys(struct top_sample *s, struct slice reply)
+{
+	if (reply.len == 0 || reply.ptr[0] != '*')
+		return 0;
+	s->hot_keys = mem_alloc(reply.len);
+	if (s->hot_keys == NULL)
+		return -ENOMEM;
+	memcpy(s->hot_keys, reply.ptr, reply.len);
+	s->hot_keys_len = reply.len;
+	return 0;
+}
+
+static bool
+take_double(struct slice reply, size_t *pos, double *out)
+{
+	struct resp_value v;
+	char text[32];
+
+	if (!take(reply, pos, RESP_BULK, &v))
+		return false;
+	copy(text, sizeof text, v.text);
+	*out = strtod(text, NULL);
+	return true;
+}
+
+/* reads_per_second N sampled_reads N keys [[key namespace N N N] ...] */
+static bool
+skip_to_keys(struct slice reply, size_t *pos)
+{
+	struct resp_value v;
+
+	return take(reply, pos, RESP_ARRAY, &v) && v.n == 6 &&
+	    take(reply, pos, RESP_BULK, &v) && take(reply, pos, RESP_BULK, &v) &&
+	    take(reply, pos, RESP_BULK, &v) && take(reply, pos, RESP_INT, &v) &&
+	    take(reply, pos, RESP_BULK, &v) && take(reply, pos, RESP_ARRAY, &v);
+}
+
+bool
+top_next_key(const struct top_sample *s, size_t *pos, struct top_key *out)
+{
+	struct slice reply = slice_of(s->hot_keys, s->hot_keys_len);
+	struct resp_value v, key, ns;
+
+	if (s->hot_keys == NULL || (*pos == 0 && !skip_to_keys(reply, pos)) ||
+	    !take(reply, pos, RESP_ARRAY, &v) || v.n != 5 || !take(reply, pos, RESP_BULK, &key) ||
+	    !take(reply, pos, RESP_BULK, &ns))
+		return false;
+	out->key = key.text;
+	out->namespace = ns.text;
+	return take_double(reply, pos, &out->reads_per_second) &&
+	    take_double(reply, pos, &out->error) && take_double(reply, pos, &out->share);
 }
 
 /* --- differences ---------------------------------------------------------------------- */
@@ -316,6 +374,8 @@ top_sample_diff(const struct top_sample *before, const struct top_sample *to,
 		rc = table_diff(from != NULL ? &from->tables[t] : NULL, &to->tables[t], t,
 		    &out->tables[t]);
 	latency_diff(from, to, out);
+	if (rc == 0 && to->hot_keys != NULL) /* which are rates already */
+		rc = top_sample_hot_keys(out, slice_of(to->hot_keys, to->hot_keys_len));
 	return rc;
 }
 

@@ -65,6 +65,12 @@ const struct top_column *top_columns(unsigned table, unsigned *n);
 /* "namespaces" */
 const char *top_table_name(unsigned table);
 
+/* A key that is read much, as PANNIER.HOTKEYS tells of it. */
+struct top_key {
+	struct slice key, namespace;
+	double reads_per_second, error, share;
+};
+
 /* As it is: counters since the daemon began to count. As a difference: counters of the
  * interval, gauges at its end. */
 struct top_sample {
@@ -75,6 +81,8 @@ struct top_sample {
 	char version[24], run_id[48];
 	struct top_row totals;
 	struct top_table tables[TOP_TABLES];
+	char *hot_keys; /* owned: the reply, for top_next_key(); NULL: it was refused */
+	size_t hot_keys_len;
 	bool has_latency;
 	int64_t latency[TOP_BUCKETS]; /* calls that took so long, and longer than the last */
 };
@@ -83,6 +91,8 @@ struct top_sample {
 int top_sample_read(struct slice info, int64_t now_us, struct top_sample *out) MUST_CHECK;
 /* Adds what LATENCY HISTOGRAM replied, in RESP2; another reply is none. */
 void top_sample_latency(struct top_sample *s, struct slice reply);
+/* Likewise PANNIER.HOTKEYS. 0 or -ENOMEM. */
+int top_sample_hot_keys(struct top_sample *s, struct slice reply) MUST_CHECK;
 void top_sample_fini(struct top_sample *s);
 /* What happened between two samples. A counter that went down began anew: all of it is
  * new. Names that are in `to` alone too. before NULL: since the start. 0 or -ENOMEM; *out
@@ -90,6 +100,9 @@ void top_sample_fini(struct top_sample *s);
 int top_sample_diff(const struct top_sample *before, const struct top_sample *to,
     struct top_sample *out) MUST_CHECK;
 
+/* The keys, hottest first: the next one, borrowed from s; false: there is none. *pos is 0
+ * at first. */
+bool top_next_key(const struct top_sample *s, size_t *pos, struct top_key *out);
 /* How long the calls of a bucket took at most: as Redis has it. */
 int64_t top_bucket_us(unsigned bucket);
 /* The bucket's that a share q (0 to 1) of all calls is not above; 0: there were none. */

@@ -11,7 +11,8 @@
 #define TOP_INTERVAL_MIN_MS 100
 #define TOP_INTERVAL_MAX_MS 3600000
 
-enum top_pane { PANE_ALL, PANE_NAMESPACES, PANE_ORIGINS, PANE_LATENCY, PANE_COMMANDS, PANES };
+enum top_pane { PANE_ALL, PANE_NAMESPACES, PANE_ORIGINS, PANE_LATENCY, PANE_KEYS,
+	PANE_COMMANDS, PANES };
 
 struct top_order {
 	unsigned column; /* 0: the name */

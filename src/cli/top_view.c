@@ -12,6 +12,7 @@
 
 #define NUMBER 16
 #define BAR_MAX 40
+#define KEYS_AMONG_ALL 5
 #define GRAPH_MIN 12 /* characters, else there is none */
 
 /* --- the head ----------------------------------------------------------------------------- */
@@ -132,7 +133,7 @@ view_head(const struct top_ui *ui, const struct top_sample *s, const char *from,
 /* --- panes -------------------------------------------------------------------------------- */
 
 static const char *const pane_names[PANES] = { "all", "namespaces", "origins", "latency",
-	"commands" };
+	"keys", "commands" };
 
 static void
 view_tabs(const struct top_ui *ui, struct page *p)
@@ -196,6 +197,10 @@ view_everything(const struct top_ui *ui, const struct top_sample *s, struct page
 		page_add(p, PAGE_PLAIN, "%s", "");
 		top_rows(ui, s, TOP_ORIGINS, p);
 	}
+	if (s->hot_keys != NULL) {
+		page_add(p, PAGE_PLAIN, "%s", "");
+		top_key_rows(ui, s, KEYS_AMONG_ALL, p);
+	}
 	page_add(p, PAGE_PLAIN, "%s", "");
 	view_latency(s, p);
 }
@@ -204,7 +209,7 @@ static void
 view_help(struct page *p)
 {
 	static const char *const lines[] = {
-		"Tab, 1 to 5      the next pane, or this one; also left and right",
+		"Tab, 1 to 6      the next pane, or this one; also left and right",
 		"up, down, pages  scroll; also j k g G",
 		"s S, < >         sort by the next column, or the last",
 		"r                turn the order round",
@@ -246,6 +251,8 @@ top_view(const struct top_ui *ui, const struct top_sample *s, const char *from, 
 		view_everything(ui, s, p);
 	else if (ui->pane == PANE_LATENCY)
 		view_latency(s, p);
+	else if (ui->pane == PANE_KEYS)
+		top_key_rows(ui, s, UINT32_MAX, p);
 	else
 		top_rows(ui, s, ui->pane == PANE_NAMESPACES ? TOP_NAMESPACES :
 		    ui->pane == PANE_ORIGINS ? TOP_ORIGINS : TOP_COMMANDS, p);

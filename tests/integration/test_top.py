@@ -136,6 +136,8 @@ class Top(harness.Case):
         t.press("3")
         t.wait(r"\[3 origins\].*\norigin +breaker .*\napi +closed ")
         t.press("5")
+        t.wait(r"\nhot key .*\n\"k\" +\S+ +\S+ +\S+ +default")
+        t.press("6")
         t.wait(r"\ncommand .*\nget ")
         t.press("q")
         self.assertEqual(t.end(), 0)
@@ -168,7 +170,7 @@ class Top(harness.Case):
         t.press("\t\t\t")
         t.wait(r"\[4 latency\]")
         t.press("?")
-        t.wait(r"Keys\n +Tab, 1 to 5 ")
+        t.wait(r"Keys\n +Tab, 1 to 6 ")
         t.press("x")
         t.wait(r"\[4 latency\].*\nlatency")
         t.press("\x1b[D")  # left
@@ -282,6 +284,8 @@ class Top(harness.Case):
         spaces = {n["name"]: n for n in one["namespaces"]}
         self.assertEqual((spaces["user"]["hit_rate"], spaces["user"]["entries"]), (0.5, 1))
         self.assertEqual(one["origins"][0]["breaker"], "closed")
+        self.assertEqual((one["hot_keys"][0]["key"], one["hot_keys"][0]["namespace"]),
+                         ("k", "default"))
         self.assertIn("get", [c["name"] for c in one["commands"]])
         self.assertGreaterEqual(sum(b["calls"] for b in one["latency"]), 40)
         self.documented(one)

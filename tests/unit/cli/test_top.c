@@ -211,6 +211,60 @@ START_TEST(counts_that_are_scaled_never_go_below_nothing)
 }
 END_TEST
 
+/* --- hot keys ----------------------------------------------------------------------------- */
+
+#define HOT_KEYS "*6\r\n$16\r\nreads_per_second\r\n$3\r\n8.5\r\n$13\r\nsampled_reads\r\n:9\r\n" \
+	"$4\r\nkeys\r\n*2\r\n*5\r\n$3\r\na\"\x01\r\n$7\r\ndefault\r\n$1\r\n6\r\n$3\r\n0.5\r\n" \
+	"$4\r\n0.75\r\n*5\r\n$1\r\nb\r\n$4\r\nuser\r\n$1\r\n2\r\n$1\r\n1\r\n$4\r\n0.25\r\n"
+
+START_TEST(hot_keys_are_shown_as_they_were_told)
+{
+	struct top_sample a = sample("a", 1, 1, 1, 1), b = sample("a", 2, 2, 2, 2), d;
+	char text[8192] = "";
+	FILE *f = fmemopen(text, sizeof text, "w");
+	struct top_ui ui;
+	struct page p;
+
+	ck_assert_int_eq(top_sample_hot_keys(&b, SLICE(HOT_KEYS)), 0);
+	d = difference(a, b);
+	top_ui_init(&ui, 1000);
+	page_init(&p, 0, false);
+	top_key_rows(&ui, &d, 9, &p);
+	ck_assert_uint_eq(p.n, 3);
+	ck_assert(slice_eq(page_text(&p, 1), SLICE("\"a\\\"\\x01\"      6.0  0.5     75.0    default")));
+	page_clear(&p);
+	top_key_rows(&ui, &d, 1, &p);
+	ck_assert_uint_eq(p.n, 2);
+	page_clear(&p);
+	strcpy(ui.filter, "B");
+	top_key_rows(&ui, &d, 1, &p);
+	ck_assert(slice_has_prefix(page_text(&p, 1), SLICE("\"b\"")));
+	top_json(&d, "unix:/x", 12, f);
+	fclose(f);
+	ck_assert(strstr(text, "\"hot_keys\":[{\"key\":\"a\\\"\\\\x01\",\"namespace\":\"default\","
+	    "\"reads_per_second\":6.000,\"error\":0.500,\"share\":0.7500},{\"key\":\"b\",") != NULL);
+	page_fini(&p);
+	top_sample_fini(&d);
+}
+END_TEST
+
+START_TEST(hot_keys_of_another_form_are_none)
+{
+	static const char *const wrong[] = { "-ERR no keys are followed: hot_keys is 0\r\n", "*0\r\n",
+		"*6\r\n$1\r\na\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n", "$-1\r\n" };
+	struct top_key k;
+
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct top_sample s = { 0 };
+		size_t pos = 0;
+
+		ck_assert_int_eq(top_sample_hot_keys(&s, slice_str(wrong[i])), 0);
+		ck_assert(!top_next_key(&s, &pos, &k));
+		top_sample_fini(&s);
+	}
+}
+END_TEST
+
 /* --- keys ------------------------------------------------------------------------------- */
 
 static void
@@ -229,7 +283,7 @@ START_TEST(keys_change_what_is_shown)
 	ck_assert_int_eq(ui.pane, PANE_ORIGINS);
 	press(&ui, "\t");
 	ck_assert_int_eq(ui.pane, PANE_LATENCY);
-	press(&ui, "\t\t");
+	press(&ui, "\t\t\t");
 	ck_assert_int_eq(ui.pane, PANE_ALL);
 	press(&ui, "p");
 	ck_assert(ui.paused);
@@ -339,6 +393,7 @@ START_TEST(no_line_is_wider_than_the_terminal)
 	struct top_ui ui;
 	struct page p;
 
+	ck_assert_int_eq(top_sample_hot_keys(&d, SLICE(HOT_KEYS)), 0);
 	top_ui_init(&ui, 1000);
 	for (unsigned i = 0; i < 2 * TOP_HISTORY; i++)
 		top_ui_remember(&ui, &d);
@@ -454,6 +509,8 @@ main(void)
 	    an_empty_info_is_a_sample_of_nothing, without_memory_it_fails);
 	SUITE_ADD(s, "latency", buckets_hold_what_took_longer_than_the_one_before,
 	    latency_of_another_form_is_passed_over, counts_that_are_scaled_never_go_below_nothing);
+	SUITE_ADD(s, "hot keys", hot_keys_are_shown_as_they_were_told,
+	    hot_keys_of_another_form_are_none);
 	SUITE_ADD(s, "keys", keys_change_what_is_shown, the_order_goes_over_all_columns_and_around,
 	    the_interval_goes_in_steps_between_its_bounds,
 	    a_filter_is_typed_until_enter_or_escape);
