@@ -10,11 +10,10 @@
 #include <sysexits.h>
 
 #include "cli/client.h"
+#include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/stats_view.h"
 #include "server/advice.h"
-
-int advise_main(int argc, char **argv);
 
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_NAMESPACE, OPT_TARGET };
 
@@ -35,6 +34,12 @@ static const struct cli cli = {
 	.n = ARRAY_LEN(options),
 	.n_shown = ARRAY_LEN(options),
 };
+
+const struct cli *
+advise_cli(void)
+{
+	return &cli;
+}
 
 struct advise_args {
 	const char *socket, *namespace;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "base/parse.h"
+#include "cli/commands.h"
+#include "cli/options.h"
 
 enum kind { TEXT, COUNT, REAL, FLAG, CHOICE, SIZES, SPAN, RATIO };
 
@@ -375,4 +377,33 @@ bench_opts_help(FILE *to)
 	}
 	fputs("\nExit status: 0 all requests were answered rightly; 64 wrong usage; 66 the trace\n"
 	      "cannot be read; 69 no connection; 76 an error or a wrong value was answered.\n", to);
+}
+
+/* --- for completion --------------------------------------------------------------------- */
+
+/* With the defaults in their help, as those of other commands. */
+const struct cli *
+bench_cli(void)
+{
+	static struct cli_option options[N_ROWS];
+	static char texts[N_ROWS][256];
+	static struct cli cli = {
+		.name = "bench",
+		.usage = "[OPTION]...",
+		.about = "Puts load on a server and tells how it answered.\n",
+		.options = options,
+	};
+
+	cli.n = 0;
+	for (int i = 0; i < N_ROWS; i++) {
+		const struct row *r = &rows[i];
+		bool has_default = r->def != NULL && strcmp(r->def, "0") != 0;
+
+		if (r->name == NULL)
+			continue;
+		snprintf(texts[i], sizeof texts[i], "%s%s%s%s", r->help, has_default ? " [" : "",
+		    has_default ? r->def : "", has_default ? "]" : "");
+		options[cli.n++] = (struct cli_option){ r->name, r->letter, r->arg, texts[i] };
+	}
+	return &cli;
 }

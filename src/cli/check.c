@@ -6,10 +6,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "cli/commands.h"
 #include "cli/config_args.h"
 #include "config/machine.h"
-
-int check_main(int argc, char **argv);
 
 enum { OPT_CONFIG, OPT_EFFECTIVE, OPT_REFERENCE, OPT_OTHER };
 
@@ -25,6 +24,13 @@ static struct cli cli = {
 	         "read them, and tells every error. Exits with 0, 78 (configuration) or 66 (no\n"
 	         "such file).\n",
 };
+
+const struct cli *
+check_cli(void)
+{
+	config_args_options(&cli, own, ARRAY_LEN(own));
+	return &cli;
+}
 
 struct check {
 	struct config_args args;
@@ -107,7 +113,7 @@ check_main(int argc, char **argv)
 	struct check k = { .effective = false };
 	int rc;
 
-	config_args_options(&cli, own, ARRAY_LEN(own));
+	check_cli(); /* its options */
 	config_args_init(&k.args);
 	rc = parse(argc, argv, &k);
 	if (rc != CLI_END)

@@ -10,13 +10,17 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "config/schema.h"
 #include "config/text.h"
+#include "config/value.h"
 
 #define NAME_SIZE 48
+#define WORDS_SIZE 1024
 
-/* Filled by config_args_options(): the main thread's, once. */
+/* Filled by config_args_options(): the main thread's. */
 static struct cli_option table[CLI_OPTIONS_MAX];
 static char names[CLI_OPTIONS_MAX][NAME_SIZE];
+static char words[WORDS_SIZE]; /* "a|b" of each option whose values have names */
 
 /* "log-level" for log_level. */
 static const char *
@@ -29,6 +33,23 @@ flag_name(unsigned row)
 		if (*p == '_')
 			*p = '-';
 	return name;
+}
+
+/* What a value is called; *used of the words are taken. */
+static const char *
+flag_arg(const struct field *f, size_t *used)
+{
+	const char *values[16], *start = words + *used;
+	unsigned n = value_names(f, values, ARRAY_LEN(values));
+	struct text t;
+
+	if (n == 0 || *used == sizeof words)
+		return value_metavar(f);
+	t = text_in(words + *used, sizeof words - *used);
+	for (unsigned i = 0; i < n; i++)
+		text_add(&t, "%s%s", i != 0 ? "|" : "", values[i]);
+	*used += t.len + 1;
+	return start;
 }
 
 static void
@@ -44,6 +65,7 @@ void
 config_args_options(struct cli *c, const struct cli_option *own, unsigned n_own)
 {
 	unsigned n = 0;
+	size_t used = 0;
 
 	assert(n_own + 2 + config_option_count() <= CLI_OPTIONS_MAX);
 	table[n++] = (struct cli_option){ "config", 'c', "FILE",
@@ -51,9 +73,14 @@ config_args_options(struct cli *c, const struct cli_option *own, unsigned n_own)
 	for (unsigned i = 0; i < n_own; i++)
 		table[n++] = own[i];
 	c->n_shown = n;
-	table[n++] = (struct cli_option){ "listen", 0, "ADDRESS", "" };
-	for (unsigned row = 0; row < config_option_count(); row++)
-		table[n++] = (struct cli_option){ flag_name(row), 0, "VALUE", "" };
+	table[n++] = (struct cli_option){ .name = "listen", .arg = "ADDRESS",
+		.help = CONFIG_LISTEN_HELP };
+	for (unsigned row = 0; row < config_option_count(); row++) {
+		const struct field *f = &config_schema.fields[row];
+
+		table[n++] = (struct cli_option){ .name = flag_name(row),
+			.arg = flag_arg(f, &used), .help = f->help };
+	}
 	c->options = table;
 	c->n = n;
 	c->more = print_more;

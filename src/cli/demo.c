@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cli/commands.h"
 #include "cli/demo_parts.h"
 #include "cli/demo_show.h"
 #include "cli/options.h"
@@ -45,6 +46,12 @@ static const struct cli cli = {
 	.n = ARRAY_LEN(options),
 	.n_shown = ARRAY_LEN(options),
 };
+
+const struct cli *
+demo_cli(void)
+{
+	return &cli;
+}
 
 /* --- options ------------------------------------------------------------------------ */
 

@@ -8,11 +8,8 @@
 #include <sysexits.h>
 
 #include "base/util.h"
+#include "cli/commands.h"
 #include "config/text.h"
-
-#define SUBCOMMAND(name, help) int name##_main(int argc, char **argv);
-#include "cli/cli.def"
-#undef SUBCOMMAND
 
 static const struct subcommand {
 	const char *name, *help;

@@ -12,7 +12,7 @@
 struct cli_option {
 	const char *name; /* without the dashes */
 	char letter;      /* 0: none */
-	const char *arg;  /* what its value is called; NULL: it takes none */
+	const char *arg;  /* what its value is called, "one|of|these"; NULL: it takes none */
 	const char *help;
 };
 

@@ -7,9 +7,8 @@
 
 #include "base/clock.h"
 #include "cli/client.h"
+#include "cli/commands.h"
 #include "cli/options.h"
-
-int ping_main(int argc, char **argv);
 
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_QUIET };
 
@@ -28,6 +27,12 @@ static const struct cli cli = {
 	.n = ARRAY_LEN(options),
 	.n_shown = ARRAY_LEN(options),
 };
+
+const struct cli *
+ping_cli(void)
+{
+	return &cli;
+}
 
 struct ping {
 	const char *socket;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cli/activation.h"
+#include "cli/commands.h"
 #include "cli/config_args.h"
 #include "cli/target.h"
 #include "config/text.h"
@@ -17,8 +18,6 @@
 /* As shells have it for what a signal ended. */
 #define SIGNAL_EXIT 128
 
-int serve_main(int argc, char **argv);
-
 static struct cli cli = {
 	.name = "serve",
 	.usage = "[OPTION]...",
@@ -26,6 +25,13 @@ static struct cli cli = {
 	         "stops it at once. SIGHUP reads the configuration again. Without options it is a\n"
 	         "plain cache on a Unix socket of its own choice.\n",
 };
+
+const struct cli *
+serve_cli(void)
+{
+	config_args_options(&cli, NULL, 0);
+	return &cli;
+}
 
 static MUST_CHECK int
 parse(int argc, char **argv, struct config_args *a)
@@ -133,7 +139,7 @@ serve_main(int argc, char **argv)
 	char err[512];
 	int rc;
 
-	config_args_options(&cli, NULL, 0);
+	serve_cli(); /* its options */
 	config_args_init(&a);
 	rc = parse(argc, argv, &a);
 	if (rc != CLI_END)

@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/stats_view.h"
-
-int stats_main(int argc, char **argv);
 
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_WATCH };
 
@@ -31,6 +30,12 @@ static const struct cli cli = {
 	.n = ARRAY_LEN(options),
 	.n_shown = ARRAY_LEN(options),
 };
+
+const struct cli *
+stats_cli(void)
+{
+	return &cli;
+}
 
 struct stats_args {
 	const char *socket;

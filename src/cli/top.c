@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "cli/client.h"
+#include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/target.h"
 #include "cli/top_feed.h"
@@ -23,8 +24,6 @@
 #include "cli/top_ui.h"
 
 #define RETRY_US 1000000 /* at the latest, while the daemon is away */
-
-int top_main(int argc, char **argv);
 
 enum { OPT_SOCKET, OPT_TIMEOUT, OPT_INTERVAL, OPT_ONCE, OPT_JSON, OPT_SINCE_START, OPT_ASCII };
 
@@ -47,6 +46,12 @@ static const struct cli cli = {
 	.n = ARRAY_LEN(options),
 	.n_shown = ARRAY_LEN(options),
 };
+
+const struct cli *
+top_cli(void)
+{
+	return &cli;
+}
 
 struct top {
 	const char *socket;

@@ -277,6 +277,9 @@ struct config *config_clone(const struct config *c);
 void config_print(const struct config *c, bool sources, FILE *to);
 /* One line for each option of `serve`, for --help. */
 void config_print_flags(FILE *to);
+#define CONFIG_LISTEN_HELP \
+	"Where clients connect: unix:PATH, which may end in ,mode=0660,owner=USER,group=GROUP, " \
+	"or tcp:127.0.0.1:6380. May be given several times; stands instead of the file's."
 /* The tables of doc/config.md. */
 void config_print_reference(FILE *to);
 

@@ -233,10 +233,7 @@ print_flag(const char *key, const char *metavar, const char *help, const char *d
 void
 config_print_flags(FILE *to)
 {
-	print_flag("listen", "ADDRESS",
-	    "Where clients connect: unix:PATH, which may end in ,mode=0660,owner=USER,group=GROUP, "
-	    "or tcp:127.0.0.1:6380. May be given several times; stands instead of the file's.",
-	    NULL, to);
+	print_flag("listen", "ADDRESS", CONFIG_LISTEN_HELP, NULL, to);
 	for (unsigned i = 0; i < config_option_count(); i++) {
 		const struct field *f = &config_schema.fields[i];
 

@@ -14,7 +14,8 @@ import harness
 EX_OK, EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE = 0, 64, 66, 69
 EX_CANTCREAT, EX_IOERR, EX_NOPERM, EX_CONFIG = 73, 74, 77, 78
 
-SUBCOMMANDS = ["serve", "ping", "stats", "top", "advise", "check", "bench", "demo"]
+SUBCOMMANDS = ["serve", "ping", "stats", "top", "advise", "check", "bench", "completion",
+               "demo"]
 
 # Text of a file -> what `check` must say of it.
 BAD_FILES = [

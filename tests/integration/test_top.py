@@ -1,22 +1,17 @@
 #!/usr/bin/python3
 """`pannier top`: on a terminal, as text and as JSON."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
 import time
 
-import pyte
-
 import harness
+from terminal import Terminal
 
 CONFIG = """threads: 1
 memory: 64MiB
@@ -29,70 +24,6 @@ namespaces:
   - {{prefix: "user:", origin: api, path: "/{{rest}}", ttl: 100s}}
 """
 EX_USAGE, EX_UNAVAILABLE = 64, 69
-
-
-class Terminal:
-    """A program on a terminal of its own, and what that shows."""
-
-    def __init__(self, args, columns=80, lines=24, **env):
-        self.screen = pyte.Screen(columns, lines)
-        self.stream = pyte.ByteStream(self.screen)
-        self.raw = b""
-        self.master, self.slave = pty.openpty()
-        self.size(columns, lines)
-        self.before = termios.tcgetattr(self.slave)
-        env = {**os.environ, "TERM": "linux", "LC_ALL": "C.UTF-8", "NO_COLOR": "", **env}
-        self.process = subprocess.Popen(
-            args, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=env,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-
-    def size(self, columns, lines):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def resize(self, columns, lines):
-        self.screen.resize(lines, columns)
-        self.screen.reset()
-        self.size(columns, lines)  # the kernel sends SIGWINCH
-
-    def press(self, keys):
-        os.write(self.master, keys.encode())
-
-    def read(self):
-        if select.select([self.master], [], [], 0)[0]:
-            data = os.read(self.master, 1 << 16)
-            self.raw += data
-            self.stream.feed(data)
-
-    def text(self):
-        self.read()
-        return "\n".join(line.rstrip() for line in self.screen.display)
-
-    def wait(self, pattern):
-        """Until the screen has this; answers the match."""
-        def there():
-            return re.search(pattern, self.text())
-        try:
-            return harness.wait_until(there, f"{pattern!r}")
-        except AssertionError as e:
-            raise AssertionError(f"{e} on:\n{self.text()}") from None
-
-    def end(self):
-        """The exit code; all that was written is read."""
-        def ended():
-            self.read()
-            return self.process.poll() is not None
-        harness.wait_until(ended, "the end of the program")
-        while select.select([self.master], [], [], 0)[0]:
-            self.read()
-        return self.process.returncode
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
 
 
 class Top(harness.Case):
