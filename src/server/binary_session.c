@@ -16,6 +16,7 @@
 #include "server/client_name.h"
 #include "server/door.h"
 #include "server/internal.h"
+#include "server/monitor.h"
 #include "server/pause.h"
 #include "server/session_impl.h"
 #include "server/tracking.h"
@@ -175,6 +176,8 @@ serve_any(struct binary_call *b)
 		count_rejected(b);
 		return;
 	}
+	if (unlikely(monitor_is_on(&b->c.sl->watchers)) && as_command(&b->c, b->f))
+		monitor_feed(&b->c, b->c.cmd, false);
 	if (unlikely(b->c.session->policy->routes_writes) && binary_routed(b)) {
 		count_routed(b);
 		return;

@@ -102,6 +102,8 @@ flags_of(const struct session *s, char *out)
 	size_t n = 0;
 	unsigned tracks = tracking_flags(s);
 
+	if (s->monitor != NULL)
+		out[n++] = 'O';
 	if (pubsub_listens(&s->pubsub))
 		out[n++] = 'P';
 	if (transaction_queued(s) >= 0)

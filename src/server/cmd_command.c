@@ -350,13 +350,15 @@ reply_docs(struct reply *r, const struct command *cmd)
 	struct syntax_arg args[SYNTAX_ARGS_MAX];
 	/* A test parses every row, so that none fails here. */
 	int n_args = syntax_parse(cmd->syntax, args, SYNTAX_ARGS_MAX);
+	bool has_complexity = cmd->complexity[0] != '\0';
 
 	reply_bulk_str(r, cmd->name);
-	reply_map(r, 4 + (size_t)(n_args > 0) + cmd->container);
+	reply_map(r, 3 + (size_t)has_complexity + (size_t)(n_args > 0) + cmd->container);
 	reply_field_str(r, "summary", cmd->summary);
 	reply_field_str(r, "since", cmd->since);
 	reply_field_str(r, "group", cmd->group);
-	reply_field_str(r, "complexity", cmd->complexity);
+	if (has_complexity)
+		reply_field_str(r, "complexity", cmd->complexity);
 	if (n_args > 0) {
 		reply_bulk_str(r, "arguments");
 		reply_args(r, args, (unsigned)n_args, strstr(cmd->access, "; ") != NULL);

@@ -11,6 +11,7 @@
 #include "server/client_name.h"
 #include "server/door.h"
 #include "server/help.h"
+#include "server/monitor.h"
 #include "server/server.h"
 #include "server/session.h"
 #include "server/tracking.h"
@@ -67,6 +68,7 @@ cmd_reset(struct call *c)
 	pubsub_client_gone(c->session);
 	transaction_drop(c->session);
 	tracking_reset(c->session);
+	monitor_end(c->session);
 	c->session->replies = REPLY_ON;
 	c->session->no_touch = false;
 	set_wire(c, WIRE_RESP2);

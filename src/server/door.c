@@ -3,6 +3,7 @@
 #include "server/door.h"
 
 #include "base/log.h"
+#include "server/monitor.h"
 #include "server/server.h"
 #include "server/session.h"
 #include "server/tracking.h"
@@ -52,7 +53,7 @@ door_update(struct session *s)
 	s->guarded = p->read_only || p->no_admin || p->confined ||
 	    p->routes_writes || s->stranger ||
 	    only_listens(s) || tracking_is_on(s) || s->sl->pause.mode != PAUSE_OFF ||
-	    s->replies != REPLY_ON || s->no_touch;
+	    s->replies != REPLY_ON || s->no_touch || monitor_is_on(&s->sl->watchers);
 }
 
 /* --- passwords ----------------------------------------------------------------------- */
@@ -300,7 +301,7 @@ for_admins(const struct command *cmd)
 {
 	static const char *const names[] = {
 		"client|kill", "client|pause", "client|unblock", "client|unpause", "config",
-		"debug", "flushall", "flushdb", "latency|reset", "monitor",
+		"debug", "flushall", "flushdb", "latency|reset", "monitor", "pannier.monitor",
 		"pannier.origin|eject", "pannier.origin|force", "pannier.origin|restore",
 		"shutdown", "slowlog|reset",
 	};

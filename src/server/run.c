@@ -177,7 +177,7 @@ close_idle(struct loop *l, struct loop_task *t)
 		struct session *s = list_entry(it, struct session, link);
 
 		if (s->n_parked == 0 && !s->held && !pubsub_listens(&s->pubsub) &&
-		    session_active_ms(s) < since_ms)
+		    s->monitor == NULL && session_active_ms(s) < since_ms)
 			conn_close(s->conn);
 	}
 	atomic_store(&sl->sweeping, false);

@@ -12,6 +12,7 @@
 
 #include "base/parse.h"
 #include "server/door.h"
+#include "server/monitor.h"
 #include "server/range.h"
 #include "server/server.h"
 #include "server/session.h"
@@ -158,6 +159,8 @@ redis_call(struct run *r, unsigned mark, enum command_id id, const struct slice 
 	one.reply = &reply;
 	out_reset(&r->out);
 	command_handlers[id](&one);
+	if (unlikely(monitor_is_on(&one.sl->watchers)))
+		monitor_feed(&one, one.cmd, true);
 	count_call(r, id, reply.failed);
 	return read_answer(r, mark, out);
 }

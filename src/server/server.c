@@ -194,6 +194,7 @@ server_loop_init(struct server *s, unsigned i)
 	sl->stranger_limits = server_stranger_limits(&sl->limits);
 	sl->doors = doors_ref(s->doors);
 	list_init(&sl->sessions);
+	list_init(&sl->watchers);
 	batch_init(&sl->batch);
 	if ((rc = loop_new(i, &sl->loop)) != 0 ||
 	    (rc = stats_loop_init(&sl->stats)) != 0 ||

@@ -54,6 +54,7 @@ struct server_loop {
 	struct near_request near[CONN_AHEAD];
 	struct command_memo memo;
 	struct list sessions;  /* by session.link, oldest first */
+	struct list watchers;  /* see monitor.h */
 	struct resp_limits limits;
 	struct resp_limits stranger_limits; /* before AUTH */
 	struct doors *doors;   /* a reference; of the same configuration as the routes */

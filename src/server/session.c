@@ -20,6 +20,7 @@
 #include "proto/binary.h"
 #include "server/door.h"
 #include "server/help.h"
+#include "server/monitor.h"
 #include "server/pause.h"
 #include "server/routed.h"
 #include "server/server.h"
@@ -123,7 +124,7 @@ run_routed(struct session *s, struct call *c)
 }
 
 static void
-run_any(struct session *s, struct call *c)
+run_unwatched(struct session *s, struct call *c)
 {
 	if (s->policy->routes_writes && run_routed(s, c))
 		return;
@@ -131,6 +132,15 @@ run_any(struct session *s, struct call *c)
 		run_tracked(s, c);
 	else
 		run_found(s, c, c->cmd);
+}
+
+static void
+run_any(struct session *s, struct call *c)
+{
+	if (unlikely(monitor_is_on(&s->sl->watchers)))
+		monitor_run(s, c, run_unwatched);
+	else
+		run_unwatched(s, c);
 }
 
 void
@@ -572,6 +582,7 @@ session_free(struct session *s)
 	if (s->held)
 		counter_add(&s->sl->parked, -1);
 	transaction_drop(s);
+	monitor_end(s);
 	tracking_part(s);
 	resp_parser_fini(&s->parser);
 	list_del(&s->link);

@@ -12,6 +12,7 @@
 #include "server/pubsub.h"
 
 struct door_policy;
+struct monitor;
 struct near_request;
 struct tracker;
 
@@ -44,6 +45,7 @@ struct session {
 	struct tracker *tracker; /* of tracking.h's; NULL: it never tracked */
 	struct htab_node id_node; /* of tracking.h's, with `known` */
 	bool known;
+	struct monitor *monitor; /* of monitor.h's; NULL: it does not watch */
 	struct transaction *tx;  /* NULL: nothing is queued or watched */
 	unsigned listener;       /* its number, of server.listeners */
 	const struct door_policy *policy; /* that listener's, of sl->doors */

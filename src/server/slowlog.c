@@ -50,9 +50,8 @@ drop_locked(struct slowlog *l, struct slow_entry *e)
 
 /* --- an entry ---------------------------------------------------------------------- */
 
-/* Passwords are for nobody to see. */
-static bool
-is_secret(const struct slice *argv, uint32_t argc, uint32_t i)
+bool
+slowlog_is_secret(const struct slice *argv, uint32_t argc, uint32_t i)
 {
 	if (slice_caseeq(argv[0], SLICE("auth")))
 		return i > 0;
@@ -94,7 +93,8 @@ write_args(struct reply *r, const struct slice *argv, uint32_t argc, unsigned of
 			    argc - ARGS_MAX + 1);
 			reply_bulk_str(r, text);
 		} else {
-			write_arg(r, is_secret(argv, argc, i) ? SLICE("(redacted)") : argv[i]);
+			write_arg(r,
+			    slowlog_is_secret(argv, argc, i) ? SLICE("(redacted)") : argv[i]);
 		}
 	}
 	if (of > 1) {

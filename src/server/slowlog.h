@@ -26,6 +26,8 @@ void slowlog_fini(struct slowlog *l);
  * one of so many; 1: it was this one. */
 void slowlog_add(struct slowlog *l, const struct session *s, const struct slice *argv,
     uint32_t argc, int64_t spent_us, unsigned of, uint64_t max_len);
+/* Whether an argument of a request is a password: for nobody to see. Pure. */
+bool slowlog_is_secret(const struct slice *argv, uint32_t argc, uint32_t i);
 size_t slowlog_len(struct slowlog *l);
 void slowlog_reset(struct slowlog *l);
 /* Writes at most n entries, newest first, in at most about max_bytes. */

@@ -216,11 +216,14 @@ class Tenants(harness.Case):
             if name.startswith((b"eval", b"fcall")):
                 args = [name, b"script", 1, b"b:1"]
             value = tenant.pipeline(args)[0]
-            if name in (b"keys", b"scan"):
+            if name in (b"keys", b"scan", b"pannier.hotkeys"):
                 self.assertNotIn(b"b:1", str(value).encode(), name)
             elif not str(value).startswith("ERR unknown subcommand"):
                 self.assertTrue(str(value).startswith("NOPERM"), (name, value))
         self.assertEqual(everybody("GET", "b:1"), b"secret")
+        # One of those that name keys has seen this one meanwhile.
+        self.assertIn(b"b:1", str(everybody("PANNIER.HOTKEYS")).encode())
+        self.assertNotIn("b:1", str(tenant("PANNIER.HOTKEYS", "COUNT", 100)))
 
     def test_walks_show_only_own_keys(self):
         everybody, tenant = self.start()
