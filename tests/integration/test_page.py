@@ -195,6 +195,22 @@ class Page(harness.Case):
                 ("readable('\\\\xff\\\\x00')", "\\xff\\x00"), ("readable('\\\\xe2\\\\x80\\\\xae')", "\\xe2\\x80\\xae")):
             self.assertEqual(page.eval(expression).replace(THIN, " "), want, expression)
 
+    def test_hot_keys_are_shown_where_they_may_be_named(self):
+        c = self.begin()
+        self.look()
+        self.assertTrue(self.page.eval("byId('hot').hidden"))
+        c = self.begin("admin_keys: true\n" + CONFIG)
+        for _ in range(9):
+            c("GET", b"<b>it</b>\0\xff")
+        c("GET", "gr\u00f6\u00dfe")
+        page = self.look()
+        page.eval("ask()")
+        rows = page.eval("""[...document.querySelectorAll('#hot tbody tr')].map((tr) =>
+            [tr.cells[0].textContent, tr.cells[1].textContent, tr.cells[3].textContent])""")
+        self.assertEqual(rows, [["<b>it</b>\\x00\\xff", "default", f"90.0{THIN}%"],
+                                ["gr\u00f6\u00dfe", "default", f"10.0{THIN}%"]])
+        self.assert_quiet()
+
     # --- what must not happen ---------------------------------------------------------
 
     def test_a_hostile_name_is_text(self):
