@@ -167,6 +167,7 @@ init_shards(struct cache *c, const struct layout *l, enum cache_policy policy)
 		shard_init(sh, c, &heads[i],
 		    c->arena.base + l->tables_at + ((uint64_t)i << PAGE_SHIFT), PAGE_SHIFT + bits);
 		sh->policy = policy_of(policy);
+		sh->slow_touch = sh->policy->touch != NULL ? ~0u : BITS_OWN << WORD_POLICY_SHIFT;
 		if (c->policy_mem != NULL) {
 			sh->policy_bytes = c->policy_shard_bytes;
 			sh->policy_mem = c->policy_mem + i * sh->policy_bytes;
@@ -191,14 +192,13 @@ policy_alloc(struct cache *c, const struct policy *p, uint64_t budget_bytes)
 	return c->policy_mem != NULL ? 0 : -ENOMEM;
 }
 
-/* The heap gives 16 bytes of alignment; shards want cache lines of their own. */
-static struct shard *
-shards_alloc(struct cache *c)
+/* The heap gives 16 bytes of alignment; some want cache lines of their own. *mem is what to
+ * free. */
+static void *
+alloc_lines(size_t bytes, void **mem)
 {
-	c->shards_mem = mem_zalloc(c->n_shards * sizeof(struct shard) + 63);
-	if (c->shards_mem == NULL)
-		return NULL;
-	return (void *)(((uintptr_t)c->shards_mem + 63) & ~(uintptr_t)63);
+	*mem = mem_zalloc(bytes + 63);
+	return (void *)(((uintptr_t)*mem + 63) & ~(uintptr_t)63);
 }
 
 /* Where address space is limited (ulimit -v, valgrind) and the caller did not
@@ -248,14 +248,19 @@ cache_new(const struct cache_opts *o, struct cache **out)
 	c->classify = o->classify;
 	c->classify_arg = o->classify_arg;
 	cache_protect(c, o->protected_bytes);
-	c->shards = shards_alloc(c);
-	rc = c->shards == NULL ? -ENOMEM : init_in_reserve(c, o);
+	c->quota_of = o->quota_of;
+	c->unmap = o->unmap;
+	c->shards = alloc_lines(c->n_shards * sizeof *c->shards, &c->shards_mem);
+	c->quotas = alloc_lines(CACHE_QUOTAS * sizeof *c->quotas, &c->quotas_mem);
+	rc = c->shards_mem == NULL || c->quotas_mem == NULL ? -ENOMEM : init_in_reserve(c, o);
 	if (rc != 0) {
+		mem_free(c->quotas_mem);
 		mem_free(c->shards_mem);
 		mem_free(c);
 		return rc;
 	}
 	lock_init(&c->work);
+	lock_init(&c->remap_lock);
 	set_mark_gap(c);
 	work_init(c);
 	*out = c;
@@ -270,8 +275,10 @@ cache_free(struct cache *c)
 	for (unsigned i = 0; i < c->n_shards; i++)
 		lock_fini(&c->shards[i].lock);
 	lock_fini(&c->work);
+	quota_fini(c);
 	fini_arena(c);
 	mem_free(c->policy_mem);
+	mem_free(c->quotas_mem);
 	mem_free(c->shards_mem);
 	mem_free(c);
 }

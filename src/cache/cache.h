@@ -31,6 +31,8 @@
  * they leave when they are removed, expire or are flushed. All together they take
  * at most protected_bytes: a cache_put() beyond is refused. */
 #define CACHE_PROTECTED 0x8000
+/* Quotas: numbers 1 to CACHE_QUOTAS; keys of number 0 have none. See cache_set_quota(). */
+#define CACHE_QUOTAS 32
 
 /* Shards that a thread holds together; see cache_hold_begin(). */
 struct cache_hold {
@@ -55,6 +57,8 @@ struct cache_class {
 
 enum cache_policy { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
 
+typedef unsigned cache_quota_of_fn(const void *map, struct slice key);
+
 struct cache_opts {
 	uint64_t budget_bytes;  /* of the arena; at least CACHE_BUDGET_MIN */
 	uint64_t reserve_bytes; /* address space, the most cache_resize() can
@@ -67,6 +71,10 @@ struct cache_opts {
 	struct cache_class (*classify)(void *arg, struct slice key);
 	void *classify_arg;
 	uint64_t protected_bytes; /* see cache_protect() */
+	/* Which quota a key counts against; pure, fast, under a shard's lock. A map is the
+	 * caller's, constant; unmap says that the cache will not use it any more. */
+	cache_quota_of_fn *quota_of;
+	void (*unmap)(const void *map);
 };
 
 #define CACHE_BUDGET_MIN (4u << 20)
@@ -286,6 +294,33 @@ void cache_protect(struct cache *c, uint64_t bytes);
  * the others by steps of cache_tick(); others become protected when they are
  * written, or when it is their turn to go. Thread-safe. */
 void cache_reclassify(struct cache *c);
+
+/* --- quotas ------------------------------------------------------------ */
+
+/* A share of the budget, from 1 to 100 percent, in place of bytes. */
+#define CACHE_SHARE(pct) ((uint64_t)1 << 63 | (uint64_t)(pct))
+
+struct cache_quota {
+	uint64_t min_bytes; /* below that, entries of it are not evicted for others; 0: none */
+	uint64_t max_bytes; /* it never holds more: its own entries go; 0: no maximum */
+};
+/* Of entries, headers and all. A cache_put() in a quota that has its maximum evicts others
+ * of it first, and is refused by -EDQUOT only where the entry alone is larger. A lower maximum
+ * is reached by steps of cache_tick(). Minimums together get half of the budget at most, and
+ * less where protected entries have more than an eighth: beyond, each gets its part.
+ * Thread-safe. */
+void cache_set_quota(struct cache *c, unsigned quota, const struct cache_quota *q);
+
+/* Keys belong to quotas as `map` says, which the cache owns from now on; NULL: to none. What is
+ * there is counted anew by steps of cache_tick(), shard by shard; what is written
+ * meanwhile counts where its shard is. Thread-safe. */
+void cache_remap(struct cache *c, const void *map);
+
+struct cache_quota_stats {
+	uint64_t bytes;              /* now */
+	uint64_t min_bytes, max_bytes; /* as they are at this budget; 0: none */
+};
+void cache_quota_stats(const struct cache *c, unsigned quota, struct cache_quota_stats *out);
 
 /* Does work in the background for about `budget_us` (expiry, cleaning,
  * shrinking, flushed memory). True: more is waiting, call again soon. Every

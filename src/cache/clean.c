@@ -108,6 +108,23 @@ must_stay(const struct cache *c, const struct entry *e, uint32_t word)
 	return word_is_protected(word) || (tally & CACHE_PROTECTED) != 0;
 }
 
+/* Whether it went. */
+static bool
+drop_locked(const struct work *w, struct shard *sh, const struct found *f, uint32_t word)
+{
+	struct cache *c = w->c;
+	const struct entry *e = arena_at(&c->arena, f->ref);
+	unsigned quota = quota_of_key(sh, entry_key(c, e, word), f->hash);
+	uint64_t bytes = entry_footprint(e, word);
+
+	if (must_stay(c, e, word) || (quota != 0 && !quota_lend(c, quota, bytes)))
+		return false;
+	entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EVICTED);
+	if (quota != 0)
+		quota_lent(c, quota, bytes);
+	return true;
+}
+
 /* Bytes won. */
 static uint32_t
 clean_locked(const struct work *w, struct shard *sh, const struct found *f)
@@ -121,9 +138,8 @@ clean_locked(const struct work *w, struct shard *sh, const struct found *f)
 		return 0;
 	if (entry_ended(e, word, w->t->now_ms))
 		entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EXPIRED);
-	else if (c->cleaner.drop && !must_stay(c, e, word))
-		entry_leave_locked(c, w->t, sh, f->ref, f->hash, LEAVE_EVICTED);
-	else if (!move_locked(c, sh, f->ref, f->hash))
+	else if (!(c->cleaner.drop && drop_locked(w, sh, f, word)) &&
+	    !move_locked(c, sh, f->ref, f->hash))
 		return 0;
 	return word_bytes(word);
 }

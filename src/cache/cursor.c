@@ -116,15 +116,29 @@ stand_on_nothing(struct cache_cursor *cur)
 	cur->expires_ms = CACHE_NEVER;
 }
 
+/* Where a use is more than a move to the front of the first queue. */
+static NOINLINE enum cache_result
+touch_slowly(const struct cache_cursor *cur)
+{
+	struct shard *sh = cur->shard;
+	unsigned base = base_of_key(sh, cur->key, cur->hash);
+
+	if (sh->policy->touch != NULL)
+		sh->policy->touch(sh, base, cur->ref, cur->hash);
+	else
+		queue_relink(sh, base, cur->ref);
+	return CACHE_HIT;
+}
+
 static void
 touch(const struct cache_cursor *cur)
 {
 	struct shard *sh = cur->shard;
 
-	if (likely(sh->policy->touch == NULL))
+	if (likely(!(entry_word(at(cur, cur->ref)) & sh->slow_touch)))
 		queue_touch(&cur->cache->arena, sh, cur->ref);
 	else
-		sh->policy->touch(sh, cur->ref, cur->hash);
+		touch_slowly(cur);
 }
 
 static NOINLINE void
@@ -172,13 +186,6 @@ open_expired(struct cache_cursor *cur, unsigned flags)
 	return CACHE_MISS;
 }
 
-static NOINLINE enum cache_result
-open_touched(struct cache_cursor *cur)
-{
-	cur->shard->policy->touch(cur->shard, cur->ref, cur->hash);
-	return CACHE_HIT;
-}
-
 /* What the cursor already knows comes in registers. */
 static ALWAYS_INLINE enum cache_result
 look_locked(struct cache_cursor *cur, struct cache *c, struct shard *sh, struct slice key,
@@ -194,8 +201,8 @@ look_locked(struct cache_cursor *cur, struct cache *c, struct shard *sh, struct 
 	if (cur->expires_ms != CACHE_NEVER && unlikely(cur->expires_ms <= cur->thread->now_ms))
 		return open_expired(cur, flags);
 	if ((flags & CACHE_TOUCH) && likely(!cur->thread->no_touch)) {
-		if (unlikely(sh->policy->touch != NULL))
-			return open_touched(cur);
+		if (unlikely(f.word & sh->slow_touch))
+			return touch_slowly(cur);
 		queue_touch(&c->arena, sh, f.ref);
 	}
 	return CACHE_HIT;
@@ -253,25 +260,6 @@ cache_record(const struct cache_cursor *cur)
 	if (cur->ref == 0 || is_stale(cur) || !has_record(cur))
 		return (struct slice){ NULL, 0 };
 	return record_of(entry_value(cur->cache, e, entry_word(e)));
-}
-
-uint64_t
-cache_footprint(const struct cache_cursor *cur)
-{
-	const struct entry *e = at(cur, cur->ref);
-
-	return entry_footprint(e, entry_word(e)) + sizeof(uint32_t);
-}
-
-int
-cache_frequency(const struct cache_cursor *cur)
-{
-	const struct shard *sh = cur->shard;
-
-	assert(lock_held(&sh->lock));
-	if (sh->policy->frequency == NULL || word_is_protected(entry_word(at(cur, cur->ref))))
-		return -1;
-	return (int)sh->policy->frequency(sh, cur->ref, cur->hash);
 }
 
 void
@@ -450,7 +438,7 @@ alloc_in_need(struct cache_cursor *cur, uint64_t len, uint64_t stamp)
 }
 
 static void
-publish(struct cache_cursor *cur, uint16_t class, uint32_t ref)
+publish(struct cache_cursor *cur, uint16_t class, unsigned base, uint32_t ref)
 {
 	struct cache_tally *tally = tally_of_class(cur->thread, class);
 	struct cache *c = cur->cache;
@@ -469,10 +457,10 @@ publish(struct cache_cursor *cur, uint16_t class, uint32_t ref)
 	entry_set_word(e, word_with_state(entry_word(e), ENTRY_LIVE));
 	if (old != 0) {
 		table_replace(sh, cur->hash, old, ref);
-		entry_relist_locked(sh, old, ref, cur->hash, class);
+		entry_relist_locked(sh, base, old, ref, cur->hash, class);
 	} else {
 		table_insert(sh, cur->hash, ref);
-		entry_enlist_locked(sh, ref, cur->hash, class);
+		entry_enlist_locked(sh, base, ref, cur->hash, class);
 	}
 	shard_write_end(sh);
 	word = entry_word(e);
@@ -483,8 +471,8 @@ publish(struct cache_cursor *cur, uint16_t class, uint32_t ref)
 }
 
 static int
-put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
-    uint64_t len, uint64_t stamp)
+put_in(struct cache_cursor *cur, uint16_t class, unsigned base, const struct slice *parts,
+    unsigned n, uint64_t len, uint64_t stamp)
 {
 	struct cache *c = cur->cache;
 	uint32_t ref = entry_alloc(c, cur->key, len, stamp), word;
@@ -499,9 +487,39 @@ put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigne
 	copy_parts((char *)(uintptr_t)entry_value(c, e, word).ptr, parts, n);
 	policy_mark(cur->shard, pool_time(&c->pool),
 	    atomic_load_explicit(&c->mark_gap, memory_order_relaxed));
-	publish(cur, class, ref);
+	publish(cur, class, base, ref);
 	cur->changed += (uint32_t)MIN(entry_footprint(e, word), 1u << 30);
 	return 0;
+}
+
+/* With a quota: its maximum comes first. */
+static NOINLINE int
+put_in_quota(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
+    uint64_t len, uint64_t stamp)
+{
+	unsigned quota = quota_look(cur->shard, cur->key, cur->hash);
+	uint64_t bytes = footprint_of(cur->cache, cur->key.len, len, stamp != 0), has = 0;
+	int rc;
+
+	if (quota == 0 || (class & CACHE_PROTECTED))
+		return put_in(cur, class, quota_base(quota), parts, n, len, stamp);
+	if (cur->ref != 0 && !word_is_protected(entry_word(at(cur, cur->ref))))
+		has = entry_footprint(at(cur, cur->ref), entry_word(at(cur, cur->ref)));
+	rc = quota_admit(cur, quota, bytes, has);
+	if (rc != 0)
+		return rc;
+	rc = put_in(cur, class, quota_base(quota), parts, n, len, stamp);
+	quota_came(cur->cache, quota, bytes);
+	return rc;
+}
+
+static ALWAYS_INLINE int
+put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
+    uint64_t len, uint64_t stamp)
+{
+	if (unlikely(cur->shard->mapped))
+		return put_in_quota(cur, class, parts, n, len, stamp);
+	return put_in(cur, class, 0, parts, n, len, stamp);
 }
 
 /* The stamp of what is put where the caller names no grace. */
@@ -529,6 +547,8 @@ put_stamped(struct cache_cursor *cur, uint16_t class, const struct slice *parts,
 		rc = put(cur, class, parts, n, len, stamp);
 	if (likely(rc == 0))
 		counter_inc(&tally->stored);
+	else if (rc == -EDQUOT)
+		counter_inc(&tally->refused);
 	if (is_sampled(cur) && rc == 0)
 		sample_tell_locked(cur, class, true);
 	return rc;

@@ -23,9 +23,18 @@
  * it is walked; then it has to be enough. */
 #define TURNS_MOST (8 * TURNS)
 
-/* Protected entries are met once more at the end: under LRU some of them lie in the
- * policy's queue, and go back when they come up there for eviction. */
-static const unsigned stages[] = { QUEUE_PROTECTED, 0, 1, 2, QUEUE_PROTECTED };
+/* All queues, those of quotas last. Protected entries are met first and once more at the
+ * end: under LRU some of them lie in the policy's queue, and go back when they come up there
+ * for eviction. */
+#define STAGES (SHARD_QUEUES + 1)
+
+static unsigned
+stage_queue(unsigned stage)
+{
+	if (stage == 0 || stage == STAGES - 1)
+		return QUEUE_PROTECTED;
+	return stage <= QUEUE_PROTECTED ? stage - 1 : stage;
+}
 
 static struct entry *
 at(const struct shard *sh, uint32_t ref)
@@ -170,9 +179,12 @@ next_turn(struct cache_dump *d)
 		return true;
 	}
 	cache_dump_end(d);
-	if (d->stage + 1 == ARRAY_LEN(stages))
-		return false;
-	begin_stage(d, d->stage + 1);
+	do {
+		if (++d->stage == STAGES)
+			return false;
+	} while (stage_queue(d->stage) > QUEUE_PROTECTED &&
+	    !quota_has_any(d->cache, stage_queue(d->stage)));
+	begin_stage(d, d->stage);
 	return true;
 }
 
@@ -186,7 +198,7 @@ cache_dump_step(struct cache_dump *d, int64_t now_ms, cache_dump_fn *fn, void *a
 	if (!is_open(d, d->shard))
 		return next_turn(d);
 	shard_lock(sh);
-	d->left -= walk_locked(sh, stages[d->stage], most, now_ms, fn, arg, &done);
+	d->left -= walk_locked(sh, stage_queue(d->stage), most, now_ms, fn, arg, &done);
 	shard_unlock(sh);
 	if (done)
 		close_shard(d, d->shard);
@@ -228,7 +240,8 @@ restore_rank(const struct cache_cursor *cur, const struct cache_dumped *d)
 	    word_is_protected(entry_word(at(sh, cur->ref))))
 		return;
 	shard_write_begin(sh);
-	sh->policy->restore(sh, cur->ref, cur->hash, d->bits, d->frequency);
+	sh->policy->restore(sh, base_of_key(sh, cur->key, cur->hash), cur->ref, cur->hash,
+	    d->bits, d->frequency);
 	shard_write_end(sh);
 }
 

@@ -105,7 +105,7 @@ entry_leave_locked(struct cache *c, struct cache_thread *t, struct shard *sh, ui
 		counter_inc(&tally->evicted);
 		shard_add(&sh->evicted, 1);
 	}
-	entry_delist_locked(sh, ref);
+	entry_delist_locked(sh, base_of_key(sh, key, hash), ref);
 	shard_write_begin(sh);
 	table_remove(sh, hash, ref);
 	shard_write_end(sh);
@@ -123,4 +123,31 @@ walk_next(const struct cache *c, struct walk *w, uint32_t *ref, uint32_t *word)
 	*word = entry_word(arena_at(&c->arena, w->at));
 	w->at += word_bytes(*word) >> REF_SHIFT;
 	return true;
+}
+
+/* --- the entry that a cursor stands on -------------------------------------------------- */
+
+static const struct entry *
+under(const struct cache_cursor *cur)
+{
+	return arena_at(&cur->cache->arena, cur->ref);
+}
+
+uint64_t
+cache_footprint(const struct cache_cursor *cur)
+{
+	const struct entry *e = under(cur);
+
+	return entry_footprint(e, entry_word(e)) + sizeof(uint32_t);
+}
+
+int
+cache_frequency(const struct cache_cursor *cur)
+{
+	const struct shard *sh = cur->shard;
+
+	assert(lock_held(&sh->lock));
+	if (sh->policy->frequency == NULL || word_is_protected(entry_word(under(cur))))
+		return -1;
+	return (int)sh->policy->frequency(sh, cur->ref, cur->hash);
 }

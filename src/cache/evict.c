@@ -90,6 +90,8 @@ struct batch {
 	uint64_t footprint, user_bytes;
 	unsigned n, expiring;
 	unsigned spared; /* protected ones that came up */
+	unsigned quota;  /* whose they are */
+	bool own;        /* and for its own maximum's sake */
 };
 
 static void
@@ -104,7 +106,8 @@ static bool
 evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 {
 	struct cache *c = w->c;
-	uint32_t ref = sh->policy->victim(sh, w->keep), word;
+	unsigned base = quota_base(b->quota);
+	uint32_t ref = sh->policy->victim(sh, base, w->keep), word;
 	struct cache_tally *tally;
 	struct entry *e;
 	struct slice key;
@@ -117,24 +120,29 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 	__builtin_prefetch(arena_at(&c->arena, e->newer)); /* the next, as a rule */
 	word = entry_word(e);
 	key = entry_key(c, e, word);
+	hash = key_hash(c->seed, key);
 	class = class_of(c, key).tally;
 	if (unlikely((class & CACHE_PROTECTED) || word_is_protected(word)) &&
-	    protect_spares_locked(sh, ref, class)) {
+	    protect_spares_locked(sh, base_of_key(sh, key, hash), ref, hash, class)) {
 		b->spared++;
 		return true;
 	}
-	hash = key_hash(c->seed, key);
-	tally = tally_of_class(w->t, class);
 	bytes = entry_footprint(e, word);
+	if (unlikely(b->quota != 0) && !b->own && !quota_lend(c, b->quota, bytes))
+		return false;
+	tally = tally_of_class(w->t, class);
 	counter_add(&tally->entries, -1);
 	counter_add(&tally->bytes, -(int64_t)bytes);
 	counter_inc(&tally->evicted);
+	counter_add(&tally->over_max, b->own);
 	shard_changed(sh, w->t, key, hash, CACHE_LOST);
 	b->n++;
 	b->footprint += bytes;
 	b->user_bytes += entry_user_bytes(e, word);
 	b->expiring += entry_expiry(e, word) != CACHE_NEVER;
-	sh->policy->evict(sh, ref, hash);
+	sh->policy->evict(sh, base, ref, hash);
+	if (unlikely(b->quota != 0) && !b->own)
+		quota_lent(c, b->quota, bytes);
 	table_remove(sh, hash, ref);
 	if (pool_filling(&c->pool) ||
 	    pool_seg_of(&c->pool, b->ref) != pool_seg_of(&c->pool, ref))
@@ -145,24 +153,55 @@ evict_entry(const struct work *w, struct shard *sh, struct batch *b)
 }
 
 static uint64_t
+evict_batch(const struct work *w, struct shard *sh, struct batch *b, uint64_t want)
+{
+	assert(lock_held(&sh->lock));
+	shard_write_begin(sh);
+	while (b->n < EVICT_BATCH && b->footprint < want && b->spared < SPARE_MOST &&
+	    evict_entry(w, sh, b))
+		;
+	shard_write_end(sh);
+	free_batch(w->c, b);
+	shard_add(&sh->count, -(int64_t)b->n);
+	shard_add(&sh->evicted, b->n);
+	shard_add(&sh->user_bytes, -(int64_t)b->user_bytes);
+	shard_add(&sh->expiring, -(int64_t)b->expiring);
+	if (sh != w->mine)
+		table_adjust(sh);
+	return b->footprint;
+}
+
+uint64_t
+evict_quota_locked(const struct work *w, struct shard *sh, unsigned quota, uint64_t want)
+{
+	struct batch b = { .quota = quota, .own = true };
+
+	return evict_batch(w, sh, &b, want);
+}
+
+/* Of the one whose turn it is, or else of the first that can give any. */
+static NOINLINE uint64_t
+evict_in_turn(const struct work *w, struct shard *sh, uint64_t want)
+{
+	unsigned turn = quota_turn_locked(sh);
+	uint64_t bytes = 0;
+
+	for (unsigned k = 0; bytes == 0 && k <= CACHE_QUOTAS; k++) {
+		struct batch b = { .quota = (turn + k) % (CACHE_QUOTAS + 1) };
+
+		bytes = evict_batch(w, sh, &b, want);
+	}
+	return bytes;
+}
+
+static uint64_t
 evict_locked(const struct work *w, struct shard *sh, uint64_t want)
 {
 	struct batch b = { 0 };
 
-	assert(lock_held(&sh->lock));
-	shard_write_begin(sh);
-	while (b.n < EVICT_BATCH && b.footprint < want && b.spared < SPARE_MOST &&
-	    evict_entry(w, sh, &b))
-		;
-	shard_write_end(sh);
-	free_batch(w->c, &b);
-	shard_add(&sh->count, -(int64_t)b.n);
-	shard_add(&sh->evicted, b.n);
-	shard_add(&sh->user_bytes, -(int64_t)b.user_bytes);
-	shard_add(&sh->expiring, -(int64_t)b.expiring);
-	if (sh != w->mine)
-		table_adjust(sh);
-	return b.footprint;
+	if (unlikely(sh->mapped))
+		return evict_in_turn(w, sh, want);
+	return evict_batch(w, sh, &b, want);
 }
 
 /* With a cursor open, or the work lock held, any shard that can be had. */
@@ -197,7 +236,10 @@ evict_some(const struct work *w, uint64_t want)
 	shard_lock(sh);
 	bytes = evict_locked(w, sh, want);
 	shard_unlock(sh);
-	if (unlikely(bytes == 0)) /* an empty one came out oldest: compare again */
-		atomic_store_explicit(&w->c->evict_until, 0, memory_order_relaxed);
-	return bytes;
+	if (likely(bytes != 0))
+		return bytes;
+	/* An empty one came out oldest: compare again. Where quotas keep what they have,
+	 * somebody else may give some. */
+	atomic_store_explicit(&w->c->evict_until, 0, memory_order_relaxed);
+	return sh->mapped ? evict_anywhere(w, sh, want) : 0;
 }

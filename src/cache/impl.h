@@ -71,6 +71,21 @@ struct reclass {
 	bool running;
 };
 
+/* See quota.c. Each on a cache line of its own: every write of its keys changes it. */
+struct quota {
+	_Atomic(int64_t) bytes;
+	_Atomic(int64_t) coming, leaving;
+	_Atomic(uint64_t) min, max; /* as set: bytes, or CACHE_SHARE() */
+	_Atomic(uint32_t) hand;     /* the shard to be evicted from next */
+} __attribute__((aligned(64)));
+
+/* Goes through the shards, to count by another map. */
+struct remap {
+	const void *now, *to; /* owned */
+	unsigned shard;
+	bool running;
+};
+
 struct cache {
 	struct arena arena;
 	struct pool pool;
@@ -94,6 +109,14 @@ struct cache {
 	struct crawler crawler;   /* under work */
 	struct reclass reclass;   /* under work */
 	_Atomic(bool) reclassify; /* asked for */
+	struct quota *quotas;     /* [CACHE_QUOTAS], owned */
+	void *quotas_mem;
+	cache_quota_of_fn *quota_of;
+	void (*unmap)(const void *map);
+	struct remap remap;       /* under work */
+	struct lock remap_lock;   /* nothing is locked under it; of the next two */
+	const void *map_next;
+	_Atomic(bool) remap_asked;
 	_Atomic(int64_t) protected_bytes;
 	_Atomic(uint64_t) protected_limit; /* as set, 0: auto */
 	_Atomic(int64_t) ahead;   /* evicted beyond need, to ease cleaning */
@@ -335,22 +358,72 @@ word_is_protected(uint32_t word)
 	return word_policy(word) == BITS_PROTECTED;
 }
 
-/* Into the queues, out of them, or in another's place: the policy's, or that of
- * protected entries. Links change: within shard_write_begin(). */
-void entry_enlist_locked(struct shard *sh, uint32_t ref, uint64_t hash, uint16_t class);
-void entry_delist_locked(struct shard *sh, uint32_t ref);
-void entry_relist_locked(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash,
+/* Into the queues, out of them, or in another's place: the policy's, of the key's quota, or
+ * that of protected entries. Links change: within shard_write_begin(). */
+void entry_enlist_locked(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash,
     uint16_t class);
+void entry_delist_locked(struct shard *sh, unsigned base, uint32_t ref);
+void entry_relist_locked(struct shard *sh, unsigned base, uint32_t ref, uint32_t by,
+    uint64_t hash, uint16_t class);
+/* The footprint that such an entry would have. */
+uint64_t footprint_of(const struct cache *c, uint64_t key_len, uint64_t len, bool expires);
 /* In bytes, at the present budget. */
 uint64_t protect_limit(const struct cache *c);
 /* Whether the cursor's key, of a protected class, may have a value so long. */
 bool protect_admits(const struct cache_cursor *cur, uint64_t len, int64_t expires_ms);
 /* The policy's victim is or was protected: whether it stays. */
-bool protect_spares_locked(struct shard *sh, uint32_t ref, uint16_t class);
+bool protect_spares_locked(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash,
+    uint16_t class);
 /* All entries of the shard are forgotten. */
 void protect_forget_locked(struct shard *sh);
 /* One step; false: nothing is to be done. The work lock is held. */
 bool protect_step(const struct work *w);
+
+/* --- quota.c -------------------------------------------------------------------------- */
+/* The quota of a key of the shard, 0: none. */
+unsigned quota_look(const struct shard *sh, struct slice key, uint64_t hash);
+
+static inline unsigned
+quota_of_key(const struct shard *sh, struct slice key, uint64_t hash)
+{
+	return likely(!sh->mapped) ? 0 : quota_look(sh, key, hash);
+}
+
+static inline unsigned
+base_of_key(const struct shard *sh, struct slice key, uint64_t hash)
+{
+	return quota_base(quota_of_key(sh, key, hash));
+}
+
+/* Whether the quota that the queue belongs to has any entries. */
+bool quota_has_any(const struct cache *c, unsigned queue);
+/* Bytes come to one of its queues, or leave it. */
+void quota_count(struct shard *sh, unsigned queue, int64_t by);
+/* An entry so large is to come, where the cursor's key has one of `has` bytes: makes
+ * place. 0, and then quota_came() is owed once it is linked, or will not be; -EDQUOT: it alone
+ * is too large; -ENOMEM: others held on to what there was. */
+int quota_admit(struct cache_cursor *cur, unsigned quota, uint64_t bytes, uint64_t has);
+void quota_came(const struct cache *c, unsigned quota, uint64_t bytes);
+/* An entry so large is to go for others' sake; false: it must stay. Else quota_lent() is
+ * owed once it has gone. */
+bool quota_lend(const struct cache *c, unsigned quota, uint64_t bytes);
+void quota_lent(const struct cache *c, unsigned quota, uint64_t bytes);
+/* Whose turn it is to give room in that shard. */
+unsigned quota_turn_locked(struct shard *sh);
+/* All entries of the shard are forgotten. */
+void quota_forget_locked(struct shard *sh);
+void quota_fini(struct cache *c);
+/* One step each; false: nothing is to be done. The work lock is held. */
+bool quota_remap_step(const struct work *w);
+bool quota_shrink_step(const struct work *w);
+
+/* --- scan.c: the order of the table ------------------------------------------------------ */
+#define SCAN_POINT_BITS 40
+#define SCAN_END ((uint64_t)1 << SCAN_POINT_BITS)
+/* The bucket of a table of n that the point lies in, and where its interval ends. */
+uint32_t scan_bucket(uint32_t n, uint64_t point, uint64_t *end);
+/* Where a key is met. */
+uint64_t scan_point(uint64_t hash);
 
 /* --- watch.c: keys that are sampled ----------------------------------------------------- */
 extern const _Atomic(uint32_t) sample_none;
@@ -370,6 +443,9 @@ int64_t evict_excess(const struct cache *c, uint64_t more);
 /* Evicts some entries, where the oldest are, until about so many bytes are
  * free; their footprint, or 0: none could be had. */
 uint64_t evict_some(const struct work *w, uint64_t want);
+/* The same of one quota and one shard, because the quota has too much. */
+uint64_t evict_quota_locked(const struct work *w, struct shard *sh, unsigned quota,
+    uint64_t want);
 /* Whether eviction goes in the order of the log, and has come to about that
  * segment. */
 bool evict_is_at(const struct cache *c, uint32_t seg);

@@ -51,6 +51,8 @@ footprint(const struct shard *sh, uint32_t ref)
 static void
 count_bytes(struct shard *sh, unsigned queue, int64_t by)
 {
+	if (unlikely(queue > QUEUE_PROTECTED))
+		quota_count(sh, queue, by);
 	__atomic_store_n(&sh->queue_bytes[queue], sh->queue_bytes[queue] + (uint64_t)by,
 	    __ATOMIC_RELAXED);
 }
@@ -222,6 +224,7 @@ age_by_bytes(const struct shard *sh)
 
 	for (unsigned q = 0; q < POLICY_QUEUES; q++)
 		bytes += __atomic_load_n(&sh->queue_bytes[q], __ATOMIC_RELAXED);
+	bytes += __atomic_load_n(&sh->quota_bytes, __ATOMIC_RELAXED);
 	/* In steps, so that the shards need not be compared for each entry. */
 	return (UINT64_MAX / 2 - bytes) >> BYTES_STEP;
 }
@@ -237,8 +240,8 @@ age_by_time(const struct shard *sh)
 			time = link_get(&at(sh, ref)->chain);
 		ref = link_get(&at(sh, ref)->newer);
 	}
-	if (ref == head_ref(sh, 0))
-		return 0;
+	if (ref == head_ref(sh, 0)) /* nothing but quotas has any there */
+		return sh->mapped ? UINT64_MAX - 1 : 0;
 	return MAX(time, pool_time_of(&sh->cache->pool, ref));
 }
 
@@ -250,42 +253,57 @@ policy_age(const struct shard *sh)
 	return sh->policy->by_bytes ? age_by_bytes(sh) : age_by_time(sh);
 }
 
-/* --- LRU, exact: one queue, whose bytes nobody asks for ----- */
+void
+policy_set_bits(const struct shard *sh, uint32_t ref, unsigned bits)
+{
+	struct entry *e = at(sh, ref);
+
+	entry_set_word(e, word_with_policy(entry_word(e), bits));
+}
+
+/* --- LRU, exact: one queue, whose bytes nobody asks for but where it is a quota's ----- */
 
 static void
-lru_insert(struct shard *sh, uint32_t ref, uint64_t hash)
+lru_insert(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	(void)hash;
-	link_in(sh, 0, ref);
+	if (likely(base == 0)) {
+		link_in(sh, 0, ref);
+		return;
+	}
+	policy_set_bits(sh, ref, BITS_OWN);
+	queue_push(sh, base, ref);
 }
 
 static void
-lru_replace(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash)
+lru_remove(struct shard *sh, unsigned base, uint32_t ref)
 {
-	(void)hash;
-	link_out(sh, at(sh, ref));
-	link_in(sh, 0, by);
+	if (likely(base == 0))
+		link_out(sh, at(sh, ref));
+	else
+		queue_remove(sh, base, ref);
 }
 
 static void
-lru_remove(struct shard *sh, uint32_t ref)
+lru_replace(struct shard *sh, unsigned base, uint32_t ref, uint32_t by, uint64_t hash)
 {
-	link_out(sh, at(sh, ref));
+	lru_remove(sh, base, ref);
+	lru_insert(sh, base, by, hash);
 }
 
 static uint32_t
-lru_victim(struct shard *sh, uint32_t keep)
+lru_victim(struct shard *sh, unsigned base, uint32_t keep)
 {
-	uint32_t ref = queue_oldest(sh, 0);
+	uint32_t ref = queue_oldest(sh, base);
 
-	return ref != 0 && ref == keep ? queue_newer(sh, 0, ref) : ref;
+	return ref != 0 && ref == keep ? queue_newer(sh, base, ref) : ref;
 }
 
 static void
-lru_evict(struct shard *sh, uint32_t ref, uint64_t hash)
+lru_evict(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	(void)hash;
-	link_out(sh, at(sh, ref));
+	lru_remove(sh, base, ref);
 }
 
 static const struct policy lru = {

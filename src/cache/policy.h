@@ -14,6 +14,16 @@
 
 /* The policy's bits of a protected entry. */
 #define BITS_PROTECTED 3
+/* LRU's bits of an entry in a quota's queues: a use must look for them. */
+#define BITS_OWN 4u
+
+/* The first of the queues of a quota. Each has its own, by the same policy, and so has what
+ * is in none: the calls below say which by `base`. */
+static inline unsigned
+quota_base(unsigned quota)
+{
+	return quota == 0 ? 0 : 1 + POLICY_QUEUES * quota;
+}
 
 struct policy {
 	const char *name;
@@ -24,22 +34,24 @@ struct policy {
 	 * its part as policy_mem, zeroed. NULL: nothing. */
 	uint64_t (*memory)(uint64_t budget_bytes);
 	/* A new entry; its word is set, its links are not. */
-	void (*insert)(struct shard *sh, uint32_t ref, uint64_t hash);
+	void (*insert)(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash);
 	/* An entry with the same key takes the place of `ref`: a use. */
-	void (*replace)(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash);
-	/* A use. NULL: the queue is LRU, queue_touch() is all. */
-	void (*touch)(struct shard *sh, uint32_t ref, uint64_t hash);
+	void (*replace)(struct shard *sh, unsigned base, uint32_t ref, uint32_t by,
+	    uint64_t hash);
+	/* A use. NULL: the queue is LRU, queue_touch() is all, and queue_relink() in the
+	 * queues of a quota. */
+	void (*touch)(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash);
 	/* How often it was used lately, as far as that is counted. NULL: it is not. */
 	unsigned (*frequency)(const struct shard *sh, uint32_t ref, uint64_t hash);
 	/* Leaves for another reason than eviction. */
-	void (*remove)(struct shard *sh, uint32_t ref);
+	void (*remove)(struct shard *sh, unsigned base, uint32_t ref);
 	/* The next to go, never `keep`; 0: none. It stays linked. */
-	uint32_t (*victim)(struct shard *sh, uint32_t keep);
+	uint32_t (*victim)(struct shard *sh, unsigned base, uint32_t keep);
 	/* That one goes now. */
-	void (*evict)(struct shard *sh, uint32_t ref, uint64_t hash);
+	void (*evict)(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash);
 	/* The bits and the frequency that an entry had in another cache of this policy, for
 	 * one that was just inserted. NULL: its place is all that it has. */
-	void (*restore)(struct shard *sh, uint32_t ref, uint64_t hash, unsigned bits,
+	void (*restore)(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash, unsigned bits,
 	    unsigned frequency);
 };
 
@@ -56,6 +68,8 @@ uint64_t policy_age(const struct shard *sh);
 
 /* About which entry goes next, without the lock. */
 uint32_t policy_next(const struct shard *sh);
+
+void policy_set_bits(const struct shard *sh, uint32_t ref, unsigned bits);
 
 /* --- queues, for policies and for whoever moves an entry -------------------- */
 

@@ -71,32 +71,33 @@ let_go(struct shard *sh, uint32_t ref)
 /* --- lists --------------------------------------------------------------------------- */
 
 void
-entry_enlist_locked(struct shard *sh, uint32_t ref, uint64_t hash, uint16_t class)
+entry_enlist_locked(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash, uint16_t class)
 {
 	if (likely(!(class & CACHE_PROTECTED)))
-		sh->policy->insert(sh, ref, hash);
+		sh->policy->insert(sh, base, ref, hash);
 	else
 		take_in(sh, ref);
 }
 
 void
-entry_delist_locked(struct shard *sh, uint32_t ref)
+entry_delist_locked(struct shard *sh, unsigned base, uint32_t ref)
 {
 	if (likely(!is_protected(sh, ref)))
-		sh->policy->remove(sh, ref);
+		sh->policy->remove(sh, base, ref);
 	else
 		let_go(sh, ref);
 }
 
 void
-entry_relist_locked(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash, uint16_t class)
+entry_relist_locked(struct shard *sh, unsigned base, uint32_t ref, uint32_t by, uint64_t hash,
+    uint16_t class)
 {
 	if (likely(!(class & CACHE_PROTECTED) && !is_protected(sh, ref))) {
-		sh->policy->replace(sh, ref, by, hash);
+		sh->policy->replace(sh, base, ref, by, hash);
 		return;
 	}
-	entry_delist_locked(sh, ref);
-	entry_enlist_locked(sh, by, hash, class);
+	entry_delist_locked(sh, base, ref);
+	entry_enlist_locked(sh, base, by, hash, class);
 }
 
 /* --- the limit ------------------------------------------------------------------------- */
@@ -126,10 +127,10 @@ fits(const struct cache *c, uint64_t more, uint64_t less)
 	return more <= less || now + (int64_t)(more - less) <= (int64_t)protect_limit(c);
 }
 
-static uint64_t
-footprint_of(const struct cache *c, uint64_t key_len, uint64_t len, int64_t expires_ms)
+uint64_t
+footprint_of(const struct cache *c, uint64_t key_len, uint64_t len, bool expires)
 {
-	uint64_t bytes = sizeof(struct entry) + (expires_ms != CACHE_NEVER ? EXPIRY_BYTES : 0);
+	uint64_t bytes = sizeof(struct entry) + (expires ? EXPIRY_BYTES : 0);
 
 	if (entry_is_large(c, key_len, len))
 		bytes += sizeof(struct entry_large) + (extent_pages(key_len + len) << PAGE_SHIFT);
@@ -149,21 +150,14 @@ protect_admits(const struct cache_cursor *cur, uint64_t len, int64_t expires_ms)
 
 		has = entry_footprint(e, entry_word(e));
 	}
-	return fits(c, footprint_of(c, cur->key.len, len, expires_ms), has);
+	return fits(c, footprint_of(c, cur->key.len, len, expires_ms != CACHE_NEVER), has);
 }
 
 /* --- who comes and goes without being written -------------------------------------------- */
 
-static uint64_t
-hash_of(const struct shard *sh, uint32_t ref)
-{
-	const struct entry *e = at(sh, ref);
-
-	return key_hash(sh->cache->seed, entry_key(sh->cache, e, entry_word(e)));
-}
-
 bool
-protect_spares_locked(struct shard *sh, uint32_t ref, uint16_t class)
+protect_spares_locked(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash,
+    uint16_t class)
 {
 	const struct entry *e = at(sh, ref);
 
@@ -173,13 +167,13 @@ protect_spares_locked(struct shard *sh, uint32_t ref, uint16_t class)
 			queue_relink(sh, QUEUE_PROTECTED, ref);
 		} else {
 			let_go(sh, ref);
-			sh->policy->insert(sh, ref, hash_of(sh, ref));
+			sh->policy->insert(sh, base, ref, hash);
 		}
 		return true;
 	}
 	if (!fits(sh->cache, entry_footprint(e, entry_word(e)), 0))
 		return false;
-	sh->policy->remove(sh, ref);
+	sh->policy->remove(sh, base, ref);
 	take_in(sh, ref);
 	return true;
 }
@@ -206,14 +200,18 @@ look_again_locked(struct shard *sh, uint64_t *left)
 	for (unsigned i = 0; i < STEP_ENTRIES && *left > 0; i++, --*left) {
 		uint32_t ref = queue_oldest(sh, QUEUE_PROTECTED);
 		const struct entry *e;
+		struct slice key;
+		uint64_t hash;
 
 		if (ref == 0) {
 			*left = 0;
 			break;
 		}
 		e = at(sh, ref);
-		protect_spares_locked(sh, ref,
-		    class_of(sh->cache, entry_key(sh->cache, e, entry_word(e))).tally);
+		key = entry_key(sh->cache, e, entry_word(e));
+		hash = key_hash(sh->cache->seed, key);
+		protect_spares_locked(sh, base_of_key(sh, key, hash), ref, hash,
+		    class_of(sh->cache, key).tally);
 	}
 	shard_write_end(sh);
 }

@@ -50,14 +50,6 @@ bits_of(const struct shard *sh, uint32_t ref)
 	return word_policy(entry_word(at(sh, ref)));
 }
 
-static void
-set_bits(const struct shard *sh, uint32_t ref, unsigned bits)
-{
-	struct entry *e = at(sh, ref);
-
-	entry_set_word(e, word_with_policy(entry_word(e), bits));
-}
-
 static unsigned
 queue_of(unsigned bits)
 {
@@ -139,103 +131,105 @@ ghost_take(struct shard *sh, uint64_t hash)
 /* --- the queues --------------------------------------------------------------------- */
 
 static void
-insert(struct shard *sh, uint32_t ref, uint64_t hash)
+insert(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	unsigned bits = ghost_take(sh, hash) ? IN_MAIN : 0;
 
-	set_bits(sh, ref, bits);
-	queue_push(sh, queue_of(bits), ref);
+	policy_set_bits(sh, ref, bits);
+	queue_push(sh, base + queue_of(bits), ref);
 }
 
 static void
-touch(struct shard *sh, uint32_t ref, uint64_t hash)
+touch(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	unsigned bits = bits_of(sh, ref);
 
+	(void)base;
 	(void)hash;
 	if ((bits & USES_MASK) < (bits & IN_MAIN ? USES_MASK : SMALL_USES_MAX))
-		set_bits(sh, ref, bits + 1);
+		policy_set_bits(sh, ref, bits + 1);
 }
 
 static void
-remove_entry(struct shard *sh, uint32_t ref)
+remove_entry(struct shard *sh, unsigned base, uint32_t ref)
 {
-	queue_remove(sh, queue_of(bits_of(sh, ref)), ref);
+	queue_remove(sh, base + queue_of(bits_of(sh, ref)), ref);
 }
 
 static void
-replace(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash)
+replace(struct shard *sh, unsigned base, uint32_t ref, uint32_t by, uint64_t hash)
 {
 	unsigned bits = bits_of(sh, ref);
 
-	remove_entry(sh, ref);
-	set_bits(sh, by, bits);
-	queue_push(sh, queue_of(bits), by);
-	touch(sh, by, hash);
+	remove_entry(sh, base, ref);
+	policy_set_bits(sh, by, bits);
+	queue_push(sh, base + queue_of(bits), by);
+	touch(sh, base, by, hash);
 }
 
 static void
-move_to_main(struct shard *sh, uint32_t ref, unsigned uses)
+move_to_main(struct shard *sh, unsigned base, uint32_t ref, unsigned uses)
 {
-	remove_entry(sh, ref);
-	set_bits(sh, ref, IN_MAIN | uses);
-	queue_push(sh, MAIN, ref);
+	remove_entry(sh, base, ref);
+	policy_set_bits(sh, ref, IN_MAIN | uses);
+	queue_push(sh, base + MAIN, ref);
 }
 
 static bool
-small_is_over(const struct shard *sh)
+small_is_over(const struct shard *sh, unsigned base)
 {
-	uint64_t all = sh->queue_bytes[SMALL] + sh->queue_bytes[MAIN];
+	const uint64_t *bytes = &sh->queue_bytes[base];
+	uint64_t all = bytes[SMALL] + bytes[MAIN];
 
-	return sh->queue_bytes[SMALL] * SMALL_SHARE_OF_BYTES > all;
+	return bytes[SMALL] * SMALL_SHARE_OF_BYTES > all;
 }
 
 /* The end of the queue whose turn it is, 0 where both are empty. */
 static uint32_t
-next_end(struct shard *sh)
+next_end(struct shard *sh, unsigned base)
 {
-	uint32_t small = queue_oldest(sh, SMALL), main_end = queue_oldest(sh, MAIN);
+	uint32_t small = queue_oldest(sh, base + SMALL), main_end = queue_oldest(sh, base + MAIN);
 
-	if (small != 0 && (main_end == 0 || small_is_over(sh)))
+	if (small != 0 && (main_end == 0 || small_is_over(sh, base)))
 		return small;
 	return main_end;
 }
 
 /* Whether it may stay: then it has been moved. */
 static bool
-spare(struct shard *sh, uint32_t ref)
+spare(struct shard *sh, unsigned base, uint32_t ref)
 {
 	unsigned bits = bits_of(sh, ref), uses = bits & USES_MASK;
 
 	if (!(bits & IN_MAIN) && uses > 0)
-		move_to_main(sh, ref, 0);
+		move_to_main(sh, base, ref, 0);
 	else if ((bits & IN_MAIN) && uses > 0)
-		move_to_main(sh, ref, uses - 1);
+		move_to_main(sh, base, ref, uses - 1);
 	else
 		return false;
 	return true;
 }
 
 static uint32_t
-victim(struct shard *sh, uint32_t keep)
+victim(struct shard *sh, unsigned base, uint32_t keep)
 {
 	uint32_t ref;
 
 	for (int i = 0; i < MOVES_MAX; i++) {
-		ref = next_end(sh);
+		ref = next_end(sh, base);
 		if (ref == keep && ref != 0)
-			move_to_main(sh, ref, bits_of(sh, ref) & USES_MASK);
-		else if (ref == 0 || !spare(sh, ref))
+			move_to_main(sh, base, ref, bits_of(sh, ref) & USES_MASK);
+		else if (ref == 0 || !spare(sh, base, ref))
 			return ref;
 	}
-	ref = next_end(sh);
+	ref = next_end(sh, base);
 	return ref == keep ? 0 : ref;
 }
 
 static void
-evict(struct shard *sh, uint32_t ref, uint64_t hash)
+evict(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
-	remove_entry(sh, ref);
+	remove_entry(sh, base, ref);
 	ghost_add(sh, hash);
 }
 
@@ -247,15 +241,16 @@ frequency_now(const struct shard *sh, uint32_t ref, uint64_t hash)
 }
 
 static void
-restore(struct shard *sh, uint32_t ref, uint64_t hash, unsigned bits, unsigned frequency)
+restore(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash, unsigned bits,
+    unsigned frequency)
 {
 	unsigned main_bits = bits & IN_MAIN, uses = bits & USES_MASK;
 
 	(void)hash;
 	(void)frequency;
-	remove_entry(sh, ref);
-	set_bits(sh, ref, main_bits | MIN(uses, main_bits ? USES_MASK : SMALL_USES_MAX));
-	queue_push(sh, queue_of(main_bits), ref);
+	remove_entry(sh, base, ref);
+	policy_set_bits(sh, ref, main_bits | MIN(uses, main_bits ? USES_MASK : SMALL_USES_MAX));
+	queue_push(sh, base + queue_of(main_bits), ref);
 }
 
 const struct policy policy_s3fifo = {

@@ -17,8 +17,8 @@
 
 #include "cache/impl.h"
 
-#define POINT_BITS 40
-#define POINT_END ((uint64_t)1 << POINT_BITS)
+#define POINT_BITS SCAN_POINT_BITS
+#define POINT_END SCAN_END
 #define BUCKETS_MAX 64 /* at one hold of the lock */
 
 static uint64_t
@@ -31,9 +31,14 @@ reverse(uint64_t point)
 	return point >> (64 - POINT_BITS);
 }
 
-/* The bucket at the point, and where its interval ends. */
-static uint32_t
-bucket_at(uint32_t n, uint64_t point, uint64_t *end)
+uint64_t
+scan_point(uint64_t hash)
+{
+	return reverse(hash);
+}
+
+uint32_t
+scan_bucket(uint32_t n, uint64_t point, uint64_t *end)
 {
 	uint32_t i = table_index(n, reverse(point));
 	unsigned level = table_level(n);
@@ -114,7 +119,7 @@ scan_shard(struct scan *s, struct shard *sh)
 	shard_enter(s->t, sh);
 	for (int k = 0; k < BUCKETS_MAX && s->found < s->count && s->point < POINT_END; k++) {
 		uint64_t end;
-		uint32_t i = bucket_at(table_size(sh), s->point, &end);
+		uint32_t i = scan_bucket(table_size(sh), s->point, &end);
 		uint32_t ref = *table_bucket(sh, i);
 
 		bytes = bucket_bytes(s, ref);

@@ -32,6 +32,7 @@ shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *tab
 	sh->table = table;
 	sh->stride_shift = stride_shift;
 	sh->table_pages = 1;
+	sh->map_point = SCAN_END;
 	sh->entries_from = c->pool.first_slot << c->pool.shift;
 	atomic_store(&head->n_buckets, TABLE_PAGE_BUCKETS);
 	queues_reset(sh);
@@ -44,6 +45,7 @@ shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time)
 	if (sh->n_watches != 0)
 		watch_flushed_locked(sh);
 	protect_forget_locked(sh);
+	quota_forget_locked(sh);
 	shard_write_begin(sh);
 	for (uint32_t i = 0; i < TABLE_PAGE_BUCKETS; i++)
 		link_set(table_bucket(sh, i), 0);

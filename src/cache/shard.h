@@ -15,7 +15,8 @@
 
 #define POLICY_QUEUES 3
 #define QUEUE_PROTECTED POLICY_QUEUES /* of entries that no policy sees */
-#define SHARD_QUEUES (POLICY_QUEUES + 1)
+/* Then come those of each quota, see quota.c. */
+#define SHARD_QUEUES (POLICY_QUEUES + 1 + CACHE_QUOTAS * POLICY_QUEUES)
 #define SHARD_MARKERS 64
 #define SHARD_WATCH_BUCKETS 16
 
@@ -54,6 +55,12 @@ struct shard {
 	_Atomic(uint64_t) user_bytes;
 	_Atomic(uint64_t) evicted, expired;
 	uint64_t queue_bytes[SHARD_QUEUES];
+	uint64_t quota_bytes;    /* of those, in queues of quotas */
+	uint32_t slow_touch;     /* words with such bits are not just moved by a use */
+	uint32_t draws;          /* quota.c: whose turn it is */
+	bool mapped;             /* there are quotas, by these maps */
+	const void *map, *map_old; /* keys before map_point are counted by the first */
+	uint64_t map_point;
 	unsigned n_watches;      /* below, and what n_notices counts */
 	unsigned n_notices;      /* who wants to hear of each change: cache_notice_locked() */
 	struct cache_watch *watches[SHARD_WATCH_BUCKETS]; /* by the hash's low bits */

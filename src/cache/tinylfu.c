@@ -48,19 +48,23 @@ queue_of(const struct shard *sh, uint32_t ref)
 }
 
 static void
-put_in(struct shard *sh, unsigned queue, uint32_t ref)
+put_in(struct shard *sh, unsigned base, unsigned queue, uint32_t ref)
 {
-	struct entry *e = at(sh, ref);
-
-	entry_set_word(e, word_with_policy(entry_word(e), queue));
-	queue_push(sh, queue, ref);
+	policy_set_bits(sh, ref, queue);
+	queue_push(sh, base + queue, ref);
 }
 
 static void
-move(struct shard *sh, uint32_t ref, unsigned to)
+remove_entry(struct shard *sh, unsigned base, uint32_t ref)
 {
-	queue_remove(sh, queue_of(sh, ref), ref);
-	put_in(sh, to, ref);
+	queue_remove(sh, base + queue_of(sh, ref), ref);
+}
+
+static void
+move(struct shard *sh, unsigned base, uint32_t ref, unsigned to)
+{
+	remove_entry(sh, base, ref);
+	put_in(sh, base, to, ref);
 }
 
 /* --- how often a key was asked for --------------------------------------------------- */
@@ -217,58 +221,53 @@ frequency_of(const struct shard *sh, uint32_t ref)
 /* --- the queues ------------------------------------------------------------------------ */
 
 static uint64_t
-all_bytes(const struct shard *sh)
+all_bytes(const uint64_t *bytes)
 {
-	return sh->queue_bytes[WINDOW] + sh->queue_bytes[PROBATION] + sh->queue_bytes[PROTECTED];
+	return bytes[WINDOW] + bytes[PROBATION] + bytes[PROTECTED];
 }
 
 static void
-insert(struct shard *sh, uint32_t ref, uint64_t hash)
+insert(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	count_use(sh, hash);
-	put_in(sh, WINDOW, ref);
+	put_in(sh, base, WINDOW, ref);
 }
 
 /* What has been protected for longest makes place for what was just used. */
 static void
-protect(struct shard *sh, uint32_t ref)
+protect(struct shard *sh, unsigned base, uint32_t ref)
 {
-	move(sh, ref, PROTECTED);
-	for (int i = 0; i < 4; i++) {
-		uint64_t most = (sh->queue_bytes[PROBATION] + sh->queue_bytes[PROTECTED]) / 10 *
-		    PROTECTED_OF_TEN;
-		uint32_t oldest = queue_oldest(sh, PROTECTED);
+	const uint64_t *bytes = &sh->queue_bytes[base];
 
-		if (sh->queue_bytes[PROTECTED] <= most || oldest == ref || oldest == 0)
+	move(sh, base, ref, PROTECTED);
+	for (int i = 0; i < 4; i++) {
+		uint64_t most = (bytes[PROBATION] + bytes[PROTECTED]) / 10 * PROTECTED_OF_TEN;
+		uint32_t oldest = queue_oldest(sh, base + PROTECTED);
+
+		if (bytes[PROTECTED] <= most || oldest == ref || oldest == 0)
 			return;
-		move(sh, oldest, PROBATION);
+		move(sh, base, oldest, PROBATION);
 	}
 }
 
 static void
-touch(struct shard *sh, uint32_t ref, uint64_t hash)
+touch(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	count_use(sh, hash);
 	if (queue_of(sh, ref) == PROBATION)
-		protect(sh, ref);
+		protect(sh, base, ref);
 	else
-		move(sh, ref, queue_of(sh, ref));
+		move(sh, base, ref, queue_of(sh, ref));
 }
 
 static void
-remove_entry(struct shard *sh, uint32_t ref)
-{
-	queue_remove(sh, queue_of(sh, ref), ref);
-}
-
-static void
-replace(struct shard *sh, uint32_t ref, uint32_t by, uint64_t hash)
+replace(struct shard *sh, unsigned base, uint32_t ref, uint32_t by, uint64_t hash)
 {
 	unsigned queue = queue_of(sh, ref);
 
-	queue_remove(sh, queue, ref);
-	put_in(sh, queue, by);
-	touch(sh, by, hash);
+	remove_entry(sh, base, ref);
+	put_in(sh, base, queue, by);
+	touch(sh, base, by, hash);
 }
 
 static uint32_t
@@ -280,50 +279,53 @@ oldest_but(struct shard *sh, unsigned queue, uint32_t keep)
 }
 
 static uint32_t
-main_victim(struct shard *sh, uint32_t keep)
+main_victim(struct shard *sh, unsigned base, uint32_t keep)
 {
-	uint32_t ref = oldest_but(sh, PROBATION, keep);
+	uint32_t ref = oldest_but(sh, base + PROBATION, keep);
 
-	return ref != 0 ? ref : oldest_but(sh, PROTECTED, keep);
+	return ref != 0 ? ref : oldest_but(sh, base + PROTECTED, keep);
 }
 
 /* Right after the cache has become full nearly all of it is window: that moves
  * on without a contest, some entries in each call. */
 static void
-spread_window(struct shard *sh)
+spread_window(struct shard *sh, unsigned base)
 {
-	for (int i = 0; i < MOVES_MAX; i++) {
-		uint32_t ref = queue_oldest(sh, WINDOW);
+	const uint64_t *bytes = &sh->queue_bytes[base];
 
-		if (ref == 0 || sh->queue_bytes[WINDOW] <= all_bytes(sh) / 10)
+	for (int i = 0; i < MOVES_MAX; i++) {
+		uint32_t ref = queue_oldest(sh, base + WINDOW);
+
+		if (ref == 0 || bytes[WINDOW] <= all_bytes(bytes) / 10)
 			return;
-		move(sh, ref, PROBATION);
+		move(sh, base, ref, PROBATION);
 	}
 }
 
 static uint32_t
-victim(struct shard *sh, uint32_t keep)
+victim(struct shard *sh, unsigned base, uint32_t keep)
 {
+	const uint64_t *bytes = &sh->queue_bytes[base];
 	uint32_t candidate, other;
 
-	spread_window(sh);
-	candidate = oldest_but(sh, WINDOW, keep);
-	other = main_victim(sh, keep);
+	spread_window(sh, base);
+	candidate = oldest_but(sh, base + WINDOW, keep);
+	other = main_victim(sh, base, keep);
 	if (candidate == 0 || other == 0)
 		return candidate != 0 ? candidate : other;
-	if (sh->queue_bytes[WINDOW] <= all_bytes(sh) / WINDOW_SHARE)
+	if (bytes[WINDOW] <= all_bytes(bytes) / WINDOW_SHARE)
 		return other;
 	if (frequency_of(sh, candidate) <= frequency_of(sh, other))
 		return candidate;
-	move(sh, candidate, PROBATION);
+	move(sh, base, candidate, PROBATION);
 	return other;
 }
 
 static void
-evict(struct shard *sh, uint32_t ref, uint64_t hash)
+evict(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash)
 {
 	(void)hash;
-	remove_entry(sh, ref);
+	remove_entry(sh, base, ref);
 }
 
 static unsigned
@@ -335,9 +337,10 @@ frequency_now(const struct shard *sh, uint32_t ref, uint64_t hash)
 
 /* insert() has counted one use. */
 static void
-restore(struct shard *sh, uint32_t ref, uint64_t hash, unsigned bits, unsigned uses)
+restore(struct shard *sh, unsigned base, uint32_t ref, uint64_t hash, unsigned bits,
+    unsigned uses)
 {
-	move(sh, ref, MIN(bits, (unsigned)PROTECTED));
+	move(sh, base, ref, MIN(bits, (unsigned)PROTECTED));
 	for (unsigned i = 1; i < MIN(uses, COUNT_MAX + 1u); i++)
 		count_use(sh, hash);
 }

@@ -23,6 +23,10 @@
 #define CONFIG_STREAMS_MAX 16
 #define CONFIG_STREAM_NAMES_MAX 64 /* of each list of a stream */
 #define CONFIG_ALLOWED_MAX 256    /* users, or groups, of one listener */
+#define CONFIG_QUOTAS_MAX 32      /* namespaces with a minimum or maximum */
+
+/* So many percent of what the cache has, in place of bytes. */
+#define CONFIG_SHARE(pct) ((uint64_t)1 << 63 | (uint64_t)(pct))
 
 /* listen.def, namespace.def and origin.def list what may be said of these. */
 struct config_listen {
@@ -57,6 +61,7 @@ struct config_namespace {
 	char *path;             /* template with {key} and {rest} */
 	int64_t ttl_ms;         /* 0: no expiry of its own */
 	int class;              /* enum ns_class */
+	uint64_t min_memory, max_memory; /* bytes, or CONFIG_SHARE(); 0: none */
 	int coalesce;           /* enum coalesce */
 	int64_t lease_ms;
 	int lease_holder;       /* enum lease_holder */
@@ -77,6 +82,7 @@ struct config_namespace {
 	int shared_lease;       /* 0 or 1 */
 	const struct config_origin *origin_cfg, *tier_cfg; /* resolved */
 	int stats_id;           /* filled by the server */
+	unsigned quota;         /* likewise: its number where it has a minimum or maximum, or 0 */
 };
 
 enum origin_kind { ORIGIN_HTTP, ORIGIN_REDIS };

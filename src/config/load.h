@@ -27,6 +27,9 @@ void validate_listens(struct config *c, const struct tree *t, struct diag *d);
  * right. t: for places; may be empty. */
 int validate(struct config *c, const struct tree *t, struct diag *d) MUST_CHECK;
 
+/* Minimums and maximums of namespaces, against each other and against memory. */
+void validate_quotas(const struct config *c, const struct tree *t, struct diag *d);
+
 /* What belongs to one kind of stream stands with no other. */
 void validate_streams(const struct config *c, const struct tree *t, struct diag *d);
 

@@ -150,7 +150,8 @@ element_is_shown(const struct config *c, const void *element)
 	return ns->origin != NULL || ns->ttl_ms != plain.ttl_ms || ns->coalesce != plain.coalesce ||
 	    ns->lease_ms != plain.lease_ms ||
 	    ns->lease_holder != plain.lease_holder || ns->grace_ms != plain.grace_ms ||
-	    ns->write != plain.write;
+	    ns->write != plain.write || ns->class != plain.class ||
+	    ns->min_memory != plain.min_memory || ns->max_memory != plain.max_memory;
 }
 
 static void

@@ -419,6 +419,7 @@ scalar_size(enum field_kind kind)
 {
 	switch (kind) {
 	case VALUE_BYTES:
+	case VALUE_SHARE:
 	case VALUE_COUNT:
 	case VALUE_DURATION:
 	case VALUE_MILLIS:

@@ -9,6 +9,7 @@
 enum field_kind {
 	/* Scalars: value.h reads and prints them. */
 	VALUE_BYTES,    /* uint64_t */
+	VALUE_SHARE,    /* the same, or CONFIG_SHARE() of what the cache has */
 	VALUE_COUNT,    /* uint64_t */
 	VALUE_COUNT32,  /* uint32_t */
 	VALUE_DURATION, /* int64_t, milliseconds */

@@ -3,6 +3,10 @@
 #include "config/text.h"
 
 #include <ctype.h>
+#include <errno.h>
+
+#include "base/parse.h"
+#include "config/config.h"
 
 #define QUOTE_MAX 60 /* bytes of input that an error repeats */
 #define WORD_MAX 48  /* longer words are compared to nothing */
@@ -136,4 +140,17 @@ help_row(FILE *to, const char *head, const char *prose)
 		prose += word + (prose[word] == ' ');
 	}
 	fputc('\n', to);
+}
+
+int
+share_parse(struct slice s, uint64_t *out)
+{
+	uint64_t pct;
+
+	if (s.len == 0 || s.ptr[s.len - 1] != '%')
+		return parse_bytes(s, out);
+	if (parse_u64(slice_of(s.ptr, s.len - 1), &pct) != 0 || pct < 1 || pct > 100)
+		return -EINVAL;
+	*out = CONFIG_SHARE(pct);
+	return 0;
 }

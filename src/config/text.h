@@ -4,6 +4,7 @@
 #define PANNIER_CONFIG_TEXT_H
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/slice.h"
@@ -35,5 +36,8 @@ const char *nearest(struct slice word, const char *const *candidates, size_t n);
 /* "  head        prose that goes on in its own column", at most 80 wide. */
 #define HELP_COLUMN 29
 void help_row(FILE *to, const char *head, const char *prose);
+
+/* "25%", as CONFIG_SHARE(), or bytes. 0, or as parse_bytes(). */
+int share_parse(struct slice s, uint64_t *out) MUST_CHECK;
 
 #endif

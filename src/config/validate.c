@@ -117,6 +117,7 @@ validate_limits(const struct config *c, const struct tree *t, struct diag *d)
 	check_limit(c, t, "output_limit", c->output_limit, d);
 	check_limit(c, t, "buffers_limit", c->buffers_limit, d);
 	check_admin_http(c, t, d);
+	validate_quotas(c, t, d);
 }
 
 /* --- namespaces ------------------------------------------------------------------ */

@@ -132,6 +132,7 @@ static const struct kind {
 	text_check *check;
 } kinds[VALUE_KINDS] = {
 	[VALUE_BYTES] = { .noun = "size", .example = "256MiB", .metavar = "SIZE" },
+	[VALUE_SHARE] = { .noun = "size or share", .example = "64MiB or 25%", .metavar = "SIZE" },
 	[VALUE_COUNT] = { .noun = "whole number", .example = "1000", .metavar = "N" },
 	[VALUE_COUNT32] = { .noun = "whole number", .example = "1000", .metavar = "N" },
 	[VALUE_DURATION] = { .noun = "duration", .example = "300s", .metavar = "DURATION" },
@@ -278,6 +279,8 @@ amount_parse(enum field_kind k, struct slice s, uint64_t *out)
 
 	if (k == VALUE_BYTES)
 		return parse_bytes(s, out);
+	if (k == VALUE_SHARE)
+		return share_parse(s, out);
 	if (k == VALUE_MICROS)
 		return micros_parse(s, out);
 	if (k != VALUE_DURATION && k != VALUE_MILLIS)
@@ -329,7 +332,7 @@ parse_amount(const struct field *f, struct slice s, void *base, struct config_er
 		least = 0;
 	if (f->most != NULL && amount_parse(f->kind, slice_str(f->most), &most) != 0)
 		most = INT64_MAX;
-	if (rc == -ERANGE || v > most)
+	if (rc == -ERANGE || (v > most && !(f->kind == VALUE_SHARE && v >> 63)))
 		return bad_value(why, s, "is too much; the most is %s",
 		    f->most != NULL ? f->most : "less than 2^63");
 	if (v < least)
@@ -366,7 +369,9 @@ format_amount(const struct field *f, uint64_t v, bool redis, struct text *t)
 		text_add(t, "%llu", (unsigned long long)(v / 1000 + (v % 1000 != 0)));
 	else if (redis || f->kind == VALUE_COUNT || f->kind == VALUE_COUNT32)
 		text_add(t, "%llu", (unsigned long long)v);
-	else if (f->kind == VALUE_BYTES)
+	else if (f->kind == VALUE_SHARE && v >> 63)
+		text_add(t, "%u%%", (unsigned)(v & 0xff));
+	else if (f->kind == VALUE_BYTES || f->kind == VALUE_SHARE)
 		text_add(t, "%.*s", (int)format_bytes(digits, v), digits);
 	else
 		text_add(t, "%.*s", (int)format_duration_ms(digits, (int64_t)v), digits);

@@ -11,6 +11,7 @@
 #include "origin/guard.h"
 #include "proto/command.h"
 #include "server/door.h"
+#include "server/internal.h"
 #include "server/session.h"
 #include "server/streams.h"
 #include "store/near.h"
@@ -86,9 +87,11 @@ static void
 print_namespace(struct info *i, unsigned id)
 {
 	struct server *s = i->sl->server;
+	struct cache_quota_stats quota;
 	struct stats_sum_ns n;
 
 	stats_sum_ns(s->stats, s->n_loops, id, &n);
+	server_quota(s, server_config(i->sl), id, &quota);
 	info_printf(i, "ns_");
 	info_name_print(i, stats_ns_name(s->names, id));
 	info_printf(i, ":");
@@ -97,9 +100,11 @@ print_namespace(struct info *i, unsigned id)
 	info_printf(i,
 	    "hit_rate=%.4f,stored=%" PRId64 ",evicted=%" PRId64 ",expired=%" PRId64
 	    ",refused=%" PRId64 ",entries=%" PRId64 ",bytes=%" PRId64
+	    ",evicted_over_max=%" PRId64 ",min_bytes=%" PRIu64 ",max_bytes=%" PRIu64
 	    ",origin_ms_saved=%" PRId64,
 	    stats_hit_rate(n.hits, n.misses), n.stored, n.evicted, n.expired,
-	    n.refused, n.entries, n.bytes, saved_us(s, id) / 1000);
+	    n.refused, n.entries, n.bytes, n.over_max, quota.min_bytes, quota.max_bytes,
+	    saved_us(s, id) / 1000);
 	print_time(i, id, STATS_COMMAND_NS, "command", 1e-3);
 	print_time(i, id, STATS_WAIT_US, "wait", 1);
 	print_time(i, id, STATS_FETCH_US, "fetch", 1);

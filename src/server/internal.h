@@ -22,6 +22,12 @@ void server_unblock_signals(void);
 /* Gives namespaces and origins of cfg their numbers. */
 int server_number_names(struct server *s, struct config *cfg, char *err, size_t err_size)
     MUST_CHECK;
+/* Whether what namespaces keep for themselves leaves enough for the others: half. */
+int server_check_minimums(const struct config *cfg, const struct memory_plan *plan, char *err,
+    size_t err_size) MUST_CHECK;
+/* What the namespace has of its quota; zeros: it has none. */
+void server_quota(const struct server *s, const struct config *cfg, unsigned stats_id,
+    struct cache_quota_stats *out);
 /* Loads what cfg's origins need, before a request has to wait for it. */
 int server_prepare_origins(const struct config *cfg, char *err, size_t err_size) MUST_CHECK;
 uint64_t server_memory_limit(const struct server *s, const struct config *cfg);

@@ -151,6 +151,9 @@ static const struct column ns_columns[] = {
 	    offsetof(struct stats_sum_ns, stored) },
 	{ "namespace_evicted", METRIC_COUNTER, "Entries evicted to make room.",
 	    offsetof(struct stats_sum_ns, evicted) },
+	{ "namespace_evicted_over_max", METRIC_COUNTER,
+	    "Entries of those that went because the namespace had its max_memory.",
+	    offsetof(struct stats_sum_ns, over_max) },
 	{ "namespace_expired", METRIC_COUNTER, "Entries whose time was over.",
 	    offsetof(struct stats_sum_ns, expired) },
 	{ "namespace_put_refused", METRIC_COUNTER, "Values refused for lack of room.",
@@ -160,6 +163,26 @@ static const struct column ns_columns[] = {
 	{ "namespace_bytes", METRIC_GAUGE, "Their entries, headers included.",
 	    offsetof(struct stats_sum_ns, bytes) },
 };
+
+/* Of namespaces that have one. */
+static void
+write_quotas(struct metrics *m, const struct server *s, unsigned n, bool max)
+{
+	struct cache_quota_stats quota;
+
+	if (max)
+		metrics_family(m, "namespace_max_bytes", METRIC_GAUGE,
+		    "What its max_memory comes to, where it has one.");
+	else
+		metrics_family(m, "namespace_min_bytes", METRIC_GAUGE,
+		    "What its min_memory comes to, where it has one.");
+	for (unsigned id = 0; id < n; id++) {
+		server_quota(s, server_config(&s->loops[0]), id, &quota);
+		if ((max ? quota.max_bytes : quota.min_bytes) != 0)
+			metrics_int(m, METRICS_NAMESPACE, stats_ns_name(s->names, id),
+			    (int64_t)(max ? quota.max_bytes : quota.min_bytes));
+	}
+}
 
 static int
 write_namespaces(struct metrics *m, const struct server *s)
@@ -177,6 +200,8 @@ write_namespaces(struct metrics *m, const struct server *s)
 			metrics_int(m, METRICS_NAMESPACE, stats_ns_name(s->names, id),
 			    field_of(&sums[id], &ns_columns[c]));
 	}
+	write_quotas(m, s, n, false);
+	write_quotas(m, s, n, true);
 	mem_free(sums);
 	return 0;
 }

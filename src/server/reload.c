@@ -154,6 +154,8 @@ publish_locked(struct server *s, struct config *cfg, char *err, size_t err_size)
 		follow_look_locked(s);
 	rc = server_plan_memory(s, cfg, s->memory.plan.base_bytes, &plan, err, err_size);
 	if (rc == 0)
+		rc = server_check_minimums(cfg, &plan, err, err_size);
+	if (rc == 0)
 		rc = server_prepare_origins(cfg, err, err_size);
 	if (rc == 0)
 		rc = server_number_names(s, cfg, err, err_size);

@@ -59,6 +59,51 @@ server_redis_version(const struct server_loop *sl, char out[REDIS_VERSION_MAX])
 
 /* --- configuration ---------------------------------------------------------------- */
 
+/* Of that name in another configuration, which may be NULL; 0: none. */
+static unsigned
+quota_of_name(const struct config *c, const char *name)
+{
+	for (unsigned i = 0; c != NULL && i < c->n_namespaces; i++)
+		if (strcmp(c->namespaces[i].name, name) == 0)
+			return c->namespaces[i].quota;
+	return 0;
+}
+
+static uint64_t
+quotas_of(const struct config *c)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; c != NULL && i < c->n_namespaces; i++)
+		all |= (uint64_t)1 << c->namespaces[i].quota;
+	return all;
+}
+
+/* A namespace keeps its number, so that nothing has to be counted anew; others get one that
+ * was nobody's, while there are such. Validation has seen that there are enough. */
+static void
+number_quotas(const struct config *old, struct config *cfg)
+{
+	uint64_t taken;
+
+	for (unsigned i = 0; i < cfg->n_namespaces; i++) {
+		struct config_namespace *ns = &cfg->namespaces[i];
+
+		ns->quota = ns->min_memory != 0 || ns->max_memory != 0
+		    ? quota_of_name(old, ns->name) : 0;
+	}
+	for (unsigned i = 0; i < cfg->n_namespaces; i++) {
+		struct config_namespace *ns = &cfg->namespaces[i];
+
+		if (ns->quota != 0 || (ns->min_memory == 0 && ns->max_memory == 0))
+			continue;
+		taken = quotas_of(cfg) | quotas_of(old) | 1;
+		if (__builtin_ctzll(~taken) > CONFIG_QUOTAS_MAX)
+			taken = quotas_of(cfg) | 1;
+		ns->quota = (unsigned)__builtin_ctzll(~taken);
+	}
+}
+
 int
 server_number_names(struct server *s, struct config *cfg, char *err, size_t err_size)
 {
@@ -80,7 +125,18 @@ server_number_names(struct server *s, struct config *cfg, char *err, size_t err_
 			    "origin %s: at most %d may be used in the life of a process",
 			    o->name, STATS_ORIGINS);
 	}
+	number_quotas(s->routes != NULL ? routes_config(s->routes) : NULL, cfg);
 	return 0;
+}
+
+void
+server_quota(const struct server *s, const struct config *cfg, unsigned stats_id,
+    struct cache_quota_stats *out)
+{
+	*out = (struct cache_quota_stats){ 0 };
+	for (unsigned i = 0; i < cfg->n_namespaces; i++)
+		if (cfg->namespaces[i].stats_id == (int)stats_id && cfg->namespaces[i].quota != 0)
+			cache_quota_stats(store_cache(s->store), cfg->namespaces[i].quota, out);
 }
 
 int
@@ -110,6 +166,26 @@ server_plan_memory(const struct server *s, const struct config *cfg, uint64_t ba
 	    "clients' buffers %llu KiB; give it more, 32MiB for example",
 	    text, (unsigned long long)base_bytes >> 10,
 	    (unsigned long long)cfg->buffers_limit >> 10);
+}
+
+int
+server_check_minimums(const struct config *cfg, const struct memory_plan *plan, char *err,
+    size_t err_size)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < cfg->n_namespaces; i++) {
+		uint64_t min = cfg->namespaces[i].min_memory;
+
+		sum += min >> 63 ? plan->arena_bytes / 100 * (min & 0xff) : min;
+	}
+	if (sum <= plan->arena_bytes / 2)
+		return 0;
+	return fail(err, err_size, -EINVAL,
+	    "min_memory: all namespaces together ask for %llu KiB, and half of what the cache "
+	    "has, with memory of %llu KiB, is %llu KiB: lower them, or raise memory",
+	    (unsigned long long)sum >> 10, (unsigned long long)plan->limit_bytes >> 10,
+	    (unsigned long long)plan->arena_bytes >> 11);
 }
 
 struct conn_limits
@@ -323,6 +399,8 @@ server_make_store(struct server *s, char *err, size_t err_size)
 	uint64_t base = memory_base() + advice_bytes(cfg, server_memory_limit(s, cfg));
 	int rc = server_plan_memory(s, cfg, base, &s->memory.plan, err, err_size);
 
+	if (rc == 0)
+		rc = server_check_minimums(cfg, &s->memory.plan, err, err_size);
 	if (rc != 0)
 		return rc;
 	follow_warn_locked(s, cfg->memory); /* nobody else is there yet */

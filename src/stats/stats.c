@@ -92,6 +92,7 @@ add_ns(struct stats_sum_ns *out, const struct stats_loop *s, unsigned id)
 #include "stats/stats.def"
 	out->stored += counter_get(&t->stored);
 	out->evicted += counter_get(&t->evicted);
+	out->over_max += counter_get(&t->over_max);
 	out->expired += counter_get(&t->expired);
 	out->refused += counter_get(&t->refused);
 	out->entries += counter_get(&t->entries);
@@ -144,6 +145,7 @@ stats_sum_ns(struct stats_loop *const *loops, unsigned n, unsigned id, struct st
 #include "stats/stats.def"
 		out->stored -= base->ns[id].stored;
 		out->evicted -= base->ns[id].evicted;
+		out->over_max -= base->ns[id].over_max;
 		out->expired -= base->ns[id].expired;
 		out->refused -= base->ns[id].refused;
 		lock_release(&base->lock);

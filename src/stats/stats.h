@@ -106,7 +106,7 @@ struct stats_sum_loop {
 struct stats_sum_ns {
 #define NS_STAT(name, help) int64_t name;
 #include "stats/stats.def"
-	int64_t stored, evicted, expired, refused, entries, bytes; /* cache_tally */
+	int64_t stored, evicted, over_max, expired, refused, entries, bytes; /* cache_tally */
 };
 struct stats_sum_origin {
 #define ORIGIN_STAT(name, help) int64_t name;

@@ -16,6 +16,7 @@
 struct cache_tally {
 	struct counter stored;   /* entries put, replacements included */
 	struct counter evicted;  /* to make room */
+	struct counter over_max; /* of those, because its quota had its maximum */
 	struct counter expired;  /* their time had come */
 	struct counter refused;  /* not put: protected ones have all they may */
 	struct counter entries;

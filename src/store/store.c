@@ -10,6 +10,7 @@
 #include "store/fresh.h"
 #include "stats/mrc.h"
 #include "store/internal.h"
+#include "store/quotas.h"
 #include "store/restore.h"
 
 /* --- the process's part ---------------------------------------------------- */
@@ -69,6 +70,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 		.policy = (enum cache_policy)routes_config(routes)->eviction,
 		.classify = classify,
 		.protected_bytes = routes_config(routes)->protected_limit,
+		.quota_of = quotas_find, .unmap = quotas_unmap,
 	};
 	struct store *s;
 	int rc = random_seed(&opts.seed);
@@ -95,6 +97,7 @@ store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
 	lock_init(&s->through_lock);
 	lock_init(&s->behind.lock);
 	atomic_init(&s->routes, routes_ref(routes));
+	quotas_set(s->cache, NULL, routes);
 	*out = s;
 	return 0;
 }
@@ -171,6 +174,7 @@ store_cache(struct store *s)
 void
 store_set_routes(struct store *s, struct routes *r)
 {
+	quotas_set(s->cache, atomic_load(&s->routes), r);
 	routes_unref(atomic_exchange(&s->routes, routes_ref(r)));
 	cache_protect(s->cache, routes_config(r)->protected_limit);
 	cache_reclassify(s->cache);

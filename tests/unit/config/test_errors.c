@@ -20,6 +20,34 @@ assert_all(const struct bad *cases, size_t n)
 #define REDIS "origins:\n  users:\n    redis: {endpoints: [\"redis://x\"]"
 #define ORIGIN "origins:\n  users:\n    http: {endpoints: [\"http://127.0.0.1:8081\"]}\n"
 
+#define NS "namespaces:\n  - prefix: \"a:\"\n    "
+
+START_TEST(each_wrong_quota_says_where_what_and_what_would_be_right)
+{
+	static const struct bad cases[] = {
+		{ NS "max_memory: 101%\n", "pannier.yaml:3:17: namespaces[0].max_memory: \"101%\" "
+		    "is no size or share; write for example 64MiB or 25%" },
+		{ NS "min_memory: 0%\n", "pannier.yaml:3:17: namespaces[0].min_memory: \"0%\" "
+		    "is no size or share; write for example 64MiB or 25%" },
+		{ NS "min_memory: 33GiB\n", "pannier.yaml:3:17: namespaces[0].min_memory: "
+		    "\"33GiB\" is too much; the most is 32GiB" },
+		{ NS "min_memory: 2MiB\n    max_memory: 1MiB\n", "pannier.yaml:4:17: "
+		    "namespaces[0].max_memory: is less than min_memory" },
+		{ NS "class: protected\n    max_memory: 1MiB\n", "pannier.yaml:4:17: "
+		    "namespaces[0].max_memory: is for class: cache; all protected keys share "
+		    "protected_limit, and none of them is evicted" },
+		{ "memory: 64MiB\n" NS "min_memory: 33MiB\n", "namespaces: min_memory of all "
+		    "together is 33792 KiB; at most half of memory, 32767 KiB here, may be kept "
+		    "for some: lower them, or raise memory" },
+		{ NS "min_memory: 30%\n  - prefix: \"b:\"\n    min_memory: 30%\n",
+		    "namespaces: min_memory of all together is 60%; at most 50% of the cache may "
+		    "be kept for some" },
+	};
+
+	assert_all(cases, ARRAY_LEN(cases));
+}
+END_TEST
+
 START_TEST(each_wrong_scalar_says_where_what_and_what_would_be_right)
 {
 	static const struct bad cases[] = {
@@ -648,6 +676,7 @@ main(void)
 	Suite *s = suite_create("config errors");
 
 	SUITE_ADD(s, "values", freshness_is_for_namespaces_with_an_origin,
+	    each_wrong_quota_says_where_what_and_what_would_be_right,
 	    each_wrong_scalar_says_where_what_and_what_would_be_right,
 	    limits_larger_than_memory_are_refused,
 	    unknown_and_repeated_keys_are_refused_with_the_nearest_known_one, listeners_are_checked,
