@@ -15,7 +15,7 @@
 #include "cli/stats_view.h"
 #include "server/advice.h"
 
-enum { OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_NAMESPACE, OPT_TARGET };
+enum { OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_NAMESPACE, OPT_TARGET, OPT_WANT };
 
 static const struct cli_option options[] = {
 	CLIENT_OPTION_SOCKET,
@@ -23,6 +23,7 @@ static const struct cli_option options[] = {
 	{ "json", 'j', NULL, "All that INFO advice says, as one line of JSON." },
 	{ "namespace", 'n', "NAME", "Of this namespace. Default: of all." },
 	{ "target", 'T', "RATIO", "Also the least memory for this hit rate, 0.9 for example." },
+	{ "want", 'w', "RATIO", "The same." },
 };
 
 static const struct cli cli = {
@@ -49,14 +50,15 @@ struct advise_args {
 };
 
 static int
-target_parse(const char *text, double *out)
+target_parse(const char *option, const char *text, double *out)
 {
 	char *end;
 
 	*out = strtod(text, &end);
 	if (*text != '\0' && *end == '\0' && *out > 0 && *out < 1)
 		return 0;
-	return cli_usage_error(&cli, "--target: \"%s\" is no hit rate above 0 and below 1", text);
+	return cli_usage_error(&cli, "--%s: \"%s\" is no hit rate above 0 and below 1", option,
+	    text);
 }
 
 static int
@@ -76,7 +78,7 @@ parse(int argc, char **argv, struct advise_args *a)
 		else if (i == OPT_TIMEOUT)
 			rc = cli_duration(&cli, "timeout", optarg, &a->timeout_ms);
 		else
-			rc = target_parse(optarg, &a->target);
+			rc = target_parse(i == OPT_WANT ? "want" : "target", optarg, &a->target);
 	}
 	if (rc == 0)
 		rc = cli_no_arguments(&cli, argc, argv);
@@ -118,6 +120,27 @@ advice_read(const struct info_doc *d, struct slice line, struct advice *a)
 	}
 }
 
+static void
+policies_read(const struct info_doc *d, struct advice *a)
+{
+	for (unsigned p = 0; p < SIM_POLICIES; p++) {
+		char key[64];
+		struct slice line;
+
+		if (slice_eq(info_doc_get(d, "Advice", "advice_eviction"),
+		    slice_str(advice_policy_name(p))))
+			a->eviction = (enum sim_policy)p;
+		snprintf(key, sizeof key, "advice_policy_%s", advice_policy_name(p));
+		line = info_doc_get(d, "Advice", key);
+		for (unsigned i = 0; i < SIM_SIZES; i++) {
+			double rate = number(line, "hit_rate", advice_size_factor(i));
+
+			a->policies[p].hit_rate[i] = rate;
+			a->policies[p].told[i] = rate > 0;
+		}
+	}
+}
+
 /* Empty: there is none of that name, or nothing is known of it. */
 static struct slice
 line_of(const struct info_doc *d, const char *namespace)
@@ -150,8 +173,8 @@ print_point(const struct advice *a, const struct advice_point *p)
 
 	if (p->cache_bytes == 0)
 		return;
-	printf("%9s %6gx %9.3f %16s  %.*s\n", view_bytes((int64_t)p->memory_bytes, bytes),
-	    p->factor, p->hit_rate, view_count((int64_t)saved, count),
+	printf("%9s %6gx %9.3f %16s %9.3g  %.*s\n", view_bytes((int64_t)p->memory_bytes, bytes),
+	    p->factor, p->hit_rate, view_count((int64_t)saved, count), advice_per_mib(a, p),
 	    (int)(p->hit_rate * BAR + 0.5), bar);
 }
 
@@ -178,6 +201,32 @@ print_target(const struct advice *a, double target)
 	    view_bytes((int64_t)memory, bytes));
 }
 
+/* Rows of policies, columns of memory; nothing where nothing is known of them. */
+static void
+print_policies(const struct advice *a)
+{
+	bool known = false;
+
+	for (unsigned i = 0; i < SIM_SIZES; i++)
+		known |= a->policies[SIM_LRU].told[i];
+	if (!known)
+		return;
+	printf("\n%-9s", "eviction");
+	for (unsigned i = 0; i < SIM_SIZES; i++)
+		printf(" %6gx", advice_size_factor(i));
+	printf("\n");
+	for (unsigned p = 0; p < SIM_POLICIES; p++) {
+		printf("%-9s", advice_policy_name(p));
+		for (unsigned i = 0; i < SIM_SIZES; i++) {
+			if (a->policies[p].told[i])
+				printf(" %7.3f", a->policies[p].hit_rate[i]);
+			else
+				printf(" %7s", "-");
+		}
+		printf("%s\n", a->eviction == p ? "  now" : "");
+	}
+}
+
 static MUST_CHECK int
 print_page(const struct advice *a, const struct advise_args *args)
 {
@@ -193,10 +242,13 @@ print_page(const struct advice *a, const struct advise_args *args)
 		return rc;
 	if (args->target > 0)
 		print_target(a, args->target);
-	printf("\n%9s %7s %9s %16s\n", "memory", "", "hit rate",
-	    a->has_origin ? "saves s an hour" : "saves misses/h");
+	printf("\n%9s %7s %9s %16s %9s\n", "memory", "", "hit rate",
+	    a->has_origin ? "saves s an hour" : "saves misses/h",
+	    a->has_origin ? "ms a MiB" : "a MiB");
 	for (unsigned i = 0; i < ADVICE_POINTS; i++)
 		print_point(a, &a->points[i]);
+	if (args->namespace == NULL)
+		print_policies(a);
 	return 0;
 }
 
@@ -217,6 +269,7 @@ show(const struct advise_args *args, struct slice text, struct config_error *err
 		rc = -EPROTO;
 	} else if (rc == 0) {
 		advice_read(&d, line, &a);
+		policies_read(&d, &a);
 		rc = print_page(&a, args);
 	}
 	info_doc_fini(&d);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "stats/mrc.h"
+#include "stats/sims.h"
 
 struct server;
 struct config;
@@ -22,13 +23,18 @@ int advice_start(struct server *s, const struct config *cfg) MUST_CHECK;
  * at. */
 void advice_count(struct server *s, int64_t now_ms);
 
+/* Forgets all that was learnt. */
+void advice_reset(struct server *s, int64_t now_ms);
+
 /* Memory times these, by quarters; the one for the memory there is is ADVICE_NOW. */
 #define ADVICE_POINTS 17
 #define ADVICE_NOW 6
 #define ADVICE_ENOUGH 200 /* sampled references, below which it is too early */
 
-/* By number, below ADVICE_POINTS. Pure. */
+/* By number, below ADVICE_POINTS, and below SIM_SIZES. Pure. */
 double advice_factor(unsigned i);
+double advice_size_factor(unsigned i);
+const char *advice_policy_name(unsigned i); /* below SIM_POLICIES */
 
 struct advice_point {
 	double factor;
@@ -39,7 +45,16 @@ struct advice_point {
 	double misses_saved, origin_ms_saved;
 };
 
+/* What a policy of eviction would give at the factors of advice_size_factor(). */
+struct advice_policy {
+	bool told[SIM_SIZES]; /* false: too little is known */
+	double hit_rate[SIM_SIZES];
+};
+
 struct advice {
+	enum sim_policy eviction; /* that the points are of: LRU for a namespace */
+	struct advice_policy policies[SIM_POLICIES]; /* of everything only */
+	struct sims_result sims;
 	struct advice_point points[ADVICE_POINTS];
 	struct mrc_curve curve;
 	struct mrc_stats sample;
@@ -47,7 +62,7 @@ struct advice {
 	bool has_origin; /* so that origin_ms_saved means something */
 };
 
-/* The one of a factor that there is. Pure. */
+/* The point of a factor that there is. Pure. */
 const struct advice_point *advice_point_of(const struct advice *a, double factor);
 /* Milliseconds of origins' time, or misses where there is no origin, that are saved an
  * hour for each MiB between the present limit and the point's; for the present one

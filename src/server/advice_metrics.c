@@ -67,6 +67,23 @@ write_wanted(struct metrics *m, struct server *s, const struct advice *a)
 }
 
 static void
+write_policies(struct metrics *m, const struct advice *a)
+{
+	char factor[16];
+
+	for (unsigned p = 0; p < SIM_POLICIES && is_enough(a); p++) {
+		for (unsigned i = 0; i < SIM_SIZES; i++) {
+			if (!a->policies[p].told[i])
+				continue;
+			snprintf(factor, sizeof factor, "%g", advice_size_factor(i));
+			metrics_also(m, "factor", factor);
+			metrics_double(m, "policy", advice_policy_name(p),
+			    a->policies[p].hit_rate[i]);
+		}
+	}
+}
+
+static void
 write_families(struct metrics *m, struct server *s)
 {
 	struct advice a;
@@ -86,6 +103,9 @@ write_families(struct metrics *m, struct server *s)
 	metrics_family(m, "advice_wanted_memory_bytes", METRIC_GAUGE,
 	    "The least limit of memory for a hit ratio, up to 8 times the present one.");
 	write_wanted(m, s, &a);
+	metrics_family(m, "advice_policy_hit_ratio", METRIC_GAUGE,
+	    "The hit ratio with another policy of eviction and so many times the memory.");
+	write_policies(m, &a);
 	metrics_family(m, "advice_hit_ratio", METRIC_GAUGE,
 	    "The hit ratio of a namespace with so many times the memory.");
 	for (unsigned id = 0; id < stats_ns_count(s->names); id++)
@@ -117,6 +137,28 @@ write_points(struct metrics *m, const struct advice *a)
 }
 
 static void
+write_json_policies(struct metrics *m, const struct advice *a)
+{
+	const char *before = "";
+
+	metrics_printf(m, ", \"eviction\": \"%s\", \"policies\": [",
+	    advice_policy_name(a->eviction));
+	for (unsigned p = 0; p < SIM_POLICIES && is_enough(a); p++) {
+		for (unsigned i = 0; i < SIM_SIZES; i++) {
+			if (!a->policies[p].told[i])
+				continue;
+			metrics_printf(m, "%s{\"policy\": \"%s\", \"factor\": %g, "
+			    "\"bytes\": %" PRIu64 ", \"hit_ratio\": %.6f}", before,
+			    advice_policy_name(p), advice_size_factor(i),
+			    advice_point_of(a, advice_size_factor(i))->memory_bytes,
+			    a->policies[p].hit_rate[i]);
+			before = ", ";
+		}
+	}
+	metrics_printf(m, "]");
+}
+
+static void
 write_object(struct metrics *m, const char *namespace, const struct advice *a)
 {
 	metrics_printf(m, "%s\n{\"namespace\": ", namespace != NULL ? "," : "");
@@ -131,7 +173,10 @@ write_object(struct metrics *m, const char *namespace, const struct advice *a)
 	    a->reads_per_second, a->curve.sampled, is_enough(a) ? "true" : "false",
 	    a->has_origin ? "true" : "false");
 	write_points(m, a);
-	metrics_printf(m, "]}");
+	metrics_printf(m, "]");
+	if (namespace == NULL)
+		write_json_policies(m, a);
+	metrics_printf(m, "}");
 }
 
 static void

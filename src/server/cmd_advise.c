@@ -65,7 +65,7 @@ reply_points(struct reply *r, const struct advice *a)
 	for (unsigned i = 0; i < ADVICE_POINTS; i++) {
 		const struct advice_point *p = &a->points[i];
 
-		reply_array(r, 5);
+		reply_array(r, 6);
 		reply_double(r, p->factor);
 		reply_int(r, (int64_t)p->memory_bytes);
 		if (p->cache_bytes != 0)
@@ -74,6 +74,23 @@ reply_points(struct reply *r, const struct advice *a)
 			reply_nil(r);
 		reply_int(r, (int64_t)p->misses_saved);
 		reply_int(r, (int64_t)p->origin_ms_saved);
+		reply_double(r, advice_per_mib(a, p));
+	}
+}
+
+static void
+reply_policy(struct reply *r, const struct advice *a, unsigned p)
+{
+	reply_array(r, 2);
+	reply_bulk_str(r, advice_policy_name(p));
+	reply_array(r, SIM_SIZES);
+	for (unsigned i = 0; i < SIM_SIZES; i++) {
+		reply_array(r, 2);
+		reply_double(r, advice_size_factor(i));
+		if (a->policies[p].told[i])
+			reply_double(r, a->policies[p].hit_rate[i]);
+		else
+			reply_nil(r);
 	}
 }
 
@@ -83,7 +100,7 @@ reply_advice(struct call *c, const struct asked *asked, const struct advice *a, 
 	struct reply *r = c->reply;
 	uint64_t bytes;
 
-	reply_map(r, 9);
+	reply_map(r, 11);
 	reply_bulk_str(r, "namespace");
 	if (asked->name.ptr != NULL)
 		reply_bulk(r, asked->name);
@@ -101,6 +118,12 @@ reply_advice(struct call *c, const struct asked *asked, const struct advice *a, 
 	reply_double(r, a->sample.share);
 	reply_bulk_str(r, "curve");
 	reply_points(r, a);
+	reply_bulk_str(r, "eviction");
+	reply_bulk_str(r, advice_policy_name(a->eviction));
+	reply_bulk_str(r, "policies");
+	reply_array(r, SIM_POLICIES);
+	for (unsigned p = 0; p < SIM_POLICIES; p++)
+		reply_policy(r, a, p);
 	reply_bulk_str(r, "target_memory");
 	bytes = asked->has_target ? advice_memory_for(c->sl->server, a, asked->target) : 0;
 	if (bytes != 0)
@@ -111,16 +134,6 @@ reply_advice(struct call *c, const struct asked *asked, const struct advice *a, 
 	reply_bulk(r, text);
 }
 
-static void
-reset(struct call *c)
-{
-	struct mrc *m = store_mrc(c->sl->server->store);
-
-	if (m != NULL)
-		mrc_reset(m, c->now_ms);
-	reply_ok(c->reply);
-}
-
 void
 cmd_pannier_advise(struct call *c)
 {
@@ -129,7 +142,8 @@ cmd_pannier_advise(struct call *c)
 	struct buf text;
 
 	if (c->argc == 2 && slice_caseeq(c->argv[1], SLICE("reset"))) {
-		reset(c);
+		advice_reset(c->sl->server, c->now_ms);
+		reply_ok(c->reply);
 		return;
 	}
 	if (!parse(c, &asked))
@@ -157,10 +171,25 @@ print_advice(struct info *i, const struct advice *a)
 		if (p->cache_bytes == 0)
 			continue;
 		info_printf(i, ",memory_x%g=%" PRIu64 ",hit_rate_x%g=%.4f,misses_saved_x%g=%.0f,"
-		    "origin_ms_saved_x%g=%.0f", p->factor, p->memory_bytes, p->factor, p->hit_rate,
-		    p->factor, p->misses_saved, p->factor, p->origin_ms_saved);
+		    "origin_ms_saved_x%g=%.0f,per_mib_x%g=%.6g", p->factor, p->memory_bytes,
+		    p->factor, p->hit_rate, p->factor, p->misses_saved, p->factor,
+		    p->origin_ms_saved, p->factor, advice_per_mib(a, p));
 	}
 	info_printf(i, "\r\n");
+}
+
+static void
+print_policies(struct info *i, const struct advice *a)
+{
+	info_printf(i, "advice_eviction:%s\r\n", advice_policy_name(a->eviction));
+	for (unsigned p = 0; p < SIM_POLICIES; p++) {
+		info_printf(i, "advice_policy_%s:keys=%u", advice_policy_name(p), a->sims.keys);
+		for (unsigned k = 0; k < SIM_SIZES; k++)
+			if (a->policies[p].told[k])
+				info_printf(i, ",hit_rate_x%g=%.4f", advice_size_factor(k),
+				    a->policies[p].hit_rate[k]);
+		info_printf(i, "\r\n");
+	}
 }
 
 void
@@ -179,6 +208,7 @@ info_advice(struct info *i)
 	if (advice_of(s, MRC_ALL, &a)) {
 		info_printf(i, "advice");
 		print_advice(i, &a);
+		print_policies(i, &a);
 	}
 	info_printf(i, "advice_memory_bytes:%" PRIu64 "\r\nadvice_keys:%u\r\nadvice_keys_max:%u\r\n"
 	    "advice_share:%.6f\r\nadvice_references:%" PRIu64 "\r\n", a.sample.memory_bytes,

@@ -86,6 +86,18 @@ saved_us(struct server *s, unsigned ns)
 	return (int64_t)us;
 }
 
+double
+saved_fetch_us(struct server *s, unsigned ns)
+{
+	const struct saved_ns *n = &s->saved.ns[ns];
+	double us;
+
+	lock_acquire(&s->saved.lock);
+	us = n->recent > 0 ? n->recent_us / n->recent : 0;
+	lock_release(&s->saved.lock);
+	return us;
+}
+
 void
 saved_reset(struct server *s)
 {

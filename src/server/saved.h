@@ -34,6 +34,8 @@ void saved_fini(struct saved *s);
 void saved_count(struct server *s, int64_t now_ms);
 /* Microseconds that a namespace saved, since the start or the last reset. */
 int64_t saved_us(struct server *s, unsigned ns);
+/* What a fetch of the namespace took in the mean lately; 0: there was none. */
+double saved_fetch_us(struct server *s, unsigned ns);
 /* After stats_reset(). */
 void saved_reset(struct server *s);
 

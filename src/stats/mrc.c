@@ -32,11 +32,10 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "stats/mrc_stack.h"
+#include "stats/pace.h"
 
 #define WHOLE UINT32_MAX      /* below, where all is sampled */
 #define LOWER_SHIFT 3         /* by an eighth */
-#define CHECK_EVERY 256       /* references, until the rate is looked at */
-#define SPENT_BY_A_SHARE 0.25 /* of what credit there is when it begins */
 #define HOT_SHARE 256         /* a key that was used later than all but so few of them */
 #define MEMORY_FOR_CURVES 4   /* a quarter */
 /* A half-life in steps, and what is left after one: 2^(-1/8). */
@@ -69,10 +68,7 @@ struct mrc {
 	double seconds;
 	int64_t ticked_ms, faded_ms; /* 0: not yet */
 	uint64_t references;
-	unsigned unchecked;
-	double credit;    /* references that may still come at once */
-	double credit_least; /* the share is lowered there */
-	int64_t checked_ms;
+	struct pace pace;
 };
 
 /* --- life -------------------------------------------------------------------------- */
@@ -91,13 +87,6 @@ set_threshold(struct mrc *m, uint32_t threshold)
 {
 	m->threshold = threshold;
 	atomic_store_explicit(m->below, threshold, memory_order_relaxed);
-}
-
-static void
-set_credit(struct mrc *m, double credit)
-{
-	m->credit = credit;
-	m->credit_least = credit * (1 - SPENT_BY_A_SHARE);
 }
 
 int
@@ -121,7 +110,7 @@ mrc_new(const struct mrc_opts *o, struct mrc **out)
 	m->memory_bytes = sizeof *m + mrc_stack_memory(m->stack.max);
 	m->curves_max = (unsigned)MIN((o->memory_bytes - m->memory_bytes) / sizeof(struct curve),
 	    MRC_NAMESPACES);
-	set_credit(m, MRC_CREDIT);
+	pace_begin(&m->pace, MRC_CALM, MRC_CREDIT, 0);
 	set_threshold(m, WHOLE);
 	*out = m;
 	return 0;
@@ -189,16 +178,10 @@ check_rate_locked(struct mrc *m, int64_t now_ms)
 	uint32_t least = WHOLE / MRC_LEAST_SHARE;
 
 	assert(lock_held(&m->lock));
-	if (++m->unchecked < CHECK_EVERY)
+	if (!pace_is_over(&m->pace, now_ms) || m->threshold <= least)
 		return;
-	m->credit += (double)(now_ms - m->checked_ms) * MRC_CALM / 1e3;
-	m->credit = MAX(MIN(m->credit, MRC_CREDIT) - CHECK_EVERY, 0.0);
-	if (m->credit <= m->credit_least && m->threshold > least) {
-		lower_locked(m, MAX(m->threshold / 2, least));
-		set_credit(m, m->credit);
-	}
-	m->unchecked = 0;
-	m->checked_ms = now_ms;
+	lower_locked(m, MAX(m->threshold / 2, least));
+	pace_lowered(&m->pace);
 }
 
 /* What is used so rarely that no cache that is asked about would keep it. */
@@ -467,9 +450,8 @@ mrc_reset(struct mrc *m, int64_t now_ms)
 		if (m->curves[i] != NULL)
 			curve_reset(m->curves[i]);
 	m->seconds = 0;
-	m->ticked_ms = m->faded_ms = m->checked_ms = now_ms;
-	m->unchecked = 0;
-	set_credit(m, MRC_CREDIT);
+	m->ticked_ms = m->faded_ms = now_ms;
+	pace_begin(&m->pace, MRC_CALM, MRC_CREDIT, now_ms);
 	set_threshold(m, WHOLE);
 	lock_release(&m->lock);
 }

@@ -28,11 +28,11 @@
 #include "base/util.h"
 #include "stats/tally.h"
 
-#define MRC_MEMORY_MIN (64u << 10)
+#define MRC_MEMORY_MIN (32u << 10)
 #define MRC_MEMORY_MAX (1u << 20)
-#define MRC_CALM 1000
+#define MRC_CALM 100
 #define MRC_CREDIT 32768
-#define MRC_LEAST_SHARE 128
+#define MRC_LEAST_SHARE 192
 
 /* Cache sizes are told apart to an eighth of their power of two, small ones to 4 KiB. */
 #define MRC_UNIT_BITS 12

@@ -96,6 +96,7 @@ struct store {
 	/* Keys that are sampled, by mrc_wants(). */
 	_Atomic(uint32_t) sample_below;
 	struct mrc *mrc; /* NULL: none */
+	struct sims *sims; /* likewise */
 	struct walker walker;
 	struct restore restore;
 	/* By the origin's stats_id; NULL where it has no tracking. What was made once stays
@@ -309,6 +310,8 @@ sample_wants(const struct store_cursor *cur)
 
 /* A read that is counted; on a hit the cursor is open. */
 void sample_read(const struct store_cursor *cur, const struct config_namespace *ns, bool hit);
+/* A flush. */
+void sample_clear(struct store *s);
 
 /* --- hot.c --------------------------------------------------------------------- */
 

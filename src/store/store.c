@@ -9,6 +9,7 @@
 #include "origin/guard.h"
 #include "store/fresh.h"
 #include "stats/mrc.h"
+#include "stats/sims.h"
 #include "store/internal.h"
 #include "store/quotas.h"
 #include "store/restore.h"
@@ -112,6 +113,7 @@ store_free(struct store *s)
 	walker_fini(&s->walker);
 	tier_waits_fini(&s->tier_waits);
 	mrc_free(s->mrc);
+	sims_free(s->sims);
 	cache_free(s->cache);
 	guards_free(s->guards);
 	for (unsigned i = 0; i < STRIPES; i++)
@@ -517,8 +519,7 @@ store_flush(struct store_loop *sl)
 	/* All shards are held: what is put back next sees it. */
 	atomic_store(&sl->store->restore.stopped, true);
 	cache_flush(sl->store->cache, &sl->thread);
-	if (sl->store->mrc != NULL)
-		mrc_clear(sl->store->mrc);
+	sample_clear(sl->store);
 	for (unsigned i = 0; i < STRIPES; i++)
 		lease_void_locked(&stripes[i], NULL, NULL, &sl->atomic->news);
 	store_atomic_end(&a);

@@ -76,11 +76,14 @@ void store_loop_set_no_touch(struct store_loop *sl, bool no_touch);
 /* The time by which entries expire; the caller sets it at each turn. */
 void store_loop_set_now(struct store_loop *sl, int64_t now_ms);
 
-/* What is learnt about more memory and less (stats/mrc.h): from now on, in so many bytes.
- * Before its loops are made. 0, -ENOMEM, -EINVAL. */
+/* What is learnt about more memory and less, and about other policies
+ * (stats/{mrc,sims}.h): from now on, in so many bytes. Before its loops are made. 0,
+ * -ENOMEM, -EINVAL. */
 struct mrc;
 int store_learn(struct store *s, uint64_t memory_bytes, uint64_t most_bytes) MUST_CHECK;
 struct mrc *store_mrc(struct store *s); /* NULL: nothing is learnt */
+struct sims;
+struct sims *store_sims(struct store *s); /* likewise */
 
 /* --- one key, in the cache only ------------------------------------------- */
 

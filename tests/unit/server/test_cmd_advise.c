@@ -198,7 +198,7 @@ START_TEST(metrics_have_values_once_enough_was_read)
 	read_keys("k", 10, 1000);
 	ck_assert_int_eq(metrics_write(server, METRICS_PROMETHEUS, &text), 0);
 	ck_assert(has(&text,
-	    "\npannier_advice_hit_ratio{namespace=\"default\",factor=\"2\"} 0.9"));
+	    "\npannier_advice_hit_ratio{ns=\"default\",factor=\"2\"} 0.9"));
 	ck_assert(has(&text,
 	    "\npannier_advice_overall_hit_ratio{factor=\"4\"} 0.9"));
 	ck_assert(has(&text,

@@ -179,7 +179,7 @@ START_TEST(a_small_sample_is_off_by_little)
 	struct kind kind = { .seed = 0x2545f4914f6cdd1du, .per_ms = 0.02, .sizes_differ = true };
 	double ns, all;
 
-	all = mean_error(&kind, 2 * MRC_MEMORY_MIN, 4, &ns);
+	all = mean_error(&kind, 128 << 10, 4, &ns);
 	ck_assert_double_lt(all, 0.03); /* of 1,500 keys */
 	ck_assert_double_lt(ns, 0.05);
 }
