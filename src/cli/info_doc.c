@@ -225,7 +225,7 @@ static const struct {
 	const char *section, *prefix;
 } tables[] = {
 	{ "Namespaces", "ns_" }, { "Origins", "origin_" }, { "Commandstats", "cmdstat_" },
-	{ "Keyspace", "" },
+	{ "Keyspace", "" }, { "Invalidations", "stream_" },
 };
 
 static void

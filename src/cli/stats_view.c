@@ -98,18 +98,36 @@ view_server(const struct info_doc *d, const char *from, FILE *to)
 		fprintf(to, "config     %.*s\n", (int)config.len, config.ptr);
 }
 
+/* The limit is for what is resident. */
 static void
 view_memory(const struct info_doc *d, FILE *to)
 {
-	int64_t used = info_doc_int(d, "Memory", "used_memory");
+	int64_t resident = info_doc_int(d, "Memory", "used_memory_rss");
 	int64_t limit = info_doc_int(d, "Memory", "maxmemory");
 	char a[VIEW_TEXT], b[VIEW_TEXT], share[VIEW_TEXT];
 
-	fprintf(to, "memory     %s used", view_bytes(used, a));
+	fprintf(to, "memory     %s resident", view_bytes(resident, a));
 	if (limit != 0)
-		fprintf(to, " of %s (%s)", view_bytes(limit, b), view_share(used, limit, share));
-	fprintf(to, ", peak %s", view_bytes(info_doc_int(d, "Memory", "used_memory_peak"), a));
-	fprintf(to, ", resident %s\n", view_bytes(info_doc_int(d, "Memory", "used_memory_rss"), a));
+		fprintf(to, " of %s (%s)", view_bytes(limit, b),
+		    view_share(resident, limit, share));
+	fprintf(to, ", %s used, peak %s\n",
+	    view_bytes(info_doc_int(d, "Memory", "used_memory"), a),
+	    view_bytes(info_doc_int(d, "Memory", "used_memory_peak"), b));
+}
+
+/* Its own part of that. */
+static void
+view_cache(const struct info_doc *d, FILE *to)
+{
+	int64_t budget = info_doc_int(d, "Memory", "arena_budget_bytes");
+	char a[VIEW_TEXT], b[VIEW_TEXT], c[VIEW_TEXT], e[VIEW_TEXT];
+
+	if (budget == 0)
+		return;
+	fprintf(to, "cache      %s of %s used: %s entries, %s tables\n",
+	    view_bytes(info_doc_int(d, "Memory", "arena_used_bytes"), a), view_bytes(budget, b),
+	    view_bytes(info_doc_int(d, "Memory", "arena_live_bytes"), c),
+	    view_bytes(info_doc_int(d, "Memory", "arena_table_bytes"), e));
 }
 
 static void
@@ -144,72 +162,158 @@ view_hits(const struct info_doc *d, FILE *to)
 
 /* --- tables ------------------------------------------------------------------------ */
 
-static void
-add_counts(struct table *t, struct slice line, const char *const *names, size_t n)
+/* What a column makes of the fields of a row; of several their sum. */
+enum form {
+	COUNT,
+	BYTES,
+	SHARE,  /* the first, of the first two together */
+	MICROS,
+	MILLIS,
+	WORD,   /* as it stands there */
+	SWITCH, /* 1: yes */
+};
+
+struct column {
+	const char *title;
+	enum form form;
+	const char *fields[3];
+};
+
+static const struct column reads[] = {
+	{ "reads", COUNT, { "hits", "misses" } },
+	{ "hits", COUNT, { "hits" } },
+	{ "misses", COUNT, { "misses" } },
+	{ "hit rate", SHARE, { "hits", "misses" } },
+	{ "coalesced", COUNT, { "coalesced", "lease_waits" } },
+	{ "fetches", COUNT, { "fetches" } },
+	{ "errors", COUNT, { "fetch_errors" } },
+	{ "entries", COUNT, { "entries" } },
+	{ "bytes", BYTES, { "bytes" } },
+};
+static const struct column keeps[] = {
+	{ "stale", COUNT, { "stale_served", "stale_refreshing", "stale_on_error" } },
+	{ "negative", COUNT, { "negative_hits" } },
+	{ "stored", COUNT, { "stored" } },
+	{ "evicted", COUNT, { "evicted" } },
+	{ "expired", COUNT, { "expired" } },
+	{ "invalidated", COUNT, { "invalidated" } },
+	{ "wait p99", MICROS, { "wait_p99_us" } },
+	{ "origin saved", MILLIS, { "origin_ms_saved" } },
+};
+static const struct column origins[] = {
+	{ "breaker", WORD, { "breaker" } },
+	{ "requests", COUNT, { "requests" } },
+	{ "errors", COUNT, { "errors" } },
+	{ "timeouts", COUNT, { "timeouts" } },
+	{ "retries", COUNT, { "retries" } },
+	{ "refused", COUNT, { "breaker_refused", "rate_refused", "shed" } },
+	{ "flying", COUNT, { "in_flight" } },
+	{ "ejected", COUNT, { "endpoints_out" } },
+	{ "p50", MICROS, { "p50_us" } },
+	{ "p99", MICROS, { "p99_us" } },
+	{ "bytes", BYTES, { "bytes" } },
+};
+static const struct column streams[] = {
+	{ "connected", SWITCH, { "connected" } },
+	{ "messages", COUNT, { "messages" } },
+	{ "malformed", COUNT, { "malformed" } },
+	{ "gaps", COUNT, { "gaps" } },
+};
+
+static const struct layout {
+	const char *section, *prefix, *title;
+	const struct column *columns;
+	unsigned n;
+} layouts[] = {
+	{ "Namespaces", "ns_", "namespace", reads, ARRAY_LEN(reads) },
+	{ "Namespaces", "ns_", "namespace", keeps, ARRAY_LEN(keeps) },
+	{ "Origins", "origin_", "origin", origins, ARRAY_LEN(origins) },
+	{ "Invalidations", "stream_", "stream", streams, ARRAY_LEN(streams) },
+};
+
+/* Some have decimals, which are not shown. */
+static int64_t
+number(struct slice line, const char *name)
 {
+	struct slice s = info_field(line, name);
+	const char *point = s.len != 0 ? memchr(s.ptr, '.', s.len) : NULL;
+	int64_t n;
+
+	if (point != NULL)
+		s.len = (size_t)(point - s.ptr);
+	return parse_i64(s, &n) == 0 ? n : 0;
+}
+
+static void
+add_cell(struct table *t, struct slice line, const struct column *c)
+{
+	struct slice word = info_field(line, c->fields[0]);
 	char text[VIEW_TEXT];
+	int64_t sum = 0;
 
-	for (size_t i = 0; i < n; i++)
-		table_add(t, "%s", view_count(info_field_int(line, names[i]), text));
+	for (size_t i = 0; i < ARRAY_LEN(c->fields) && c->fields[i] != NULL; i++)
+		sum += number(line, c->fields[i]);
+	switch (c->form) {
+	case COUNT:
+		table_add(t, "%s", view_count(sum, text));
+		break;
+	case BYTES:
+		table_add(t, "%s", view_bytes(sum, text));
+		break;
+	case SHARE:
+		table_add(t, "%s", view_share(number(line, c->fields[0]), sum, text));
+		break;
+	case MICROS:
+		table_add(t, "%s", view_us(sum, text));
+		break;
+	case MILLIS:
+		table_add(t, "%s", sum < 60000 ? view_us(sum * 1000, text) :
+		    view_age(sum / 1000, text));
+		break;
+	case WORD:
+		table_add(t, "%.*s", word.len != 0 ? (int)word.len : 1,
+		    word.len != 0 ? word.ptr : "-");
+		break;
+	case SWITCH:
+		table_add(t, sum != 0 ? "yes" : "no");
+	}
 }
 
+/* A name may be any prefix of a key, and must not speak to the terminal. */
 static void
-add_head(struct table *t, const char *const *titles, size_t n)
+add_name(struct table *t, struct slice key, const char *prefix)
 {
-	for (size_t i = 0; i < n; i++)
-		table_add(t, "%s", titles[i]);
-}
+	char name[TABLE_CELL];
 
-static void
-add_namespace(struct table *t, const struct info_line *l)
-{
-	static const char *const rest[] = { "coalesced", "fetches", "fetch_errors", "entries" };
-	int64_t hits = info_field_int(l->value, "hits");
-	int64_t misses = info_field_int(l->value, "misses");
-	char name[TABLE_CELL], text[VIEW_TEXT];
-
-	info_name(l->key, "ns_", name, sizeof name);
+	info_name(key, prefix, name, sizeof name);
+	for (char *p = name; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
 	table_add(t, "%s", name);
-	table_add(t, "%s", view_count(hits + misses, text));
-	table_add(t, "%s", view_count(hits, text));
-	table_add(t, "%s", view_count(misses, text));
-	table_add(t, "%s", view_share(hits, hits + misses, text));
-	add_counts(t, l->value, rest, ARRAY_LEN(rest));
-	table_add(t, "%s", view_bytes(info_field_int(l->value, "bytes"), text));
-}
-
-static void
-add_origin(struct table *t, const struct info_line *l)
-{
-	static const char *const counts[] = { "requests", "errors", "timeouts", "not_found" };
-	char name[TABLE_CELL], text[VIEW_TEXT];
-
-	info_name(l->key, "origin_", name, sizeof name);
-	table_add(t, "%s", name);
-	add_counts(t, l->value, counts, ARRAY_LEN(counts));
-	table_add(t, "%s", view_bytes(info_field_int(l->value, "bytes"), text));
-	table_add(t, "%s", view_us(info_field_int(l->value, "p50_us"), text));
-	table_add(t, "%s", view_us(info_field_int(l->value, "p99_us"), text));
 }
 
 /* Nothing where the section has no lines. */
 static MUST_CHECK int
-view_table(const struct info_doc *d, const char *section, const char *const *titles, size_t n,
-    void (*add)(struct table *t, const struct info_line *l), FILE *to)
+view_table(const struct info_doc *d, const struct layout *l, FILE *to)
 {
 	struct table t;
 	bool any = false;
 	int rc;
 
-	table_init(&t, (unsigned)n);
-	add_head(&t, titles, n);
+	table_init(&t, l->n + 1);
+	table_add(&t, "%s", l->title);
+	for (unsigned k = 0; k < l->n; k++)
+		table_add(&t, "%s", l->columns[k].title);
 	for (unsigned i = 0; i < d->n; i++) {
-		if (!slice_eq(d->lines[i].section, slice_str(section)))
+		if (!slice_eq(d->lines[i].section, slice_str(l->section)) ||
+		    !slice_has_prefix(d->lines[i].key, slice_str(l->prefix)))
 			continue;
-		add(&t, &d->lines[i]);
+		add_name(&t, d->lines[i].key, l->prefix);
+		for (unsigned k = 0; k < l->n; k++)
+			add_cell(&t, d->lines[i].value, &l->columns[k]);
 		any = true;
 	}
-	if (any) {
+	if (any && !t.failed) {
 		fputc('\n', to);
 		table_print(&t, to);
 	}
@@ -221,18 +325,14 @@ view_table(const struct info_doc *d, const char *section, const char *const *tit
 int
 stats_view(const struct info_doc *d, const char *from, FILE *to)
 {
-	static const char *const ns[] = { "namespace", "requests", "hits", "misses", "hit rate",
-		"coalesced", "fetches", "errors", "entries", "bytes" };
-	static const char *const origins[] = { "origin", "requests", "errors", "timeouts",
-		"not found", "bytes", "p50", "p99" };
-	int rc;
+	int rc = 0;
 
 	view_server(d, from, to);
 	view_memory(d, to);
+	view_cache(d, to);
 	view_requests(d, to);
 	view_hits(d, to);
-	rc = view_table(d, "Namespaces", ns, ARRAY_LEN(ns), add_namespace, to);
-	if (rc == 0)
-		rc = view_table(d, "Origins", origins, ARRAY_LEN(origins), add_origin, to);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(layouts); i++)
+		rc = view_table(d, &layouts[i], to);
 	return rc;
 }

@@ -28,6 +28,10 @@ static const char info[] =
     "used_memory_rss:62914560\r\n"
     "maxmemory:268435456\r\n"
     "used_memory_peak_perc:93.00%\r\n"
+    "arena_budget_bytes:251658240\r\n"
+    "arena_used_bytes:40894464\r\n"
+    "arena_live_bytes:37748736\r\n"
+    "arena_table_bytes:1048576\r\n"
     "\r\n"
     "# Stats\r\n"
     "total_commands_processed:1234567\r\n"
@@ -48,11 +52,15 @@ static const char info[] =
     "# Namespaces\r\n"
     "ns_default:hits=0,misses=0,hit_rate=0.0000,entries=0,bytes=0\r\n"
     "ns_us%3Aer%25:hits=931,misses=69,coalesced=7,filled=60,fetches=62,fetch_errors=2,new=5,"
-    "entries=1000,bytes=1048576\r\n"
+    "entries=1000,bytes=1048576,stale_served=1,stale_refreshing=2,stale_on_error=3,"
+    "wait_p99_us=1500.250,origin_ms_saved=125000\r\n"
     "\r\n"
     "# Origins\r\n"
     "origin_users:requests=62,errors=2,timeouts=1,not_found=0,bytes=2048,p50_us=850,"
-    "p99_us=1200000\r\n";
+    "p99_us=1200000,breaker=half-open,shed=1,rate_refused=2,endpoints_out=1\r\n"
+    "\r\n"
+    "# Invalidations\r\n"
+    "stream_a%1Bb:connected=1,messages=3\r\n";
 
 static struct info_doc
 read_doc(const char *text)
@@ -116,18 +124,31 @@ START_TEST(the_page_has_columns_that_line_up)
 	ck_assert_str_eq(text,
 	    "pannier 0.1.0 at unix:/x, pid 77, up 1h 2m, threads 2\n"
 	    "config     /etc/pannier.yaml\n"
-	    "memory     48.0MiB used of 256.0MiB (18.8 %), peak 50.0MiB, resident 60.0MiB\n"
+	    "memory     60.0MiB resident of 256.0MiB (23.4 %), 48.0MiB used, peak 50.0MiB\n"
+	    "cache      39.0MiB of 240.0MiB used: 36.0MiB entries, 1.0MiB tables\n"
 	    "clients    12 connected, 3 waiting, 0 refused\n"
 	    "commands   1,234,567, 12,345 a second, 1 errors\n"
 	    "hit rate   93.1 %, 931 hits, 69 misses\n"
 	    "entries    1,000, 5 evicted, 6 expired\n"
 	    "\n"
-	    "namespace  requests  hits  misses  hit rate  coalesced  fetches  errors  entries   bytes\n"
-	    "default           0     0       0         -          0        0       0        0      0B\n"
-	    "us:er%        1,000   931      69    93.1 %          7       62       2    1,000  1.0MiB\n"
+	    "namespace  reads  hits  misses  hit rate  coalesced  fetches  errors  entries   bytes\n"
+	    "default        0     0       0         -          0        0       0        0      0B\n"
+	    "us:er%     1,000   931      69    93.1 %          7       62       2    1,000  1.0MiB\n"
 	    "\n"
-	    "origin  requests  errors  timeouts  not found   bytes      p50     p99\n"
-	    "users         62       2         1          0  2.0KiB  0.85 ms  1.20 s\n");
+	    "namespace  stale  negative  stored  evicted  expired  invalidated  wait p99  "
+	    "origin saved\n"
+	    "default        0         0       0        0        0            0   0.00 ms  "
+	    "     0.00 ms\n"
+	    "us:er%         6         0       0        0        0            0   1.50 ms  "
+	    "       2m 5s\n"
+	    "\n"
+	    "origin    breaker  requests  errors  timeouts  retries  refused  flying  ejected  "
+	    "    p50     p99   bytes\n"
+	    "users   half-open        62       2         1        0        3       0        1  "
+	    "0.85 ms  1.20 s  2.0KiB\n"
+	    "\n"
+	    "stream  connected  messages  malformed  gaps\n"
+	    "a?b           yes         3          0     0\n");
 	free(text);
 	info_doc_fini(&d);
 }
@@ -141,7 +162,7 @@ START_TEST(json_has_numbers_strings_and_rows_as_objects)
 	ck_assert_ptr_nonnull(strstr(text, "{\"server\":{\"redis_version\":\"7.0.15\","
 	                                   "\"pannier_version\":\"0.1.0\",\"pannier_threads\":2,"));
 	ck_assert_ptr_nonnull(strstr(text, "\"odd\":\"\\\"q\\\\\\\"\"},\"clients\":{"));
-	ck_assert_ptr_nonnull(strstr(text, "\"used_memory_peak_perc\":\"93.00%\"}"));
+	ck_assert_ptr_nonnull(strstr(text, "\"used_memory_peak_perc\":\"93.00%\",\"arena_budget_bytes\":251658240,"));
 	ck_assert_ptr_nonnull(strstr(text, "\"commandstats\":{\"get\":{\"calls\":2,\"usec\":5,"
 	                                   "\"usec_per_call\":2.50}}"));
 	ck_assert_ptr_nonnull(strstr(text, "\"us:er%\":{\"hits\":931,"));
