@@ -574,6 +574,30 @@ START_TEST(a_stopped_listener_refuses_and_lets_another_have_the_path)
 }
 END_TEST
 
+START_TEST(who_waits_can_be_let_in_before_the_stop)
+{
+	const char *path = tmp_path("s");
+	struct door d = new_door(8);
+	struct listener *l = unix_listener(path);
+	int first = connected(path), second = connected(path), late = client();
+	char c;
+
+	listener_start(l, d.loop, let_in, &d);
+	listener_accept_all(l);
+	listener_stop(l);
+	listener_accept_all(l); /* of a stopped one there are none */
+	ck_assert_int_eq(d.n, 2);
+	ck_assert_int_eq(write(d.fds[0], "a", 1), 1);
+	ck_assert_int_eq(read(first, &c, 1), 1);
+	ck_assert_int_eq(tmp_connect(late, path), -ECONNREFUSED);
+	listener_close(l);
+	close(first);
+	close(second);
+	close(late);
+	close_door(&d);
+}
+END_TEST
+
 START_TEST(refused_memory_leaves_no_socket_behind)
 {
 	const char *path = tmp_path("s");
@@ -616,6 +640,7 @@ main(void)
 	    tcp_clients_come_in_without_delay_of_small_packets);
 	TMP_CASE("accept", without_descriptors_clients_are_turned_away_without_spinning,
 	    a_stopped_listener_refuses_and_lets_another_have_the_path,
+	    who_waits_can_be_let_in_before_the_stop,
 	    refused_memory_leaves_no_socket_behind);
 	return suite_main(s);
 }
