@@ -36,10 +36,12 @@ config_new(void)
 
 	if (c == NULL)
 		return NULL;
-	c->sources = mem_zalloc(config_option_count());
+	c->sources = mem_zalloc(config_schema.n);
+	c->lines = mem_calloc(config_schema.n, sizeof *c->lines);
 	c->namespaces = mem_zalloc(sizeof *c->namespaces);
 	c->n_namespaces = c->namespaces != NULL;
-	if (c->sources != NULL && c->namespaces != NULL && schema_defaults(&config_schema, c) == 0)
+	if (c->sources != NULL && c->lines != NULL && c->namespaces != NULL &&
+	    schema_defaults(&config_schema, c) == 0)
 		return c;
 	config_free(c);
 	return NULL;
@@ -52,6 +54,7 @@ config_free(struct config *c)
 		return;
 	schema_fini(&config_schema, c);
 	mem_free(c->sources);
+	mem_free(c->lines);
 	mem_free(c);
 }
 
@@ -66,12 +69,14 @@ config_clone(const struct config *c)
 		mem_free(copy);
 		return NULL;
 	}
-	copy->sources = mem_alloc(config_option_count());
-	if (copy->sources == NULL) {
+	copy->sources = mem_alloc(config_schema.n);
+	copy->lines = mem_calloc(config_schema.n, sizeof *copy->lines);
+	if (copy->sources == NULL || copy->lines == NULL) {
 		config_free(copy);
 		return NULL;
 	}
-	memcpy(copy->sources, c->sources, config_option_count());
+	memcpy(copy->sources, c->sources, config_schema.n);
+	memcpy(copy->lines, c->lines, config_schema.n * sizeof *c->lines);
 	config_resolve(copy);
 	return copy;
 }

@@ -213,7 +213,8 @@ struct config {
 	unsigned n_origins;
 	struct config_stream *streams;
 	unsigned n_streams;
-	uint8_t *sources; /* enum config_source of each row of config.def */
+	uint8_t *sources; /* enum config_source of each row of config.def, then of the lists */
+	uint32_t *lines;  /* of each from CONFIG_FILE: where it stands there */
 };
 
 #define CONFIG_AUTO 0 /* "auto" of BYTES and COUNT rows */

@@ -259,9 +259,14 @@ load_tree(struct config *c, const struct tree *t, struct diag *d)
 		return 0;
 	}
 	rc = load_mapping(&config_schema, t->root, c, NULL, d);
-	for (unsigned i = 0; i < config_option_count(); i++)
-		if (node_member(t->root, config_option_name(i)) != NULL)
-			c->sources[i] = CONFIG_FILE;
+	for (unsigned i = 0; i < config_schema.n; i++) {
+		const struct node *n = node_member(t->root, config_schema.fields[i].key);
+
+		if (n == NULL)
+			continue;
+		c->sources[i] = CONFIG_FILE;
+		c->lines[i] = (uint32_t)n->at.line;
+	}
 	return rc;
 }
 
@@ -280,9 +285,9 @@ load_override(struct config *c, const char *name, const char *key, struct slice 
 		rc = config_listen_add(c, value, &why);
 	} else {
 		rc = value_parse(f, value, c, &why);
-		if (rc == 0)
-			c->sources[f - config_schema.fields] = (uint8_t)source;
 	}
+	if (rc == 0)
+		c->sources[f - config_schema.fields] = (uint8_t)source;
 	if (rc == -EINVAL)
 		diag_error(d, nowhere, &where, "%s", why.text);
 	return rc == -EINVAL ? 0 : rc;

@@ -1,6 +1,8 @@
 /* print.c - the configuration for people: as YAML, as flags, as a reference. */
 #include <config.h>
 
+#include <ctype.h>
+
 #include "base/parse.h"
 #include "config/machine.h"
 #include "config/schema.h"
@@ -154,9 +156,47 @@ element_is_shown(const struct config *c, const void *element)
 	    ns->min_memory != plain.min_memory || ns->max_memory != plain.max_memory;
 }
 
+/* As it is named where it was set. */
 static void
-print_array(const struct config *c, const struct field *f, FILE *to)
+print_origin(const struct config *c, unsigned row, FILE *to)
 {
+	static const char *const sources[] = { "default", "file", "environment", "flag",
+		"CONFIG SET" };
+	enum config_source source = (enum config_source)c->sources[row];
+	const char *key = config_schema.fields[row].key;
+
+	fprintf(to, " # %s", sources[source]);
+	if (source == CONFIG_FILE)
+		fprintf(to, ":%u", (unsigned)c->lines[row]);
+	else if (source == CONFIG_ENV)
+		fputs(" PANNIER_", to);
+	else if (source == CONFIG_FLAG)
+		fputs(" --", to);
+	for (; (source == CONFIG_ENV || source == CONFIG_FLAG) && *key != '\0'; key++)
+		fputc(source == CONFIG_ENV ? toupper((unsigned char)*key) :
+		    *key == '_' ? '-' : *key, to);
+}
+
+/* What `auto` comes to here, where this layer knows. */
+static void
+print_source(const struct config *c, unsigned row, FILE *to)
+{
+	const struct field *f = &config_schema.fields[row];
+	struct machine m;
+	char here[FORMAT_MAX];
+
+	print_origin(c, row, to);
+	machine_read(machine_root(), &m);
+	if (f->offset == offsetof(struct config, memory) && c->memory == CONFIG_AUTO)
+		fprintf(to, "; %.*s here", (int)format_bytes(here, machine_memory(&m)), here);
+	if (f->offset == offsetof(struct config, threads) && c->threads == CONFIG_AUTO)
+		fprintf(to, "; %u here", machine_threads(&m));
+}
+
+static void
+print_array(const struct config *c, unsigned row, bool sources, FILE *to)
+{
+	const struct field *f = &config_schema.fields[row];
 	const char *array = *(char *const *)field_at(f, c);
 	bool headed = false;
 
@@ -165,8 +205,12 @@ print_array(const struct config *c, const struct field *f, FILE *to)
 
 		if (!element_is_shown(c, element))
 			continue;
-		if (!headed)
-			fprintf(to, "%s:\n", f->key);
+		if (!headed) {
+			fprintf(to, "%s:", f->key);
+			if (sources)
+				print_source(c, row, to);
+			fputc('\n', to);
+		}
 		headed = true;
 		if (f->kind == FIELD_MAP) {
 			fprintf(to, "  ");
@@ -175,24 +219,6 @@ print_array(const struct config *c, const struct field *f, FILE *to)
 		}
 		print_mapping(f->sub, element, 4, f->kind == FIELD_LIST, to);
 	}
-}
-
-/* What `auto` comes to here, where this layer knows. */
-static void
-print_source(const struct config *c, unsigned row, FILE *to)
-{
-	static const char *const sources[] = { "default", "file", "environment", "flag",
-		"CONFIG SET" };
-	const struct field *f = &config_schema.fields[row];
-	struct machine m;
-	char here[FORMAT_MAX];
-
-	fprintf(to, " # %s", sources[c->sources[row]]);
-	machine_read(machine_root(), &m);
-	if (f->offset == offsetof(struct config, memory) && c->memory == CONFIG_AUTO)
-		fprintf(to, "; %.*s here", (int)format_bytes(here, machine_memory(&m)), here);
-	if (f->offset == offsetof(struct config, threads) && c->threads == CONFIG_AUTO)
-		fprintf(to, "; %u here", machine_threads(&m));
 }
 
 void
@@ -210,7 +236,7 @@ config_print(const struct config *c, bool sources, FILE *to)
 		fputc('\n', to);
 	}
 	for (unsigned i = config_option_count(); i < config_schema.n; i++)
-		print_array(c, &config_schema.fields[i], to);
+		print_array(c, i, sources, to);
 }
 
 /* --- flags ------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/glob.h"
 #include "base/log.h"
@@ -268,6 +269,9 @@ cmd_config_get(struct call *c)
 /* --- SET: all are checked, then all are set ---------------------------------- */
 
 #define IMMUTABLE "can't set immutable config"
+#define RESTART IMMUTABLE ": it needs a restart, with the new value in the file, the " \
+	"environment or a flag"
+#define RELOAD IMMUTABLE ": change it in the file and send SIGHUP"
 
 static void
 set_failed(struct call *c, struct slice name, const char *why)
@@ -285,6 +289,37 @@ name_immutable(unsigned i)
 	return !config_option_runtime(name_row(i));
 }
 
+/* What a configuration file has and CONFIG SET has not: lists. NULL: there is no such thing. */
+static const char *
+list_advice(struct slice name)
+{
+	static const struct {
+		const char *name, *advice;
+	} lists[] = { { "namespaces", RELOAD }, { "origins", RELOAD }, { "listen", RESTART },
+		{ "invalidations", RESTART } };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		size_t len = strlen(lists[i].name);
+
+		if (name.len >= len && slice_caseeq(slice_of(name.ptr, len),
+		    slice_str(lists[i].name)) && (name.len == len || name.ptr[len] == '.' ||
+		    name.ptr[len] == '['))
+			return lists[i].advice;
+	}
+	return NULL;
+}
+
+static void
+unknown_name(struct call *c, struct slice name)
+{
+	if (list_advice(name) != NULL)
+		set_failed(c, name, list_advice(name));
+	else
+		reply_error(c->reply,
+		    "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+		    (int)MIN(name.len, 512), name.ptr);
+}
+
 /* The names of all pairs: known, changeable, no option twice. False: the
  * error reply is written. */
 static bool
@@ -297,13 +332,11 @@ set_check_names(struct call *c)
 		unsigned at = name_fixed(i) == NULL && i < NAME_COUNT ? name_row(i) : i;
 
 		if (i == NAME_COUNT) {
-			reply_error(c->reply,
-			    "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-			    (int)MIN(c->argv[j].len, 512), c->argv[j].ptr);
+			unknown_name(c, c->argv[j]);
 			return false;
 		}
 		if (name_immutable(i)) {
-			set_failed(c, c->argv[j], IMMUTABLE);
+			set_failed(c, c->argv[j], name_fixed(i) != NULL ? IMMUTABLE : RESTART);
 			return false;
 		}
 		if (seen[at]) {

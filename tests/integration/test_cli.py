@@ -156,9 +156,9 @@ class Check(Cli):
         done = run("check", path, "--effective", "--memory=64MiB",
                    env={"PANNIER_MEMORY": "48MiB", "PANNIER_THREADS": "2"})
         lines = done.stdout.splitlines()
-        self.assertIn("memory: 64MiB # flag", lines)
-        self.assertIn("threads: 2 # environment", lines)
-        self.assertIn("max_clients: 7 # file", lines)
+        self.assertIn("memory: 64MiB # flag --memory", lines)
+        self.assertIn("threads: 2 # environment PANNIER_THREADS", lines)
+        self.assertIn("max_clients: 7 # file:3", lines)
         self.assertIn("log_level: info # default", lines)
         again = self.file(done.stdout)
         self.assertEqual(run("check", again).returncode, EX_OK)

@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include <ctype.h>
+
 #include "unit/suite.h"
 
 #include <grp.h>
@@ -259,6 +261,62 @@ START_TEST(flags_stand_over_environment_over_file_over_default)
 }
 END_TEST
 
+/* Some value of the row, as text. */
+static const char *
+sample_of(unsigned row)
+{
+	static char text[128];
+	struct config_error err;
+	struct config *c = NULL;
+
+	ck_assert_int_eq(config_load(NULL, NULL, 0, NULL, &c, &err), 0);
+	config_option_get(c, row, false, text, sizeof text);
+	config_free(c);
+	if (*text != '\0')
+		return text;
+	return strstr(config_option_name(row), "http") != NULL ? "tcp:127.0.0.1:9464" : "/tmp/x";
+}
+
+static void
+assert_source(const char *path, const struct config_override *flag, const char *var, unsigned row,
+    enum config_source expected)
+{
+	const char *const vars[] = { var, NULL };
+	struct config_error err;
+	struct config *c = NULL;
+
+	ck_assert_msg(config_load(path, flag, flag != NULL, var != NULL ? ENVIRON(vars) : NULL, &c,
+	    &err) == 0, "%s: %s", config_option_name(row), err.text);
+	ck_assert_msg(c->sources[row] == expected, "%s: %d", config_option_name(row),
+	    c->sources[row]);
+	ck_assert_uint_eq(c->lines[row], path != NULL ? 2 : 0);
+	config_free(c);
+}
+
+START_TEST(every_option_obeys_flag_environment_and_file_in_this_order)
+{
+	char text[256], var[256];
+
+	fixture_enter();
+	for (unsigned row = 0; row < config_option_count(); row++) {
+		const char *name = config_option_name(row), *value = sample_of(row);
+		struct config_override flag = { name, value };
+		int n = snprintf(text, sizeof text, "\n%s: \"%s\"\n", name, value);
+
+		write_text(FIXTURE_FILE, slice_of(text, (size_t)n));
+		n = snprintf(var, sizeof var, "PANNIER_%s", name);
+		for (int i = 0; i < n; i++)
+			var[i] = (char)toupper((unsigned char)var[i]);
+		snprintf(var + n, sizeof var - (size_t)n, "=%s", value);
+		assert_source(NULL, NULL, NULL, row, CONFIG_DEFAULT);
+		assert_source(FIXTURE_FILE, NULL, NULL, row, CONFIG_FILE);
+		assert_source(FIXTURE_FILE, NULL, var, row, CONFIG_ENV);
+		assert_source(FIXTURE_FILE, &flag, var, row, CONFIG_FLAG);
+	}
+	fixture_leave();
+}
+END_TEST
+
 START_TEST(listeners_of_a_flag_replace_those_of_environment_and_file)
 {
 	static const struct config_override flags[] = {
@@ -454,7 +512,7 @@ START_TEST(what_is_printed_reads_as_the_same_again)
 	                                   "    deadline: 250ms\n"));
 	free(twice);
 	twice = printed(c, true);
-	ck_assert_ptr_nonnull(strstr(twice, "log_level: warn # file\n"));
+	ck_assert_ptr_nonnull(strstr(twice, "log_level: warn # file:"));
 	ck_assert_ptr_nonnull(strstr(twice, "max_clients: 10000 # default\n"));
 	config_free(again);
 	again = load_good(twice);
@@ -602,6 +660,7 @@ main(void)
 	    names_made_from_prefixes_can_stand_in_statistics, without_a_file_everything_is_default,
 	    a_byte_order_mark_and_line_ends_of_windows_do_not_matter,
 	    flags_stand_over_environment_over_file_over_default,
+	    every_option_obeys_flag_environment_and_file_in_this_order,
 	    listeners_of_a_flag_replace_those_of_environment_and_file,
 	    statistics_alone_may_be_served_on_any_address,
 	    who_may_connect_and_to_what_comes_from_the_file_or_behind_an_address,

@@ -159,7 +159,12 @@ START_TEST(config_set_sets_all_or_nothing)
 	    "parameter\r\n");
 	ck_reply("CONFIG SET maxclients 700 threads 4",
 	    "-ERR CONFIG SET failed (possibly related to argument 'threads') - can't set immutable "
-	    "config\r\n");
+	    "config: it needs a restart, with the new value in the file, the environment or a "
+	    "flag\r\n");
+	ck_reply("CONFIG SET namespaces.user.ttl 5s",
+	    "-ERR CONFIG SET failed (possibly related to argument 'namespaces.user.ttl') - can't set "
+	    "immutable config: change it in the file and send SIGHUP\r\n");
+	ck_reply_has("CONFIG SET listen tcp:127.0.0.1:1", "it needs a restart");
 	ck_reply("CONFIG SET maxclients 700 databases",
 	    "-ERR syntax error\r\n");
 	ck_reply("CONFIG GET maxclients", "*2\r\n$10\r\nmaxclients\r\n$3\r\n500\r\n");
