@@ -513,7 +513,7 @@ put_in_quota(struct cache_cursor *cur, uint16_t class, const struct slice *parts
 	return rc;
 }
 
-static ALWAYS_INLINE int
+static NOINLINE int
 put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
     uint64_t len, uint64_t stamp)
 {

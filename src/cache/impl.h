@@ -109,6 +109,7 @@ struct cache {
 	struct crawler crawler;   /* under work */
 	struct reclass reclass;   /* under work */
 	_Atomic(bool) reclassify; /* asked for */
+	_Atomic(bool) has_quotas; /* or had some: quota_step() has to look */
 	struct quota *quotas;     /* [CACHE_QUOTAS], owned */
 	void *quotas_mem;
 	cache_quota_of_fn *quota_of;
@@ -413,9 +414,8 @@ unsigned quota_turn_locked(struct shard *sh);
 /* All entries of the shard are forgotten. */
 void quota_forget_locked(struct shard *sh);
 void quota_fini(struct cache *c);
-/* One step each; false: nothing is to be done. The work lock is held. */
-bool quota_remap_step(const struct work *w);
-bool quota_shrink_step(const struct work *w);
+/* One step; false: nothing is to be done. The work lock is held. */
+bool quota_step(const struct work *w);
 
 /* --- scan.c: the order of the table ------------------------------------------------------ */
 #define SCAN_POINT_BITS 40

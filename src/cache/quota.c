@@ -279,8 +279,8 @@ quota_came(const struct cache *c, unsigned quota, uint64_t bytes)
 }
 
 /* One that was lowered, or taken over by a walk with more than it may have. */
-bool
-quota_shrink_step(const struct work *w)
+static bool
+shrink_step(const struct work *w)
 {
 	struct cache *c = w->c;
 	bool any = false;
@@ -353,6 +353,7 @@ cache_remap(struct cache *c, const void *map)
 		unused = c->map_next; /* nobody has seen it */
 	c->map_next = map;
 	atomic_store(&c->remap_asked, true);
+	atomic_store(&c->has_quotas, true);
 	lock_release(&c->remap_lock);
 	if (unused != NULL)
 		c->unmap(unused);
@@ -363,7 +364,7 @@ take_next(struct cache *c)
 {
 	struct remap *r = &c->remap;
 
-	if (likely(!atomic_load_explicit(&c->remap_asked, memory_order_relaxed)))
+	if (!atomic_load_explicit(&c->remap_asked, memory_order_relaxed))
 		return false;
 	lock_acquire(&c->remap_lock);
 	r->to = c->map_next;
@@ -430,15 +431,14 @@ follow_map_locked(struct shard *sh, const void *to)
 	}
 }
 
-bool
-quota_remap_step(const struct work *w)
+static bool
+remap_step(const struct work *w)
 {
 	struct cache *c = w->c;
 	struct remap *r = &c->remap;
 	struct shard *sh;
 
-	assert(lock_held(&c->work));
-	if (likely(!r->running) && !take_next(c))
+	if (!r->running && !take_next(c))
 		return false;
 	sh = &c->shards[r->shard];
 	if (!work_lock_shard(w, sh))
@@ -454,6 +454,15 @@ quota_remap_step(const struct work *w)
 		r->now = r->to;
 	}
 	return true;
+}
+
+bool
+quota_step(const struct work *w)
+{
+	assert(lock_held(&w->c->work));
+	if (likely(!atomic_load_explicit(&w->c->has_quotas, memory_order_relaxed)))
+		return false;
+	return remap_step(w) || shrink_step(w);
 }
 
 void

@@ -299,8 +299,8 @@ punch_in_background(const struct work *w)
 }
 
 static bool (*const background[])(const struct work *w) = {
-	expire_step, evict_in_background, protect_step, quota_remap_step, quota_shrink_step,
-	clean_in_background, punch_in_background,
+	expire_step, evict_in_background, protect_step, quota_step, clean_in_background,
+	punch_in_background,
 };
 
 /* True: something was done, so that there may be more. */
