@@ -67,6 +67,21 @@ class Advise(harness.Case):
         self.assertEqual(fields["advice_enabled"], 1)
         self.assertLessEqual(fields["advice_memory_bytes"], 24 << 20 >> 8)
 
+    @unittest.skipIf(harness.SANITIZER, "sanitizers: their own memory is no part of the plan")
+    def test_it_holds_for_the_other_policies_too(self):
+        for eviction in ("s3fifo", "tinylfu"):
+            with self.subTest(eviction):
+                more = f"eviction: {eviction}\n"
+                small, large = self.daemon_of("24MiB", more), self.daemon_of("48MiB", more)
+                self.play(small)
+                twice = self.play(large)
+                said = as_map(small.client()("PANNIER.ADVISE"))
+                curve = {float(p[0]): float(p[2]) for p in said["curve"] if p[2] is not None}
+                self.assertAlmostEqual(curve[2], twice, delta=0.12)
+                self.assertEqual(said["eviction"], eviction.encode())
+                names = [name for name, _ in said["policies"]]
+                self.assertEqual(names, [b"lru", b"s3fifo", b"tinylfu"])
+
     def test_it_says_what_it_does_not_know(self):
         d = self.daemon_of("32MiB")
         self.assertIn("It is too early to say", self.cli(d).stdout)
