@@ -277,7 +277,7 @@ static unsigned
 first_victim(struct cache *c, unsigned shard)
 {
 	struct shard *sh = &c->shards[shard];
-	uint32_t ref = sh->policy->victim(sh, 0);
+	uint32_t ref = sh->policy->victim(sh, 0, 0);
 	const struct entry *e = arena_at(&c->arena, ref);
 
 	ck_assert_uint_ne(ref, 0);
