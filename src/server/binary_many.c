@@ -8,6 +8,7 @@
 #include "server/binary_tell.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/waits.h"
 
 /* What is sent from where it lies is the cache's, but to know of it takes memory. */
 static bool
@@ -185,6 +186,7 @@ item_done(struct store_waiter *w)
 	weigh(item, &c);
 	if (--m->pending != 0)
 		return;
+	waits_add(p, w, SLICE(""));
 	many_reply(m, &c, parked_reply(p));
 	many_free(m);
 	parked_done(p);

@@ -7,6 +7,7 @@
 #include "server/binary_tell.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "server/waits.h"
 
 /* --- GET ------------------------------------------------------------------------------ */
 
@@ -119,6 +120,7 @@ wait_done(struct store_waiter *w)
 	struct told t = told_late(g);
 	struct parked *p = g->parked;
 
+	waits_add(p, w, slice_of(g->key, g->key_len));
 	if (w->status == FILL_AGAIN) {
 		if (!wait_again(g))
 			return;

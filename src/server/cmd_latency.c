@@ -224,8 +224,9 @@ cmd_latency_graph(struct call *c)
 
 static const char *const advice[LATENCY_EVENTS] = {
 	[LATENCY_COMMAND] =
-	    "- Commands that work on a whole value or on all keys took long. SLOWLOG GET says "
-	    "which; KEYS, a FLUSHALL inside of MULTI, BITOP and LCS are the usual ones.\n",
+	    "- Commands that work on a whole value or on all keys took long. PANNIER.SLOWLOG "
+	    "COMMANDS says which, and why; KEYS, a FLUSHALL inside of MULTI, BITOP and LCS are the "
+	    "usual ones.\n",
 	[LATENCY_FAST_COMMAND] =
 	    "- Commands that never take long did: the process had to wait for CPU or memory. "
 	    "Look at the CPU quota of its container (throttled_usec in cpu.stat), at other "
@@ -242,6 +243,14 @@ static const char *const advice[LATENCY_EVENTS] = {
 	    "in INFO stats).\n",
 	[LATENCY_MEMORY_PURGE] =
 	    "- Giving unused memory back took long, as it does where there is much of it.\n",
+	[LATENCY_ORIGIN_WAIT] =
+	    "- Reads waited for their origin. PANNIER.SLOWLOG WAITS says for which keys, "
+	    "PANNIER.ORIGIN STATE whether requests queue; stale_after and "
+	    "stale_while_revalidate let readers go on with what is there.\n",
+	[LATENCY_LEASE_WAIT] =
+	    "- Reads waited for another client that was to load the key. PANNIER.SLOWLOG WAITS "
+	    "says for which keys; what the clients do between their GET and their SET takes so "
+	    "long.\n",
 };
 
 static double

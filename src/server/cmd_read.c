@@ -8,6 +8,7 @@
 #include "server/read_wait.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/waits.h"
 
 /* --- GET ------------------------------------------------------------------------ */
 
@@ -157,6 +158,7 @@ mget_filled(struct store_waiter *w)
 	mget_weigh(item, sl);
 	if (--m->pending != 0)
 		return;
+	waits_add(p, w, SLICE(""));
 	mget_reply(m, parked_reply(p));
 	mget_free(m);
 	parked_done(p);

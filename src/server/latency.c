@@ -11,6 +11,8 @@ const char *const latency_names[LATENCY_EVENTS] = {
 	[LATENCY_LOOP_STALL] = "loop-stall",
 	[LATENCY_MEMORY_PRESSURE] = "memory-pressure",
 	[LATENCY_MEMORY_PURGE] = "memory-purge",
+	[LATENCY_ORIGIN_WAIT] = "origin-wait",
+	[LATENCY_LEASE_WAIT] = "lease-wait",
 };
 
 void

@@ -18,6 +18,8 @@ enum latency_event {
 	LATENCY_LOOP_STALL,   /* one turn of a loop: all that its clients waited for */
 	LATENCY_MEMORY_PRESSURE, /* in which tasks of the cgroup waited for memory */
 	LATENCY_MEMORY_PURGE, /* what is given back then */
+	LATENCY_ORIGIN_WAIT,  /* a read that waited for a fetch */
+	LATENCY_LEASE_WAIT,   /* or for another client's lease */
 	LATENCY_EVENTS
 };
 

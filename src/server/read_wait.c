@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "server/waits.h"
 
 #define FOLLOW_MAX 512 /* of one connection; below what stalls it */
 
@@ -93,6 +94,7 @@ wait_done(struct store_waiter *w)
 	struct read_wait *g = container_of(w, struct read_wait, waiter);
 	struct parked *p = g->parked;
 
+	waits_add(p, w, slice_of(g->key, g->key_len));
 	if (w->status != FILL_AGAIN)
 		reply_filled(parked_reply(p), g);
 	else if (!ask_again(g))

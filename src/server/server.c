@@ -446,6 +446,7 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	}
 	pthread_mutex_init(&s->config_lock, NULL);
 	slowlog_init(&s->slowlog);
+	slowlog_init(&s->slow_waits);
 	latency_init(&s->latency);
 	saved_init(&s->saved);
 	memory_watch_init(&s->memory);
@@ -511,6 +512,7 @@ server_free(struct server *s)
 	mem_free(s->config_path);
 	memory_watch_fini(&s->memory);
 	slowlog_fini(&s->slowlog);
+	slowlog_fini(&s->slow_waits);
 	latency_fini(&s->latency);
 	saved_fini(&s->saved);
 	histogram_fini(&s->lag_us);

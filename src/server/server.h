@@ -91,6 +91,7 @@ struct server {
 	struct tiers *tiers;       /* loop 0's; see store/tiers.h */
 	struct pubsub *pubsub;
 	struct slowlog slowlog;
+	struct slowlog slow_waits; /* see waits.h */
 	atomic_bool large_taken;   /* see large.h */
 	struct blob_account fetched; /* see fetched.h */
 	struct latency latency;

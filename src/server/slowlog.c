@@ -17,6 +17,7 @@ struct slow_entry {
 	struct list link;
 	uint64_t id;
 	int64_t unix_s, spent_us;
+	const char *cause;
 	struct slice args;  /* an array of strings as a reply has it; the same on both wires */
 	struct slice addr, name;
 	size_t bytes;
@@ -115,7 +116,7 @@ put(char **at, struct slice s)
 }
 
 static struct slow_entry *
-entry_new(const struct session *s, struct slice args, int64_t spent_us)
+entry_new(const struct session *s, struct slice args, const struct slow_what *what)
 {
 	char local[ADDRESS_MAX], peer[ADDRESS_MAX], *at;
 	struct slice name = slice_str(s->name != NULL ? s->name : ""), addr;
@@ -130,7 +131,8 @@ entry_new(const struct session *s, struct slice args, int64_t spent_us)
 		return NULL;
 	at = e->text;
 	e->unix_s = clock_wall_ms() / 1000;
-	e->spent_us = spent_us;
+	e->spent_us = what->spent_us;
+	e->cause = what->cause;
 	e->bytes = bytes;
 	e->args = put(&at, args);
 	e->addr = put(&at, addr);
@@ -152,17 +154,17 @@ add(struct slowlog *l, struct slow_entry *e, uint64_t max_len)
 }
 
 void
-slowlog_add(struct slowlog *l, const struct session *s, const struct slice *argv, uint32_t argc,
-    int64_t spent_us, unsigned of, uint64_t max_len)
+slowlog_add(struct slowlog *l, const struct session *s, const struct slow_what *what,
+    uint64_t max_len)
 {
 	struct slow_entry *e = NULL;
 	struct out args;
 	struct reply r = { .out = &args };
 
 	out_init(&args);
-	write_args(&r, argv, argc, of);
+	write_args(&r, what->argv, what->argc, what->of);
 	if (!out_failed(&args))
-		e = entry_new(s, buf_slice(&args.bytes), spent_us);
+		e = entry_new(s, buf_slice(&args.bytes), what);
 	out_fini(&args);
 	if (e != NULL)
 		add(l, e, max_len);
@@ -191,15 +193,17 @@ slowlog_reset(struct slowlog *l)
 }
 
 static void
-reply_entry(struct reply *r, const struct slow_entry *e)
+reply_entry(struct reply *r, const struct slow_entry *e, bool causes)
 {
-	reply_array(r, 6);
+	reply_array(r, causes ? 7 : 6);
 	reply_int(r, (int64_t)e->id);
 	reply_int(r, e->unix_s);
 	reply_int(r, e->spent_us);
 	out_append(r->out, e->args.ptr, e->args.len);
 	reply_bulk(r, e->addr);
 	reply_bulk(r, e->name);
+	if (causes)
+		reply_bulk_str(r, e->cause);
 }
 
 /* How many of the newest n fit. */
@@ -218,7 +222,7 @@ fitting_locked(const struct slowlog *l, size_t n, size_t max_bytes)
 }
 
 void
-slowlog_reply(struct slowlog *l, size_t n, size_t max_bytes, struct reply *r)
+slowlog_reply(struct slowlog *l, size_t n, size_t max_bytes, bool causes, struct reply *r)
 {
 	pthread_mutex_lock(&l->lock);
 	n = fitting_locked(l, n, max_bytes);
@@ -226,7 +230,7 @@ slowlog_reply(struct slowlog *l, size_t n, size_t max_bytes, struct reply *r)
 	list_foreach(it, &l->entries) {
 		if (n-- == 0)
 			break;
-		reply_entry(r, list_entry(it, struct slow_entry, link));
+		reply_entry(r, list_entry(it, struct slow_entry, link), causes);
 	}
 	pthread_mutex_unlock(&l->lock);
 }

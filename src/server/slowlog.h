@@ -22,15 +22,22 @@ struct slowlog {
 
 void slowlog_init(struct slowlog *l);
 void slowlog_fini(struct slowlog *l);
-/* Without memory it is not kept. max_len: of the whole log. of: the request is the likely
- * one of so many; 1: it was this one. */
-void slowlog_add(struct slowlog *l, const struct session *s, const struct slice *argv,
-    uint32_t argc, int64_t spent_us, unsigned of, uint64_t max_len);
+struct slow_what {
+	const struct slice *argv;
+	uint32_t argc;
+	int64_t spent_us;
+	unsigned of;       /* the request is the likely one of so many; 1: it was this one */
+	const char *cause; /* a literal */
+};
+/* Without memory it is not kept. max_len: of the whole log. */
+void slowlog_add(struct slowlog *l, const struct session *s, const struct slow_what *what,
+    uint64_t max_len);
 /* Whether an argument of a request is a password: for nobody to see. Pure. */
 bool slowlog_is_secret(const struct slice *argv, uint32_t argc, uint32_t i);
 size_t slowlog_len(struct slowlog *l);
 void slowlog_reset(struct slowlog *l);
-/* Writes at most n entries, newest first, in at most about max_bytes. */
-void slowlog_reply(struct slowlog *l, size_t n, size_t max_bytes, struct reply *r);
+/* Writes at most n entries, newest first, in at most about max_bytes; each with its cause
+ * as one field more, or as Redis has them. */
+void slowlog_reply(struct slowlog *l, size_t n, size_t max_bytes, bool causes, struct reply *r);
 
 #endif

@@ -142,6 +142,42 @@ timing_lag_reset(struct server *s, int64_t event_us)
 
 /* --- one command ----------------------------------------------------------------- */
 
+#define LARGE_REQUEST (64u << 10)
+#define MANY_KEYS 64
+
+static size_t
+request_bytes(const struct slice *argv, uint32_t argc)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < argc; i++)
+		n += argv[i].len;
+	return n;
+}
+
+/* What it most likely was, by what the command is and has to do. */
+static const char *
+cause_of(const struct command *cmd, const struct slice *argv, uint32_t argc, unsigned of)
+{
+	struct command_keys k = command_keys(cmd, argv, argc);
+
+	if (of > 1)
+		return "pipeline";
+	if (strcmp(cmd->group, "scripting") == 0)
+		return "script";
+	if (cmd->id == CMD_ID_exec)
+		return "transaction";
+	if (cmd->id == CMD_ID_keys || cmd->id == CMD_ID_flushall || cmd->id == CMD_ID_flushdb)
+		return "all keys";
+	if (k.n >= MANY_KEYS)
+		return "many keys";
+	if (request_bytes(argv, argc) >= LARGE_REQUEST)
+		return "large request";
+	if (timing_is_short(cmd))
+		return "waited for CPU or memory";
+	return k.n != 0 ? "large value" : "administration";
+}
+
 static void
 keep(struct call *c, const struct command *cmd, const struct slice *argv, uint32_t argc,
     int64_t spent_us, unsigned of)
@@ -154,7 +190,9 @@ keep(struct call *c, const struct command *cmd, const struct slice *argv, uint32
 		    cmd->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND,
 		    spent_us / 1000, clock_wall_ms() / 1000);
 	if (spent_us >= t->slow_us && !(cmd->flags & CMD_SKIP_SLOWLOG))
-		slowlog_add(&s->slowlog, c->session, argv, argc, spent_us, of,
+		slowlog_add(&s->slowlog, c->session,
+		    &(struct slow_what){ .argv = argv, .argc = argc, .spent_us = spent_us,
+		        .of = of, .cause = cause_of(cmd, argv, argc, of) },
 		    server_config(c->sl)->slowlog_max_len);
 }
 
@@ -241,16 +279,6 @@ untimed_command(const struct request *req)
 	return cmd;
 }
 
-static size_t
-request_bytes(const struct request *req)
-{
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < req->argc; i++)
-		n += req->argv[i].len;
-	return n;
-}
-
 /* The longest of the short ones, and how many there are. */
 static const struct request *
 likely_culprit(const struct request *req, unsigned n, unsigned *n_short)
@@ -262,7 +290,8 @@ likely_culprit(const struct request *req, unsigned n, unsigned *n_short)
 		if (untimed_command(&req[i]) == NULL)
 			continue;
 		++*n_short;
-		if (found == NULL || request_bytes(&req[i]) > request_bytes(found))
+		if (found == NULL || request_bytes(req[i].argv, req[i].argc) >
+		    request_bytes(found->argv, found->argc))
 			found = &req[i];
 	}
 	return found;

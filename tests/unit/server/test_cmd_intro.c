@@ -192,7 +192,9 @@ START_TEST(an_entry_for_which_there_is_no_memory_is_left_out)
 		unsigned long seen;
 
 		mem_fail_nth(n, 0);
-		slowlog_add(&server->slowlog, session, c.argv, c.argc, 1, 1, 10);
+		slowlog_add(&server->slowlog, session,
+		    &(struct slow_what){ .argv = c.argv, .argc = c.argc, .spent_us = 1, .of = 1,
+		        .cause = "test" }, 10);
 		seen = mem_fail_seen();
 		mem_fail_nth(0, 0);
 		if (seen < n)
