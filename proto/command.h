@@ -38,6 +38,9 @@ enum command_flag {
 	CMD_ACL_SCRIPTING = 1 << 21,
 	CMD_SKIP_MONITOR = 1 << 22,
 	CMD_NO_MANDATORY_KEYS = 1 << 23,
+	CMD_NO_ASYNC_LOADING = 1 << 24,
+	CMD_ACL_ADMIN = 1 << 26, /* of the category, not of the flag */
+	CMD_SHOWN_NO_MULTI = 1 << 25, /* as Redis shows it; no admin command may be in one */
 };
 
 /* CMD_ID_get ... for every row, subcommands as CMD_ID_client_id. */

@@ -91,6 +91,8 @@ static const struct option_enum {
 } option_enums[] = {
 	{ "log_level", "log level", "info", level_choices, ARRAY_LEN(level_choices) },
 	{ "advice", "switch", "on", switch_choices, ARRAY_LEN(switch_choices) },
+	{ "snapshot_on_stop", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
+	{ "ready_when_loaded", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "pressure", "truth value", "true", bool_choices, ARRAY_LEN(bool_choices) },
 	{ "eviction", "eviction policy", "lru", eviction_choices, ARRAY_LEN(eviction_choices) },
 	{ "redis_version", "version that is known", "7.0.15", version_choices,

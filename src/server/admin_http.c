@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/mhd_api.h"
 #include "server/page.h"
+#include "server/snapshots.h"
 
 #define CONNECTIONS_MAX 64u
 #define CONNECTION_BYTES 16384u /* of a request's head */
@@ -115,6 +116,8 @@ serve_readiness(struct admin_http *a, struct MHD_Connection *c)
 {
 	if (a->server->draining)
 		return answer_text(a, c, MHD_HTTP_SERVICE_UNAVAILABLE, "draining\n");
+	if (snapshots_holds_ready(a->server->snapshots))
+		return answer_text(a, c, MHD_HTTP_SERVICE_UNAVAILABLE, "loading the snapshot\n");
 	return answer_text(a, c, MHD_HTTP_OK, "ready\n");
 }
 

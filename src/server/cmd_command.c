@@ -31,6 +31,8 @@ static const struct word flag_words[] = {
 	{ CMD_FAST, "fast" },
 	{ CMD_NO_AUTH, "no_auth" },
 	{ CMD_NO_MANDATORY_KEYS, "no_mandatory_keys" },
+	{ CMD_NO_ASYNC_LOADING, "no_async_loading" },
+	{ CMD_SHOWN_NO_MULTI, "no_multi" },
 	{ CMD_MOVABLE_KEYS, "movablekeys" },
 	{ CMD_ALLOW_BUSY, "allow_busy" },
 };
@@ -47,7 +49,7 @@ static const struct word category_words[] = {
 	{ IS_STRING, "@string" },
 	{ IS_BITMAP, "@bitmap" },
 	{ CMD_PUBSUB, "@pubsub" },
-	{ CMD_ADMIN, "@admin" },
+	{ CMD_ADMIN | CMD_ACL_ADMIN, "@admin" },
 	{ CMD_FAST, "@fast" },
 	{ IS_SLOW, "@slow" },
 	{ CMD_BLOCKING, "@blocking" },

@@ -300,10 +300,11 @@ static bool
 for_admins(const struct command *cmd)
 {
 	static const char *const names[] = {
-		"client|kill", "client|pause", "client|unblock", "client|unpause", "config",
-		"debug", "flushall", "flushdb", "latency|reset", "monitor", "pannier.monitor",
+		"bgsave", "client|kill", "client|pause", "client|unblock", "client|unpause",
+		"config", "debug", "flushall", "flushdb", "latency|reset", "monitor",
+		"pannier.monitor",
 		"pannier.origin|eject", "pannier.origin|force", "pannier.origin|restore",
-		"shutdown", "slowlog|reset",
+		"save", "shutdown", "slowlog|reset",
 	};
 
 	if (!(cmd->flags & (CMD_ADMIN | CMD_ACL_DANGEROUS)))

@@ -19,6 +19,7 @@
 #include "server/internal.h"
 #include "server/scripts.h"
 #include "server/session.h"
+#include "server/snapshots.h"
 #include "server/tracking.h"
 #include "server/version.h"
 
@@ -248,28 +249,49 @@ info_memory(struct info *i)
 
 /* --- counters ---------------------------------------------------------------- */
 
+static void
+print_saves(struct info *i, const struct snapshots_status *st)
+{
+	const struct server *s = i->sl->server;
+	bool saving = st->state == SNAPSHOTS_SAVING;
+
+	info_printf(i, "current_save_keys_processed:%" PRIu64 "\r\n",
+	    saving ? st->save_now : 0);
+	info_printf(i, "current_save_keys_total:%" PRIu64 "\r\n",
+	    saving ? st->save_expected : 0);
+	info_printf(i, "rdb_changes_since_last_save:%" PRId64 "\r\n",
+	    MAX(snapshots_stored(s) - st->saved_stored, 0));
+	info_printf(i, "rdb_bgsave_in_progress:%d\r\n", saving);
+	info_printf(i, "rdb_last_save_time:%" PRId64 "\r\n",
+	    (st->saved_unix_ms != 0 ? st->saved_unix_ms : s->started_unix_ms) / 1000);
+	info_printf(i, "rdb_last_bgsave_status:%s\r\n", st->error[0] == '\0' ? "ok" : "err");
+	info_printf(i, "rdb_last_bgsave_time_sec:%" PRId64 "\r\n",
+	    st->saved_ms < 0 ? -1 : st->saved_ms / 1000);
+	info_printf(i, "rdb_current_bgsave_time_sec:%" PRId64 "\r\n",
+	    saving ? st->since_ms / 1000 : -1);
+	info_printf(i, "rdb_saves:%" PRIu64 "\r\n", st->saves);
+	info_printf(i, "rdb_last_cow_size:0\r\n");
+	info_printf(i, "rdb_last_load_keys_expired:%" PRIu64 "\r\n", st->load_expired);
+	info_printf(i, "rdb_last_load_keys_loaded:%" PRIu64 "\r\n", st->loaded);
+}
+
+/* loading is 0 even while a snapshot is loaded: libraries would wait for its end, and
+ * clients are served. */
 void
 info_persistence(struct info *i)
 {
+	struct snapshots_status st;
+
+	snapshots_status(i->sl->server->snapshots, &st);
 	info_printf(i,
 	    "loading:0\r\n"
-	    "async_loading:0\r\n"
+	    "async_loading:%d\r\n"
 	    "current_cow_peak:0\r\n"
 	    "current_cow_size:0\r\n"
 	    "current_cow_size_age:0\r\n"
-	    "current_fork_perc:0.00\r\n"
-	    "current_save_keys_processed:0\r\n"
-	    "current_save_keys_total:0\r\n"
-	    "rdb_changes_since_last_save:0\r\n"
-	    "rdb_bgsave_in_progress:0\r\n"
-	    "rdb_last_save_time:%" PRId64 "\r\n"
-	    "rdb_last_bgsave_status:ok\r\n"
-	    "rdb_last_bgsave_time_sec:-1\r\n"
-	    "rdb_current_bgsave_time_sec:-1\r\n"
-	    "rdb_saves:0\r\n"
-	    "rdb_last_cow_size:0\r\n"
-	    "rdb_last_load_keys_expired:0\r\n"
-	    "rdb_last_load_keys_loaded:0\r\n"
+	    "current_fork_perc:0.00\r\n", st.state == SNAPSHOTS_LOADING);
+	print_saves(i, &st);
+	info_printf(i,
 	    "aof_enabled:0\r\n"
 	    "aof_rewrite_in_progress:0\r\n"
 	    "aof_rewrite_scheduled:0\r\n"
@@ -281,8 +303,7 @@ info_persistence(struct info *i)
 	    "aof_rewrites:0\r\n"
 	    "aof_rewrites_consecutive_failures:0\r\n"
 	    "module_fork_in_progress:0\r\n"
-	    "module_fork_last_cow_size:0\r\n",
-	    i->sl->server->started_unix_ms / 1000);
+	    "module_fork_last_cow_size:0\r\n");
 }
 
 static void

@@ -14,6 +14,7 @@
 #include "server/info_text.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "server/snapshots.h"
 #include "server/streams.h"
 #include "server/timing.h"
 #include "server/version.h"
@@ -434,8 +435,10 @@ metrics_write(struct server *s, enum metrics_format format, struct buf *out)
 		rc = write_commands(&m, s);
 	if (rc == 0)
 		time_metrics(&m, s);
-	if (rc == 0)
+	if (rc == 0) {
 		advice_metrics(&m, s);
+		snapshots_metrics(&m, s->snapshots);
+	}
 	if (rc == 0)
 		hotkeys_json(&m, s);
 	if (metrics_end(&m) != 0)

@@ -18,6 +18,7 @@
 #include "server/door.h"
 #include "server/internal.h"
 #include "server/session.h"
+#include "server/snapshots.h"
 #include "server/streams.h"
 #include "server/tracking.h"
 #include "store/tiers.h"
@@ -210,7 +211,8 @@ stop_loops(struct server *s)
 }
 
 /* All clients are answered, and origins have what was written behind: whichever comes
- * last finds the other done. Twice does no harm. */
+ * last finds the other done. Then a snapshot is written, where one is wanted. Twice does no
+ * harm. */
 static void
 stop_if_drained(struct server *s)
 {
@@ -219,7 +221,7 @@ stop_if_drained(struct server *s)
 	if (atomic_load(&s->undrained) != 0)
 		return;
 	store_behind_status(s->store, -1, &left);
-	if (left.n == 0)
+	if (left.n == 0 && !snapshots_save_at_stop(s->snapshots, stop_loops))
 		stop_loops(s);
 }
 
@@ -313,6 +315,11 @@ drain(struct server *s)
 		listener_stop(s->listeners[i]);
 	}
 	timer_start(&s->drain_timer, server_config(&s->loops[0])->drain_timeout);
+	if (atomic_load(&s->stop_at_once)) {
+		if (!snapshots_save_at_stop(s->snapshots, stop_loops))
+			stop_loops(s);
+		return;
+	}
 	for (unsigned i = 0; i < s->n_loops; i++)
 		loop_post(s->loops[i].loop, &s->loops[i].drain);
 }
@@ -337,7 +344,7 @@ begin_drain(struct server *s, int signum)
 	}
 	s->draining = true;
 	notify_tell(&s->notify, "STOPPING=1\nSTATUS=Answering what is under way");
-	if (delay_ms == 0) {
+	if (delay_ms == 0 || atomic_load(&s->stop_at_once)) {
 		drain(s);
 		return;
 	}
@@ -355,8 +362,17 @@ on_stop(struct loop *l, struct loop_task *t)
 void
 server_stop(struct server *s)
 {
-	if (!atomic_exchange(&s->stop_asked, true))
+	/* One that does not run is taken down by who made it. */
+	if (s->stop.run != NULL && !atomic_exchange(&s->stop_asked, true))
 		loop_post(s->loops[0].loop, &s->stop);
+}
+
+void
+server_shutdown(struct server *s, bool now)
+{
+	if (now)
+		atomic_store(&s->stop_at_once, true);
+	server_stop(s);
 }
 
 static void
@@ -473,6 +489,7 @@ start_clock_and_signals(struct server *s)
 	timer_start(&s->tick, TICK_MS);
 	timer_start(&s->second, 1000);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a snapshot that may not grow fails; that is all */
 	signal_watch_start(&s->sigterm, l, SIGTERM, on_sigterm);
 	signal_watch_start(&s->sigint, l, SIGINT, on_sigint);
 	signal_watch_start(&s->sighup, l, SIGHUP, on_sighup);
@@ -505,6 +522,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 		return -ENOMEM;
 	s->reload = reload;
 	s->reload_arg = arg;
+	snapshots_load(s->snapshots); /* before anybody can write */
 	rc = start_threads(s);
 	if (rc != 0) {
 		mem_free(ctx);
@@ -528,6 +546,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 	for (unsigned i = 1; i < s->n_loops; i++)
 		pthread_join(s->loops[i].thread, NULL);
 	streams_stop(s->streams);
+	snapshots_stop(s->snapshots);
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_stop(s->listeners[i]);
 	stop_clock_and_signals(s);

@@ -20,6 +20,7 @@
 #include "server/internal.h"
 #include "server/read_wait.h"
 #include "server/scripts.h"
+#include "server/snapshots.h"
 #include "server/streams.h"
 #include "server/tracking.h"
 #include "store/tiers.h"
@@ -396,7 +397,8 @@ server_make_store(struct server *s, char *err, size_t err_size)
 {
 	const struct config *cfg = routes_config(s->routes);
 	/* The sample fills up only while serving. */
-	uint64_t base = memory_base() + advice_bytes(cfg, server_memory_limit(s, cfg));
+	uint64_t base = memory_base() + advice_bytes(cfg, server_memory_limit(s, cfg)) +
+	    snapshots_bytes(cfg);
 	int rc = server_plan_memory(s, cfg, base, &s->memory.plan, err, err_size);
 
 	if (rc == 0)
@@ -475,6 +477,11 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	    (rc = server_make_store(s, err, err_size)) != 0 ||
 	    (rc = server_make_loops(s, s->n_loops, err, err_size)) != 0)
 		goto broken;
+	rc = snapshots_new(s, routes_config(s->routes), &s->snapshots);
+	if (rc != 0) {
+		rc = fail(err, err_size, rc, "out of memory");
+		goto broken;
+	}
 	s->tiers = tiers_new(s->loops[0].store);
 	if (s->tiers == NULL) {
 		rc = fail(err, err_size, -ENOMEM, "out of memory");
@@ -498,7 +505,10 @@ server_free(struct server *s)
 	mem_free(s->listeners);
 	admin_http_free(s->admin_http);
 	tiers_free(s->tiers);
+	if (s->snapshots != NULL)
+		snapshots_stop(s->snapshots);
 	server_free_loops(s);
+	snapshots_free(s->snapshots);
 	streams_free(s->streams);
 	pubsub_free(s->pubsub);
 	scripts_free(s->scripts);

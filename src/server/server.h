@@ -30,6 +30,7 @@
 struct doors;
 
 struct scripts;
+struct snapshots;
 struct streams;
 
 /* What a loop has for its sessions. */
@@ -100,6 +101,7 @@ struct server {
 	struct scripts *scripts;
 	struct tracking *tracking;
 	struct streams *streams;
+	struct snapshots *snapshots;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
 	struct listener **listeners;
@@ -121,7 +123,7 @@ struct server {
 	int (*reload)(void *arg, struct config **out, char *err, size_t n);
 	void *reload_arg;
 	struct loop_task stop;
-	atomic_bool stop_asked;
+	atomic_bool stop_asked, stop_at_once;
 	_Atomic(unsigned) undrained; /* loops that have not answered all of their
 	                              * sessions in a stop; all, before one */
 	bool draining;
@@ -144,6 +146,8 @@ int server_run(struct server *s, int (*reload)(void *arg, struct config **out, c
 void server_notify(struct server *s);
 /* From any thread. */
 void server_stop(struct server *s);
+/* SHUTDOWN. `now`: without waiting for what is under way, but for a snapshot. */
+void server_shutdown(struct server *s, bool now);
 void server_free(struct server *s);
 
 /* CONFIG SET of one option on all loops. On loop 0 or with the loops stopped;

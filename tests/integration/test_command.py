@@ -17,7 +17,8 @@ import harness
 # Optional, and left out: who came when, and remarks.
 LEFT_OUT = {b"history", b"notes", b"doc_flags", b"deprecated_since", b"replaced_by"}
 NOT_IN_7_0 = {b"client|setinfo", b"client|no-touch", b"delifeq", b"cl.throttle", b"pannier.lease", b"pannier.invalidate",
-              b"pannier.origin", b"pannier.advise", b"pannier.hotkeys", b"pannier.monitor", b"pannier.slowlog"} | {b"pannier.origin|" + name for name in (b"list", b"state", b"force", b"eject", b"restore", b"help")}
+              b"pannier.origin", b"pannier.advise", b"pannier.hotkeys", b"pannier.monitor",
+              b"pannier.slowlog", b"pannier.snapshot"} | {b"pannier.origin|" + name for name in (b"list", b"state", b"force", b"eject", b"restore", b"help")}
 # Redis has a block around one argument here, or types and names of its own,
 # which its documentation has not.
 OWN_ARGUMENTS = {b"client|list", b"client|kill", b"client|no-evict", b"client|pause", b"config|get", b"incrbyfloat", b"setbit", b"bitfield",
