@@ -76,11 +76,15 @@ info_doc_get(const struct info_doc *d, const char *section, const char *key)
 	return SLICE("");
 }
 
+/* Decimals are left out. */
 static int64_t
 int_of(struct slice s)
 {
+	const char *point = s.len != 0 ? memchr(s.ptr, '.', s.len) : NULL;
 	int64_t n;
 
+	if (point != NULL)
+		s.len = (size_t)(point - s.ptr);
 	return parse_i64(s, &n) == 0 ? n : 0;
 }
 

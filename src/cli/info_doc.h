@@ -25,7 +25,7 @@ struct info_doc {
 int info_doc_read(struct slice text, struct info_doc *out) MUST_CHECK;
 void info_doc_fini(struct info_doc *d);
 
-/* Empty where there is none. */
+/* Empty where there is none; of numbers 0, and without their decimals. */
 struct slice info_doc_get(const struct info_doc *d, const char *section, const char *key);
 int64_t info_doc_int(const struct info_doc *d, const char *section, const char *key);
 

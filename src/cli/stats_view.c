@@ -231,19 +231,6 @@ static const struct layout {
 	{ "Invalidations", "stream_", "stream", streams, ARRAY_LEN(streams) },
 };
 
-/* Some have decimals, which are not shown. */
-static int64_t
-number(struct slice line, const char *name)
-{
-	struct slice s = info_field(line, name);
-	const char *point = s.len != 0 ? memchr(s.ptr, '.', s.len) : NULL;
-	int64_t n;
-
-	if (point != NULL)
-		s.len = (size_t)(point - s.ptr);
-	return parse_i64(s, &n) == 0 ? n : 0;
-}
-
 static void
 add_cell(struct table *t, struct slice line, const struct column *c)
 {
@@ -252,7 +239,7 @@ add_cell(struct table *t, struct slice line, const struct column *c)
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(c->fields) && c->fields[i] != NULL; i++)
-		sum += number(line, c->fields[i]);
+		sum += info_field_int(line, c->fields[i]);
 	switch (c->form) {
 	case COUNT:
 		table_add(t, "%s", view_count(sum, text));
@@ -261,7 +248,7 @@ add_cell(struct table *t, struct slice line, const struct column *c)
 		table_add(t, "%s", view_bytes(sum, text));
 		break;
 	case SHARE:
-		table_add(t, "%s", view_share(number(line, c->fields[0]), sum, text));
+		table_add(t, "%s", view_share(info_field_int(line, c->fields[0]), sum, text));
 		break;
 	case MICROS:
 		table_add(t, "%s", view_us(sum, text));

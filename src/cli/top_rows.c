@@ -36,6 +36,7 @@ static const struct shown ns_shown[] = {
 	{ "fail/s", RATE, 1, { NS_fetch_errors } },
 	{ "entries", COUNT, 1, { NS_entries } },
 	{ "bytes", BYTES, 1, { NS_bytes } },
+	{ "wait99", MICROS, 1, { NS_wait_p99_us } },
 	{ "coal/s", RATE, 2, { NS_coalesced, NS_lease_waits } },
 	{ "stale/s", RATE, 3, { NS_stale_served, NS_stale_refreshing, NS_stale_on_error } },
 	{ "neg/s", RATE, 1, { NS_negative_hits } },
