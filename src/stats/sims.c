@@ -412,10 +412,8 @@ sims_resize(struct sims *s, const uint64_t bytes[SIM_SIZES])
 void
 sims_count(struct sims *s, uint64_t reads)
 {
-	uint64_t more = reads < s->counted ? reads : reads - s->counted;
-
 	lock_acquire(&s->lock);
-	s->expected += (double)more * share(s);
+	s->expected += (double)(reads < s->counted ? reads : reads - s->counted) * share(s);
 	s->counted = reads;
 	lock_release(&s->lock);
 }

@@ -1,11 +1,11 @@
 /* advice - how far the curves of src/stats/mrc.h are from full simulations.
  *
- *     advice TRACE VALUE-SIZES REQUESTS-A-SECOND MEMORY
+ *     advice TRACE VALUE-SIZES REQUESTS-A-SECOND MEMORY [SEED]
  *
  * One line of JSON: the mean and the largest difference over 32 sizes of cache from
  * a hundredth of all bytes to all of them. TRACE as of `sim run`; the clock goes on as if
  * so many requests came in a second, by which the share of the sample depends; MEMORY
- * is what the sample may take. The stream is cache-aside: what misses is put. */
+ * is what the sample may take; SEED makes another choice of keys. The stream is cache-aside: what misses is put. */
 #include "config.h"
 
 #include <math.h>
@@ -29,6 +29,7 @@ struct stream {
 	uint32_t n_keys;
 	uint64_t all_bytes;
 	double per_ms;
+	uint64_t seed; /* of the hash */
 };
 
 static void
@@ -96,7 +97,8 @@ learn(const struct stream *s, struct mrc *m, _Atomic(uint32_t) *below)
 	ideal_init(&real, s->n_keys, s->all_bytes / 2);
 	for (uint64_t i = 0; i < s->trace.n; i++) {
 		uint32_t id = s->trace.ids[i];
-		struct mrc_ref r = { .hash = draw_mix((id + UINT64_C(1)) * 0x9e3779b97f4a7c15u),
+		struct mrc_ref r = { .hash = draw_mix(s->seed +
+			(id + UINT64_C(1)) * 0x9e3779b97f4a7c15u),
 			.bytes = bytes_of(s, id),
 			.now_ms = 1 + (int64_t)((double)i / s->per_ms) };
 		bool hit = ideal_read(&real, id, r.now_ms), wanted = mrc_wants(below, r.hash);
@@ -169,12 +171,14 @@ main(int argc, char **argv)
 	struct mrc *m;
 	uint64_t rate;
 
-	if (argc != 5)
-		die("usage: advice TRACE VALUE-SIZES REQUESTS-A-SECOND MEMORY");
+	if (argc != 5 && argc != 6)
+		die("usage: advice TRACE VALUE-SIZES REQUESTS-A-SECOND MEMORY [SEED]");
 	if (bench_sizes_parse(slice_str(argv[2]), &s.sizes) != 0 ||
 	    parse_u64(slice_str(argv[3]), &rate) != 0 || rate == 0 ||
-	    parse_bytes(slice_str(argv[4]), &o.memory_bytes) != 0)
+	    parse_bytes(slice_str(argv[4]), &o.memory_bytes) != 0 ||
+	    (argc == 6 && parse_u64(slice_str(argv[5]), &s.seed) != 0))
 		die("malformed number");
+	s.seed = draw_mix(s.seed) * (argc == 6);
 	s.per_ms = (double)rate / 1e3;
 	load(&s, argv[1]);
 	o.most_bytes = 2 * s.all_bytes;
