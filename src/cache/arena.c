@@ -8,21 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int
-arena_init(struct arena *a, uint64_t bytes, uint64_t budget_pages)
+static int
+arena_map(struct arena *a, uint64_t bytes, uint64_t budget_pages)
 {
-	void *at;
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+	    a->fd, 0);
 
-	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES)
-		return -EINVAL;
-	a->fd = memfd_create("pannier", MFD_CLOEXEC);
-	if (a->fd < 0)
-		return -ENOMEM;
-	if (ftruncate(a->fd, (off_t)bytes) != 0)
-		goto fail;
-	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, a->fd, 0);
 	if (at == MAP_FAILED)
-		goto fail;
+		return -ENOMEM;
 	/* Huge pages would make more resident than was touched; a core file of
 	 * users' data helps nobody. Both are wishes. */
 	madvise(at, bytes, MADV_NOHUGEPAGE);
@@ -32,9 +25,38 @@ arena_init(struct arena *a, uint64_t bytes, uint64_t budget_pages)
 	atomic_init(&a->budget_pages, (int64_t)budget_pages);
 	atomic_init(&a->used_pages, 0);
 	return 0;
-fail:
+}
+
+int
+arena_init(struct arena *a, uint64_t bytes, uint64_t budget_pages)
+{
+	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES)
+		return -EINVAL;
+	a->fd = memfd_create("pannier", MFD_CLOEXEC);
+	if (a->fd < 0)
+		return -ENOMEM;
+	if (ftruncate(a->fd, (off_t)bytes) == 0 && arena_map(a, bytes, budget_pages) == 0)
+		return 0;
 	close(a->fd);
 	return -ENOMEM;
+}
+
+int
+arena_attach(struct arena *a, int fd, uint64_t bytes, uint64_t budget_pages)
+{
+	struct stat st;
+	int rc;
+
+	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES || fstat(fd, &st) != 0 ||
+	    (uint64_t)st.st_size != bytes)
+		return -EINVAL;
+	a->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (a->fd < 0)
+		return -ENOMEM;
+	rc = arena_map(a, bytes, budget_pages);
+	if (rc != 0)
+		close(a->fd);
+	return rc;
 }
 
 void

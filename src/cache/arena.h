@@ -32,6 +32,10 @@ struct arena {
 
 /* 0, -ENOMEM, or -EINVAL where pages have another size than PAGE_BYTES. */
 int arena_init(struct arena *a, uint64_t bytes, uint64_t budget_pages) MUST_CHECK;
+/* Maps the region that another process has made, from a duplicate of fd, and touches
+ * nothing in it; used_pages is for the caller to set. 0, -ENOMEM, or -EINVAL where it is
+ * of another size. */
+int arena_attach(struct arena *a, int fd, uint64_t bytes, uint64_t budget_pages) MUST_CHECK;
 void arena_fini(struct arena *a);
 
 /* False: not so many are left. */

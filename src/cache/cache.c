@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "cache/impl.h"
+#include "cache/pass.h"
 
 #define SEG_SHIFT_MIN 13 /* 64 KiB, in references */
 #define SEG_SHIFT_MAX 15 /* 256 KiB */
@@ -155,17 +156,18 @@ fini_arena(struct cache *c)
 }
 
 static void
-init_shards(struct cache *c, const struct layout *l, enum cache_policy policy)
+init_shards(struct cache *c, uint64_t shards_at, uint64_t tables_at, enum cache_policy policy,
+    bool attach)
 {
-	struct shard_head *heads = (void *)(c->arena.base + l->shards_at);
+	struct shard_head *heads = (void *)(c->arena.base + shards_at);
 	unsigned bits = log2_of(c->n_shards);
 
 	c->shard_shift = 64 - bits;
 	for (unsigned i = 0; i < c->n_shards; i++) {
 		struct shard *sh = &c->shards[i];
 
-		shard_init(sh, c, &heads[i],
-		    c->arena.base + l->tables_at + ((uint64_t)i << PAGE_SHIFT), PAGE_SHIFT + bits);
+		(attach ? shard_attach : shard_init)(sh, c, &heads[i],
+		    c->arena.base + tables_at + ((uint64_t)i << PAGE_SHIFT), PAGE_SHIFT + bits);
 		sh->policy = policy_of(policy);
 		sh->slow_touch = sh->policy->touch != NULL ? ~0u : BITS_OWN << WORD_POLICY_SHIFT;
 		if (c->policy_mem != NULL) {
@@ -230,7 +232,73 @@ init_in_reserve(struct cache *c, const struct cache_opts *o)
 	}
 	c->least_pages = l.least_pages;
 	c->small_max = c->pool.seg_bytes / SMALL_SHARE;
-	init_shards(c, &l, o->policy);
+	init_shards(c, l.shards_at, l.tables_at, o->policy, false);
+	return 0;
+}
+
+/* --- another process's -------------------------------------------------------------- */
+
+static bool
+head_fits(const struct cache *c, const struct region_head *h)
+{
+	return memcmp(h->magic, "pannier", sizeof h->magic) == 0 && h->version == 1 &&
+	    h->shards == c->n_shards && h->seed == c->seed && h->first_slot >= SEG_LISTS &&
+	    h->stride_shift == PAGE_SHIFT + log2_of(c->n_shards) &&
+	    h->shards_at + c->n_shards * sizeof(struct shard_head) <= h->segs_at &&
+	    h->segs_at < h->extents_at && h->extents_at < h->tables_at &&
+	    h->tables_at < h->values_at && h->values_at < c->arena.bytes;
+}
+
+static int
+attach_arena(struct cache *c, const struct cache_past *past, uint64_t budget_bytes)
+{
+	uint64_t budget = MAX(MIN(budget_bytes >> PAGE_SHIFT, past->reserve_pages),
+	    past->least_pages);
+	const struct region_head *h;
+	char *base;
+	int rc = arena_attach(&c->arena, past->fd, past->bytes, budget);
+
+	if (rc != 0)
+		return rc;
+	base = c->arena.base;
+	h = (const void *)base;
+	if (!head_fits(c, h)) {
+		arena_fini(&c->arena);
+		return -EINVAL;
+	}
+	pool_attach(&c->pool, &c->arena, (void *)(base + h->segs_at), h->seg_shift,
+	    h->first_slot, h->n_slots);
+	extents_init(&c->extents, &c->arena, (void *)(base + h->extents_at),
+	    base + h->values_at, (uint32_t)past->granules);
+	return 0;
+}
+
+static int
+init_from_past(struct cache *c, const struct cache_opts *o)
+{
+	const struct cache_past *past = o->past;
+	const struct region_head *h;
+	int rc;
+
+	if (past->policy != o->policy || past->shards == 0 || past->shards > CACHE_SHARDS_MAX ||
+	    (past->shards & (past->shards - 1)) != 0)
+		return -EINVAL;
+	rc = attach_arena(c, past, o->budget_bytes);
+	if (rc != 0)
+		return rc;
+	if (past->policy_shard_bytes != 0) {
+		c->policy_shard_bytes = past->policy_shard_bytes;
+		c->policy_mem = mem_calloc(c->n_shards, past->policy_shard_bytes);
+		if (c->policy_mem == NULL) {
+			fini_arena(c);
+			return -ENOMEM;
+		}
+	}
+	h = (const void *)c->arena.base;
+	c->reserve_pages = past->reserve_pages;
+	c->least_pages = past->least_pages;
+	c->small_max = c->pool.seg_bytes / SMALL_SHARE;
+	init_shards(c, h->shards_at, h->tables_at, o->policy, true);
 	return 0;
 }
 
@@ -242,8 +310,8 @@ cache_new(const struct cache_opts *o, struct cache **out)
 
 	if (c == NULL)
 		return -ENOMEM;
-	c->n_shards = shards_for(o);
-	c->seed = o->seed;
+	c->n_shards = o->past != NULL ? (unsigned)o->past->shards : shards_for(o);
+	c->seed = o->past != NULL ? o->past->seed : o->seed;
 	c->sample_below = &sample_none;
 	c->classify = o->classify;
 	c->classify_arg = o->classify_arg;
@@ -252,7 +320,10 @@ cache_new(const struct cache_opts *o, struct cache **out)
 	c->unmap = o->unmap;
 	c->shards = alloc_lines(c->n_shards * sizeof *c->shards, &c->shards_mem);
 	c->quotas = alloc_lines(CACHE_QUOTAS * sizeof *c->quotas, &c->quotas_mem);
-	rc = c->shards_mem == NULL || c->quotas_mem == NULL ? -ENOMEM : init_in_reserve(c, o);
+	if (c->shards_mem == NULL || c->quotas_mem == NULL)
+		rc = -ENOMEM;
+	else
+		rc = o->past != NULL ? init_from_past(c, o) : init_in_reserve(c, o);
 	if (rc != 0) {
 		mem_free(c->quotas_mem);
 		mem_free(c->shards_mem);

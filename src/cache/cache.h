@@ -58,6 +58,7 @@ struct cache_class {
 enum cache_policy { CACHE_LRU, CACHE_S3FIFO, CACHE_TINYLFU };
 
 typedef unsigned cache_quota_of_fn(const void *map, struct slice key);
+struct cache_past;
 
 struct cache_opts {
 	uint64_t budget_bytes;  /* of the arena; at least CACHE_BUDGET_MIN */
@@ -75,13 +76,15 @@ struct cache_opts {
 	 * caller's, constant; unmap says that the cache will not use it any more. */
 	cache_quota_of_fn *quota_of;
 	void (*unmap)(const void *map);
+	const struct cache_past *past; /* of another process, to be taken: pass.h. Shards and
+	                           * seed are its; NULL: begins empty */
 };
 
 #define CACHE_BUDGET_MIN (4u << 20)
 
 struct cache;
 
-/* 0, -ENOMEM, -EINVAL (budget or shards out of range). */
+/* 0, -ENOMEM, -EINVAL (budget or shards out of range; a past that cannot be taken). */
 int cache_new(const struct cache_opts *o, struct cache **out) MUST_CHECK;
 void cache_free(struct cache *c); /* NULL is fine; no pins may be left */
 

@@ -355,8 +355,8 @@ lane_carve(struct pool *p, struct lane *l, unsigned slot, uint32_t word, uint32_
 
 /* --- interface ---------------------------------------------------------------- */
 
-bool
-pool_init(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
+void
+pool_attach(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
     uint32_t first_slot, uint32_t n_slots)
 {
 	_Static_assert(SEG_BLOCKS == 4, "block_of");
@@ -365,6 +365,14 @@ pool_init(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
 		.seg_bytes = 1u << (shift + REF_SHIFT),
 		.seg_pages = 1u << (shift + REF_SHIFT - PAGE_SHIFT),
 		.first_slot = first_slot, .n_slots = n_slots, .next_slot = first_slot };
+	lock_init(&p->lock);
+}
+
+bool
+pool_init(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
+    uint32_t first_slot, uint32_t n_slots)
+{
+	pool_attach(p, a, segs, shift, first_slot, n_slots);
 	p->meta_pages = (uint32_t)((POOL_META_BYTES(SEG_LISTS) + PAGE_BYTES - 1) >> PAGE_SHIFT);
 	if (!arena_take(a, p->meta_pages))
 		return false;
@@ -375,7 +383,6 @@ pool_init(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
 	p->reserve = seg_with_pages(p);
 	if (p->reserve == 0)
 		return false;
-	lock_init(&p->lock);
 	p->segs[p->reserve].state = SEG_FREE;
 	return true;
 }

@@ -101,6 +101,9 @@ struct pool {
  * budget does not hold the reserve. */
 bool pool_init(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
     uint32_t first_slot, uint32_t n_slots) MUST_CHECK;
+/* The same of one that another process has filled; nothing of it is touched. */
+void pool_attach(struct pool *p, struct arena *a, struct segment *segs, unsigned shift,
+    uint32_t first_slot, uint32_t n_slots);
 void pool_fini(struct pool *p);
 
 /* Room for an entry of such a word, which is written with the state PENDING.

@@ -22,7 +22,7 @@ queues_reset(struct shard *sh)
 }
 
 void
-shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
+shard_attach(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
     unsigned stride_shift)
 {
 	memset(sh, 0, sizeof *sh);
@@ -34,6 +34,13 @@ shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *tab
 	sh->table_pages = 1;
 	sh->map_point = SCAN_END;
 	sh->entries_from = c->pool.first_slot << c->pool.shift;
+}
+
+void
+shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
+    unsigned stride_shift)
+{
+	shard_attach(sh, c, head, table, stride_shift);
 	atomic_store(&head->n_buckets, TABLE_PAGE_BUCKETS);
 	queues_reset(sh);
 }

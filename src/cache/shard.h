@@ -71,6 +71,9 @@ struct shard {
 
 void shard_init(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
     unsigned stride_shift);
+/* The same of one that another process has filled; nothing of it is touched. */
+void shard_attach(struct shard *sh, struct cache *c, struct shard_head *head, char *table,
+    unsigned stride_shift);
 /* Forgets all entries, in constant time: segments and tables are cleared by
  * others. The first page of the table must be there. */
 void shard_reset_locked(struct shard *sh, uint32_t gen, uint32_t time);

@@ -50,6 +50,12 @@ is_named(unsigned i, const struct config *c)
 		if (inherit_is_at(i, &o))
 			return true;
 	}
+	if (c->handover != NULL) {
+		const struct listen_opts o = { .kind = LISTEN_UNIX, .path = c->handover };
+
+		if (inherit_is_at(i, &o))
+			return true;
+	}
 	return is_at_text(i, c->admin_http);
 }
 
@@ -60,7 +66,7 @@ activation_add(struct config *c, struct config_error *e)
 	int rc = 0;
 
 	for (unsigned i = 0; !decided && i < inherit_count(); i++)
-		if (!is_named(i, c))
+		if (inherit_is_kept(i) && !is_named(i, c))
 			snprintf(extra[n_extra++], sizeof extra[0], "%s", inherit_name(i));
 	decided = true;
 	for (unsigned i = 0; rc == 0 && i < n_extra; i++) {

@@ -14,9 +14,16 @@
 #include "server/admin_http.h"
 #include "server/seccomp.h"
 #include "server/server.h"
+#include "server/takeover.h"
 
 /* As shells have it for what a signal ended. */
 #define SIGNAL_EXIT 128
+
+enum { OPT_CONFIG, OPT_TAKEOVER };
+
+static const struct cli_option own[] = {
+	{ "takeover", 0, NULL, "Take the place of the daemon that listens on `handover`." },
+};
 
 static struct cli cli = {
 	.name = "serve",
@@ -29,19 +36,22 @@ static struct cli cli = {
 const struct cli *
 serve_cli(void)
 {
-	config_args_options(&cli, NULL, 0);
+	config_args_options(&cli, own, ARRAY_LEN(own));
 	return &cli;
 }
 
 static MUST_CHECK int
-parse(int argc, char **argv, struct config_args *a)
+parse(int argc, char **argv, struct config_args *a, bool *takeover)
 {
 	int i, rc = 0;
 
 	while (rc == 0 && (i = cli_next(&cli, argc, argv)) != CLI_END) {
 		if (i == CLI_HELP || i == CLI_WRONG)
 			return i;
-		rc = config_args_take(a, &cli, 0, i);
+		if (i == OPT_TAKEOVER)
+			*takeover = true;
+		else
+			rc = config_args_take(a, &cli, ARRAY_LEN(own), i);
 	}
 	if (rc == 0)
 		rc = cli_no_arguments(&cli, argc, argv);
@@ -73,6 +83,30 @@ load(void *arg, struct config **out, char *err, size_t err_size)
 	return 0;
 }
 
+/* 0 with *out NULL: there is nobody whose place could be taken. */
+static MUST_CHECK int
+begin_takeover(const struct config_args *a, struct takeover **out, char *err, size_t err_size)
+{
+	struct config *c = NULL;
+	struct config_error e;
+	int rc = config_load(a->path, a->flags, a->n_flags, environ, &c, &e);
+
+	if (rc != 0) {
+		snprintf(err, err_size, "%s", e.text);
+	} else if (c->handover == NULL) {
+		snprintf(err, err_size, "--takeover: the configuration has no handover: PATH, the "
+		    "socket of the daemon whose place is to be taken");
+		rc = -EINVAL;
+	} else {
+		rc = takeover_begin(c->handover, out, err, err_size);
+		if (rc == 1)
+			log_info("take-over: nobody listens on %s; this is a start as any other",
+			    c->handover);
+	}
+	config_free(c);
+	return MIN(rc, 0);
+}
+
 static void
 tell_warning(const char *text)
 {
@@ -101,11 +135,11 @@ start_exit_code(int rc)
 }
 
 static int
-serve(struct config_args *a, struct config *cfg)
+serve(struct config_args *a, struct config *cfg, struct takeover *t)
 {
 	struct server *s = NULL;
 	char err[512] = "";
-	int rc = server_new(cfg, a->path, &s, err, sizeof err), code;
+	int rc = server_new_from(cfg, a->path, t, &s, err, sizeof err), code;
 
 	if (rc != 0) {
 		cli_error(&cli, "%s", err[0] != '\0' ? err : strerror(-rc));
@@ -124,9 +158,11 @@ serve(struct config_args *a, struct config *cfg)
 		return EX_OSERR;
 	}
 	rc = server_run(s, load, a);
-	if (rc != 0)
+	if (rc != 0 && t == NULL)
 		cli_error(&cli, "%s", strerror(-rc));
-	code = rc != 0 ? EX_OSERR : s->cut_by != 0 ? SIGNAL_EXIT + s->cut_by : EX_OK;
+	code = s->cut_by != 0 ? SIGNAL_EXIT + s->cut_by : EX_OK;
+	if (rc != 0)
+		code = t != NULL ? EX_UNAVAILABLE : EX_OSERR;
 	server_free(s);
 	return code;
 }
@@ -136,20 +172,28 @@ serve_main(int argc, char **argv)
 {
 	struct config_args a;
 	struct config *cfg = NULL;
+	struct takeover *t = NULL;
+	bool takeover = false;
 	char err[512];
 	int rc;
 
 	serve_cli(); /* its options */
 	config_args_init(&a);
-	rc = parse(argc, argv, &a);
+	rc = parse(argc, argv, &a, &takeover);
 	if (rc != CLI_END)
 		return rc == CLI_HELP ? EX_OK : EX_USAGE;
 	rc = activation_begin(err, sizeof err);
+	if (rc == 0 && takeover && (rc = begin_takeover(&a, &t, err, sizeof err)) != 0) {
+		cli_error(&cli, "%s", err);
+		return rc == -EINVAL ? EX_CONFIG : EX_UNAVAILABLE;
+	}
 	if (rc == 0)
 		rc = load(&a, &cfg, err, sizeof err);
 	if (rc != 0) {
 		cli_error(&cli, "%s", err);
 		return config_exit_code(rc);
 	}
-	return serve(&a, cfg);
+	rc = serve(&a, cfg, t);
+	takeover_free(t);
+	return rc;
 }

@@ -143,6 +143,24 @@ void conn_close(struct conn *c);
 /* Likewise when this turn ends, for who walks over connections. */
 void conn_close_soon(struct conn *c);
 
+/* --- to another process (conn_pass.c) ------------------------------------------------ */
+
+/* In a task of the loop, behind all others of its turn: whether every input that was read
+ * was handed on, and all that was appended is sent or kept. If not, ask again later. */
+bool conn_pool_settled(const struct conn_pool *p);
+/* It is not about to be closed at once. */
+bool conn_goes_on(const struct conn *c);
+/* conn_finish() was called. */
+bool conn_is_finishing(const struct conn *c);
+/* What was read and not used, and what was appended and not sent, all of it copied (what
+ * was sent by reference is released): good until the loop goes on. -ENOMEM. */
+int conn_kept(struct conn *c, struct slice *in, struct slice *out) MUST_CHECK;
+/* A new connection begins with these, as if it had kept them. 0 or -ENOMEM. */
+int conn_preload(struct conn *c, struct slice in, struct slice out) MUST_CHECK;
+/* All connections end, with CONN_CLOSED; what is read from and written to their sockets
+ * meanwhile is another process's. */
+void conn_pool_close(struct conn_pool *p);
+
 /* Totals for statistics, since the start of the pool; any thread. */
 uint64_t conn_pool_bytes_in(const struct conn_pool *p);
 uint64_t conn_pool_bytes_out(const struct conn_pool *p);

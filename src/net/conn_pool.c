@@ -157,8 +157,7 @@ conn_pool_free(struct conn_pool *p)
 {
 	if (p == NULL)
 		return;
-	while (!list_empty(&p->conns))
-		conn_end(list_entry(p->conns.next, struct conn, link), CONN_CLOSED);
+	conn_pool_close(p);
 	timer_stop(&p->soft_timer);
 	hangup_fini(&p->hangup);
 	/* A task that is deferred cannot be taken back. */

@@ -32,6 +32,7 @@ struct inherited {
 
 static struct inherited table[INHERIT_MAX];
 static unsigned n_table;
+static bool lent;
 
 /* --- what it is ------------------------------------------------------------------ */
 
@@ -182,6 +183,18 @@ inherit_from_systemd(const char *pid, const char *fds, const char *names, char *
 	return (int)n;
 }
 
+void
+inherit_lend(bool on)
+{
+	lent = on;
+}
+
+bool
+inherit_is_lent(void)
+{
+	return lent;
+}
+
 /* --- out ------------------------------------------------------------------------- */
 
 /* /run and /var/run are the same. */
@@ -254,6 +267,21 @@ const char *
 inherit_name(unsigned i)
 {
 	return table[i].name;
+}
+
+bool
+inherit_is_kept(unsigned i)
+{
+	return table[i].kept;
+}
+
+void
+inherit_discard(void)
+{
+	for (unsigned i = 0; i < n_table; i++)
+		if (!table[i].kept && table[i].at.sa.sa_family == AF_UNIX)
+			unlink(table[i].name + strlen("unix:"));
+	inherit_close();
 }
 
 void

@@ -30,11 +30,18 @@ int inherit_add(int fd, bool kept, char *err, size_t err_size) MUST_CHECK;
 /* The socket that is bound to this address: a descriptor, the caller's now, or
  * -ENOENT. A path is the same where it names the same file. */
 int inherit_take(const struct listen_opts *o, bool *kept) MUST_CHECK;
+/* While another process still has them all, and may go on with them: whoever has taken one
+ * neither shuts it down nor removes its file. */
+void inherit_lend(bool on);
+bool inherit_is_lent(void);
 /* Those that nobody has taken: "unix:/run/x.sock", as in the configuration. */
 unsigned inherit_count(void);
 const char *inherit_name(unsigned i);
+bool inherit_is_kept(unsigned i);
 bool inherit_is_at(unsigned i, const struct listen_opts *o);
 /* Closes those. */
 void inherit_close(void);
+/* Likewise, and removes the files of those that nobody else keeps. */
+void inherit_discard(void);
 
 #endif

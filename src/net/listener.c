@@ -237,7 +237,7 @@ listener_stop(struct listener *l)
 		watch_set(&l->watch, 0);
 		timer_stop(&l->pause);
 	}
-	if (l->owner.kept)
+	if (socket_is_kept(&l->owner))
 		return; /* who waits there is not ours to turn away */
 	shutdown(l->fd, SHUT_RDWR);
 	while ((fd = accept_one(l)) >= 0)
@@ -255,6 +255,31 @@ listener_close(struct listener *l)
 		socket_unlink(l->opts.path, &l->owner);
 	close(l->fd);
 	listener_free(l);
+}
+
+void
+listener_leave(struct listener *l)
+{
+	l->owner.kept = true;
+}
+
+void
+listener_hold(struct listener *l, bool on)
+{
+	if (l->started && !l->stopped && !timer_armed(&l->pause))
+		watch_set(&l->watch, on ? 0 : WATCH_READ);
+}
+
+int
+listener_fd(const struct listener *l)
+{
+	return l->fd;
+}
+
+bool
+listener_is_kept(const struct listener *l)
+{
+	return l->owner.kept;
 }
 
 const char *

@@ -42,6 +42,13 @@ void listener_accept_all(struct listener *l);
  * another daemon may take the path over while this one drains. A socket that others
  * keep (systemd) stays open: who waits and who connects is theirs. */
 void listener_stop(struct listener *l);
+/* Another process has it from now on: it is stopped and closed, but neither shut down nor
+ * its file removed. */
+void listener_leave(struct listener *l);
+int listener_fd(const struct listener *l);
+/* Pauses accepting, and goes on: who comes meanwhile waits. */
+void listener_hold(struct listener *l, bool on);
+bool listener_is_kept(const struct listener *l); /* see struct socket_owner */
 /* Stops, closes, removes the socket file if it is still its own. NULL is fine. */
 void listener_close(struct listener *l);
 /* "unix:/run/x.sock" or "tcp:127.0.0.1:6380", with the port really taken. */

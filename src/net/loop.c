@@ -262,6 +262,12 @@ loop_new(unsigned index, struct loop **out)
 	return 0;
 }
 
+bool
+loop_has_tasks(const struct loop *l)
+{
+	return tasks_left(l);
+}
+
 void
 loop_run_tasks(struct loop *l)
 {

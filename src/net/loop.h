@@ -28,7 +28,7 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
-/* Only when it does not run: what is posted and deferred is done now. */
+/* When it does not run, or in one of its tasks: what is posted and deferred is done now. */
 void loop_run_tasks(struct loop *l);
 
 unsigned loop_index(const struct loop *l);
@@ -50,6 +50,8 @@ void loop_post(struct loop *l, struct loop_task *t);
 /* From the loop's own thread: runs when this turn's events are all served;
  * so does what a deferred task defers. */
 void loop_defer(struct loop *l, struct loop_task *t);
+/* Whether any is posted or deferred. From another thread only while the loop's waits for it. */
+bool loop_has_tasks(const struct loop *l);
 /* `fn` is called when a turn found nothing to do and would sleep; it answers
  * whether it wants to be called again before the loop sleeps. One only. After
  * it answered no, it is asked again 10 ms later at the earliest, and only by a

@@ -212,13 +212,19 @@ fail:
 	return rc;
 }
 
+bool
+socket_is_kept(const struct socket_owner *owner)
+{
+	return owner->kept || (owner->inherited && inherit_is_lent());
+}
+
 void
 socket_unlink(const char *path, const struct socket_owner *owner)
 {
 	const struct stat *file = &owner->file;
 	struct stat now;
 
-	if (!owner->kept && lstat(path, &now) == 0 && now.st_dev == file->st_dev &&
+	if (!socket_is_kept(owner) && lstat(path, &now) == 0 && now.st_dev == file->st_dev &&
 	    now.st_ino == file->st_ino)
 		unlink(path);
 }
@@ -321,6 +327,7 @@ socket_listen(const struct listen_opts *o, struct socket_owner *owner, char *err
 	fd = inherit_take(o, &owner->kept);
 	if (fd < 0)
 		return o->kind == LISTEN_UNIX ? listen_unix(&a, &owner->file) : listen_tcp(&a);
+	owner->inherited = true;
 	if (o->kind == LISTEN_UNIX && lstat(o->path, &owner->file) != 0)
 		memset(&owner->file, 0, sizeof owner->file);
 	return fd;

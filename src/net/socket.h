@@ -14,7 +14,10 @@ struct socket_owner {
 	struct stat file; /* of a Unix socket that is ours; zeroed: there is none */
 	bool kept;        /* others have the socket too and go on with it: it is
 	                   * closed, but neither shut down nor its file removed */
+	bool inherited;   /* likewise while inherit_is_lent() */
 };
+
+bool socket_is_kept(const struct socket_owner *owner);
 
 /* A listening descriptor, non-blocking and close-on-exec, or -errno with a
  * sentence in err. What inherit.h has for this address, or else a new one. */

@@ -27,6 +27,7 @@ struct admin_http {
 	struct listen_opts opts;      /* owns path and host by `listen` */
 	struct config_listen listen;
 	int fd;                       /* ours until the daemon has it; -1 */
+	int listen_fd;                /* the same, afterwards the daemon's */
 	struct socket_owner owner;
 	struct watch watch;           /* libmicrohttpd's epoll */
 	struct timer timer;           /* when it wants to look at its connections */
@@ -291,6 +292,7 @@ listen_on(struct admin_http *a, const char *text, char *err, size_t err_size)
 		snprintf(err, err_size, "admin_http: %s", reason);
 		return a->fd;
 	}
+	a->listen_fd = a->fd;
 	socket_name(&a->opts, a->fd, a->name, sizeof a->name);
 	return 0;
 }
@@ -340,6 +342,25 @@ admin_http_free(struct admin_http *a)
 		socket_unlink(a->listen.path, &a->owner);
 	config_listen_fini(&a->listen);
 	mem_free(a);
+}
+
+void
+admin_http_leave(struct admin_http *a)
+{
+	if (a != NULL)
+		a->owner.kept = true;
+}
+
+int
+admin_http_fd(const struct admin_http *a)
+{
+	return a != NULL ? a->listen_fd : -1;
+}
+
+bool
+admin_http_is_kept(const struct admin_http *a)
+{
+	return a != NULL && a->owner.kept;
 }
 
 const char *

@@ -23,6 +23,10 @@ int admin_http_new(struct server *s, struct admin_http **out, char *err, size_t 
 /* From now on loop 0 serves it. */
 void admin_http_start(struct admin_http *a); /* NULL is fine */
 void admin_http_free(struct admin_http *a);  /* likewise; with the loops stopped */
+/* Another process has its socket from now on. */
+void admin_http_leave(struct admin_http *a); /* NULL is fine */
+int admin_http_fd(const struct admin_http *a); /* that it listens on; -1: none */
+bool admin_http_is_kept(const struct admin_http *a);
 /* "tcp:127.0.0.1:9464" with the port really taken; NULL where there is none. */
 const char *admin_http_name(const struct admin_http *a);
 

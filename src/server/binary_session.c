@@ -551,6 +551,22 @@ binary_session_begin(struct session *s)
 	conn_set_handler(s->conn, &preface_handler);
 }
 
+void
+binary_session_go_on(struct session *s)
+{
+	s->wire = WIRE_BINARY;
+	conn_set_handler(s->conn, &binary_handlers);
+}
+
+bool
+binary_session_began(const struct session *s, bool *greeted)
+{
+	const struct conn_handler *h = conn_handler(s->conn);
+
+	*greeted = h == &binary_handlers;
+	return *greeted || h == &preface_handler;
+}
+
 /* --- replies that are owed ------------------------------------------------------------- */
 
 void

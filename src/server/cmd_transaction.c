@@ -40,19 +40,26 @@ struct transaction {
 };
 
 static struct transaction *
+transaction_new(struct session *s)
+{
+	struct transaction *tx = mem_zalloc(sizeof *tx);
+
+	if (tx == NULL)
+		return NULL;
+	tx->last = &tx->first;
+	s->tx = tx;
+	return tx;
+}
+
+static struct transaction *
 transaction_of(struct call *c)
 {
 	struct transaction *tx = c->session->tx;
 
-	if (tx != NULL)
-		return tx;
-	tx = mem_zalloc(sizeof *tx);
-	if (tx == NULL) {
+	if (tx == NULL)
+		tx = transaction_new(c->session);
+	if (tx == NULL)
 		call_put_failed(c, -ENOMEM);
-		return NULL;
-	}
-	tx->last = &tx->first;
-	c->session->tx = tx;
 	return tx;
 }
 
@@ -137,35 +144,60 @@ transaction_writes(const struct session *s)
 
 /* It counts among the clients' buffers, so that transactions cannot eat up the memory
  * limit. NULL: the error reply is written. */
+static size_t
+queued_bytes(const struct slice *argv, uint32_t argc)
+{
+	size_t bytes = sizeof(struct queued) + argc * sizeof(struct slice);
+
+	for (uint32_t i = 0; i < argc; i++)
+		bytes += argv[i].len;
+	return bytes;
+}
+
+/* NULL: no memory. */
+static struct queued *
+queued_copy(struct session *s, const struct command *cmd, const struct slice *argv, uint32_t argc)
+{
+	size_t bytes = queued_bytes(argv, argc);
+	struct queued *q = mem_alloc(bytes);
+	char *at;
+
+	if (q == NULL)
+		return NULL;
+	*q = (struct queued){ .cmd = cmd, .bytes = bytes, .argc = argc };
+	at = (char *)&q->argv[argc];
+	for (uint32_t i = 0; i < argc; i++) {
+		q->argv[i] = slice_of(at, argv[i].len);
+		if (argv[i].len != 0)
+			memcpy(at, argv[i].ptr, argv[i].len);
+		at += argv[i].len;
+	}
+	conn_charge(s->conn, (int64_t)bytes);
+	return q;
+}
+
+static void
+queue_push(struct transaction *tx, struct queued *q)
+{
+	*tx->last = q;
+	tx->last = &q->next;
+	tx->n++;
+}
+
 static struct queued *
 queued_new(struct call *c)
 {
-	size_t bytes = sizeof(struct queued) + c->argc * sizeof(struct slice);
 	struct queued *q;
-	char *at;
 
-	for (uint32_t i = 0; i < c->argc; i++)
-		bytes += c->argv[i].len;
-	if (!conn_may_charge(c->session->conn, bytes)) {
+	if (!conn_may_charge(c->session->conn, queued_bytes(c->argv, c->argc))) {
 		counter_inc(&c->sl->stats.oom_errors);
 		reply_error(c->reply, "OOM command not allowed: transactions have queued all that "
 		    "buffers_limit gives them");
 		return NULL;
 	}
-	q = mem_alloc(bytes);
-	if (q == NULL) {
+	q = queued_copy(c->session, c->cmd, c->argv, c->argc);
+	if (q == NULL)
 		call_put_failed(c, -ENOMEM);
-		return NULL;
-	}
-	*q = (struct queued){ .cmd = c->cmd, .bytes = bytes, .argc = c->argc };
-	at = (char *)&q->argv[c->argc];
-	for (uint32_t i = 0; i < c->argc; i++) {
-		q->argv[i] = slice_of(at, c->argv[i].len);
-		if (c->argv[i].len != 0)
-			memcpy(at, c->argv[i].ptr, c->argv[i].len);
-		at += c->argv[i].len;
-	}
-	conn_charge(c->session->conn, (int64_t)bytes);
 	return q;
 }
 
@@ -220,9 +252,7 @@ transaction_take(struct call *c)
 		tx->spoiled = true;
 		return true;
 	}
-	*tx->last = q;
-	tx->last = &q->next;
-	tx->n++;
+	queue_push(tx, q);
 	reply_status(c->reply, "QUEUED");
 	return true;
 }
@@ -255,23 +285,21 @@ cmd_discard(struct call *c)
 
 /* --- watching --------------------------------------------------------------------- */
 
-static bool
-watch_key(struct call *c, struct transaction *tx, struct slice key)
+static struct watched *
+watch_key(struct store_loop *store, struct transaction *tx, struct slice key)
 {
 	struct watched *w = mem_alloc(sizeof *w + key.len);
 
-	if (w == NULL) {
-		call_put_failed(c, -ENOMEM);
-		return false;
-	}
+	if (w == NULL)
+		return NULL;
 	w->len = key.len;
 	if (key.len != 0)
 		memcpy(w->key, key.ptr, key.len);
-	store_watch(c->store, key, &w->watch);
+	store_watch(store, key, &w->watch);
 	w->next = tx->watched;
 	tx->watched = w;
 	tx->n_watched++;
-	return true;
+	return w;
 }
 
 void
@@ -290,8 +318,10 @@ cmd_watch(struct call *c)
 		return;
 	}
 	for (uint32_t i = 1; i < c->argc; i++)
-		if (!watch_key(c, tx, c->argv[i]))
+		if (watch_key(c->store, tx, c->argv[i]) == NULL) {
+			call_put_failed(c, -ENOMEM);
 			return;
+		}
 	reply_ok(c->reply);
 }
 
@@ -407,4 +437,94 @@ transaction_refuse_exec(struct call *c)
 	transaction_drop(c->session);
 	reply_error(c->reply, "EXECABORT Transaction discarded because of: "
 	    "wrong number of arguments for '%s' command", c->cmd->name);
+}
+
+/* --- to another process ---------------------------------------------------------------- */
+
+void
+transaction_pack(const struct session *s, struct packer *p)
+{
+	const struct transaction *tx = s->tx;
+
+	pack_u64(p, tx != NULL);
+	if (tx == NULL)
+		return;
+	pack_u64(p, tx->open);
+	pack_u64(p, tx->spoiled);
+	pack_u64(p, tx->n);
+	for (const struct queued *q = tx->first; q != NULL; q = q->next) {
+		pack_u64(p, q->argc);
+		for (uint32_t i = 0; i < q->argc; i++)
+			pack_bytes(p, q->argv[i]);
+	}
+	pack_u64(p, tx->n_watched);
+	for (const struct watched *w = tx->watched; w != NULL; w = w->next) {
+		pack_bytes(p, watched_key(w));
+		pack_u64(p, store_watch_touched(s->sl->store, watched_key(w), &w->watch));
+	}
+}
+
+static MUST_CHECK int
+unpack_queued(struct session *s, struct unpacker *u)
+{
+	uint64_t argc = unpack_count(u);
+	const struct command *cmd = NULL;
+	struct queued *q = NULL;
+	struct slice *argv;
+	int rc = -EINVAL;
+
+	if (argc == 0 || argc > UINT32_MAX)
+		return -EINVAL;
+	argv = mem_calloc(argc, sizeof *argv);
+	if (argv == NULL)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < argc; i++)
+		argv[i] = unpack_bytes(u);
+	if (!u->failed && command_find(argv, (uint32_t)argc, &cmd) == COMMAND_FOUND) {
+		q = queued_copy(s, cmd, argv, (uint32_t)argc);
+		rc = q != NULL ? 0 : -ENOMEM;
+	}
+	if (q != NULL)
+		queue_push(s->tx, q);
+	mem_free(argv);
+	return rc;
+}
+
+static MUST_CHECK int
+unpack_watched(struct session *s, struct unpacker *u)
+{
+	struct slice key = unpack_bytes(u);
+	bool touched = unpack_u64(u) != 0;
+	struct watched *w;
+
+	if (u->failed)
+		return -EINVAL;
+	w = watch_key(s->sl->store, s->tx, key);
+	if (w == NULL)
+		return -ENOMEM;
+	w->watch.touched = touched;
+	return 0;
+}
+
+int
+transaction_unpack(struct session *s, struct unpacker *u)
+{
+	struct transaction *tx;
+	uint64_t n;
+	int rc = 0;
+
+	if (unpack_u64(u) == 0)
+		return u->failed ? -EINVAL : 0;
+	tx = transaction_new(s);
+	if (tx == NULL)
+		return -ENOMEM;
+	tx->open = unpack_u64(u) != 0;
+	tx->spoiled = unpack_u64(u) != 0;
+	n = unpack_count(u);
+	for (uint64_t i = 0; i < n && rc == 0; i++)
+		rc = unpack_queued(s, u);
+	n = rc == 0 ? unpack_count(u) : 0;
+	for (uint64_t i = 0; i < n && rc == 0; i++)
+		rc = unpack_watched(s, u);
+	return u->failed ? -EINVAL : rc;
 }

@@ -283,6 +283,19 @@ pubsub_oldest(const struct session *s, enum pubsub_kind kind, struct slice *name
 	return true;
 }
 
+bool
+pubsub_next(const struct session *s, enum pubsub_kind kind, const struct list **it,
+    struct slice *name)
+{
+	const struct list *subs = &s->pubsub.subs[kind];
+
+	*it = *it == NULL ? subs->next : (*it)->next;
+	if (*it == subs)
+		return false;
+	*name = list_entry((struct list *)(uintptr_t)*it, struct sub, in_session)->topic->name;
+	return true;
+}
+
 void
 pubsub_client_init(struct pubsub_client *c)
 {

@@ -40,6 +40,10 @@ int pubsub_subscribe(struct session *s, enum pubsub_kind kind, struct slice name
 void pubsub_unsubscribe(struct session *s, enum pubsub_kind kind, struct slice name);
 /* The oldest of that kind, its name good until it is dropped; false: there is none. */
 bool pubsub_oldest(const struct session *s, enum pubsub_kind kind, struct slice *name);
+/* All of that kind, oldest first: *it NULL for the first, then as it was left. False: no
+ * more. */
+bool pubsub_next(const struct session *s, enum pubsub_kind kind, const struct list **it,
+    struct slice *name);
 bool pubsub_listens(const struct pubsub_client *c);
 
 /* --- from any loop --------------------------------------------------------------- */

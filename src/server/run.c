@@ -16,10 +16,12 @@
 #include "server/admin_http.h"
 #include "server/advice.h"
 #include "server/door.h"
+#include "server/handover.h"
 #include "server/internal.h"
 #include "server/session.h"
 #include "server/snapshots.h"
 #include "server/streams.h"
+#include "server/takeover.h"
 #include "server/tracking.h"
 #include "store/tiers.h"
 #include "store/write.h"
@@ -407,6 +409,8 @@ loop_main(void *arg)
 
 	snprintf(name, sizeof name, "loop-%u", loop_index(sl->loop));
 	pthread_setname_np(pthread_self(), name);
+	pthread_mutex_lock(&sl->server->gate);
+	pthread_mutex_unlock(&sl->server->gate);
 	loop_run(sl->loop);
 	return NULL;
 }
@@ -449,6 +453,17 @@ server_notify(struct server *s)
 }
 
 /* Signals are loop 0's alone: the others must not be interrupted. */
+/* Those before end, which have not begun yet. */
+static void
+stop_threads(struct server *s, unsigned end)
+{
+	for (unsigned i = 1; i < end; i++)
+		loop_stop(s->loops[i].loop);
+	pthread_mutex_unlock(&s->gate);
+	for (unsigned i = 1; i < end; i++)
+		pthread_join(s->loops[i].thread, NULL);
+}
+
 static int
 start_threads(struct server *s)
 {
@@ -456,6 +471,7 @@ start_threads(struct server *s)
 	unsigned i = 1;
 	int rc = 0;
 
+	pthread_mutex_lock(&s->gate);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (; i < s->n_loops && rc == 0; i++)
@@ -463,11 +479,22 @@ start_threads(struct server *s)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc == 0)
 		return 0;
-	for (unsigned k = 1; k + 1 < i; k++) {
-		loop_stop(s->loops[k].loop);
-		pthread_join(s->loops[k].thread, NULL);
-	}
+	stop_threads(s, i - 1);
 	return -rc;
+}
+
+/* The loops may begin. Another process's state is in them by then, if there was one. */
+static int
+open_gate(struct server *s, char *err, size_t err_size)
+{
+	int rc = s->takeover != NULL ? takeover_finish(s->takeover, s, err, err_size) : 0;
+
+	s->takeover = NULL;
+	if (rc != 0)
+		stop_threads(s, s->n_loops);
+	else
+		pthread_mutex_unlock(&s->gate);
+	return rc;
 }
 
 static void
@@ -516,15 +543,21 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
     void *arg)
 {
 	struct accept_ctx *ctx = mem_calloc(s->n_listeners + 1, sizeof *ctx);
+	char err[384] = "";
 	int rc;
 
 	if (ctx == NULL)
 		return -ENOMEM;
 	s->reload = reload;
 	s->reload_arg = arg;
-	snapshots_load(s->snapshots); /* before anybody can write */
+	if (takeover_past(s->takeover) == NULL)
+		snapshots_load(s->snapshots); /* before anybody can write */
 	rc = start_threads(s);
+	if (rc == 0)
+		rc = open_gate(s, err, sizeof err);
 	if (rc != 0) {
+		if (err[0] != '\0')
+			log_error("%s", err);
 		mem_free(ctx);
 		return rc;
 	}
@@ -534,6 +567,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 		listener_start(s->listeners[i], s->loops[0].loop, on_accept, &ctx[i]);
 	}
 	admin_http_start(s->admin_http);
+	handover_start(s->handover);
 	tiers_configure(s->tiers);
 	rc = streams_start(s->streams);
 	if (rc == 0) {
@@ -547,6 +581,7 @@ server_run(struct server *s, int (*reload)(void *arg, struct config **out, char 
 		pthread_join(s->loops[i].thread, NULL);
 	streams_stop(s->streams);
 	snapshots_stop(s->snapshots);
+	handover_stop(s->handover);
 	for (unsigned i = 0; i < s->n_listeners; i++)
 		listener_stop(s->listeners[i]);
 	stop_clock_and_signals(s);

@@ -17,11 +17,13 @@
 #include "proto/command.h"
 #include "server/admin_http.h"
 #include "server/door.h"
+#include "server/handover.h"
 #include "server/internal.h"
 #include "server/read_wait.h"
 #include "server/scripts.h"
 #include "server/snapshots.h"
 #include "server/streams.h"
+#include "server/takeover.h"
 #include "server/tracking.h"
 #include "store/tiers.h"
 
@@ -407,7 +409,8 @@ server_make_store(struct server *s, char *err, size_t err_size)
 		return rc;
 	follow_warn_locked(s, cfg->memory); /* nobody else is there yet */
 	s->memory.arena_bytes = s->memory.plan.arena_bytes;
-	rc = store_new(s->routes, s->memory.arena_bytes, &s->store);
+	rc = store_new_from(s->routes, s->memory.arena_bytes, takeover_past(s->takeover),
+	    &s->store);
 	if (rc != 0)
 		return fail(err, err_size, rc, "the cache's memory: %s", strerror(-rc));
 	if (tiers_prepare(s->store, s->routes) != 0 || advice_start(s, cfg) != 0)
@@ -439,6 +442,13 @@ int
 server_new(struct config *cfg, const char *config_path, struct server **out, char *err,
     size_t err_size)
 {
+	return server_new_from(cfg, config_path, NULL, out, err, err_size);
+}
+
+int
+server_new_from(struct config *cfg, const char *config_path, struct takeover *t,
+    struct server **out, char *err, size_t err_size)
+{
 	struct server *s = mem_zalloc(sizeof *s);
 	int rc;
 
@@ -447,6 +457,9 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 		return fail(err, err_size, -ENOMEM, "out of memory");
 	}
 	pthread_mutex_init(&s->config_lock, NULL);
+	pthread_mutex_init(&s->gate, NULL);
+	s->takeover = t;
+	takeover_choose(t, cfg);
 	slowlog_init(&s->slowlog);
 	slowlog_init(&s->slow_waits);
 	latency_init(&s->latency);
@@ -474,6 +487,7 @@ server_new(struct config *cfg, const char *config_path, struct server **out, cha
 	}
 	if ((rc = server_listen(s, routes_config(s->routes), err, err_size)) != 0 ||
 	    (rc = admin_http_new(s, &s->admin_http, err, err_size)) != 0 ||
+	    (rc = handover_new(s, &s->handover, err, err_size)) != 0 ||
 	    (rc = server_make_store(s, err, err_size)) != 0 ||
 	    (rc = server_make_loops(s, s->n_loops, err, err_size)) != 0)
 		goto broken;
@@ -504,6 +518,7 @@ server_free(struct server *s)
 		listener_close(s->listeners[i]);
 	mem_free(s->listeners);
 	admin_http_free(s->admin_http);
+	handover_free(s->handover);
 	tiers_free(s->tiers);
 	if (s->snapshots != NULL)
 		snapshots_stop(s->snapshots);
@@ -528,5 +543,6 @@ server_free(struct server *s)
 	histogram_fini(&s->lag_us);
 	notify_fini(&s->notify);
 	pthread_mutex_destroy(&s->config_lock);
+	pthread_mutex_destroy(&s->gate);
 	mem_free(s);
 }

@@ -28,6 +28,8 @@
 #include "store/store.h"
 
 struct doors;
+struct handover;
+struct takeover;
 
 struct scripts;
 struct snapshots;
@@ -104,6 +106,9 @@ struct server {
 	struct snapshots *snapshots;
 	struct stats_names *names;
 	struct routes *routes;     /* loop 0's; others have references of their own */
+	struct handover *handover; /* NULL: none; loop 0's */
+	struct takeover *takeover; /* NULL: begins by itself; until it has taken over */
+	pthread_mutex_t gate;      /* held until the loops may begin */
 	struct listener **listeners;
 	unsigned n_listeners;
 	struct admin_http *admin_http; /* NULL: none; loop 0's */
@@ -128,6 +133,7 @@ struct server {
 	                              * sessions in a stop; all, before one */
 	bool draining;
 	int cut_by;                /* the second signal, which did not wait; 0: none */
+	bool handed_over;          /* everything is another process's */
 	struct notify notify;      /* nobody is told unless server_notify() */
 	struct watchdog watchdog;
 };
@@ -137,6 +143,10 @@ struct server {
  * SIGHUP; NULL: none. */
 int server_new(struct config *cfg, const char *config_path, struct server **out, char *err,
     size_t err_size) MUST_CHECK;
+/* Likewise, to take the place of another process, of which t is the beginning
+ * (takeover.h): the caller's, good until server_run() returns. */
+int server_new_from(struct config *cfg, const char *config_path, struct takeover *t,
+    struct server **out, char *err, size_t err_size) MUST_CHECK;
 /* Runs until a signal or server_stop() and drains; 0 or -errno. Blocks SIGPIPE,
  * handles SIGTERM, SIGINT (drain; the second time at once, see cut_by) and SIGHUP. */
 int server_run(struct server *s, int (*reload)(void *arg, struct config **out, char *err, size_t n),

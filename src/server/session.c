@@ -610,7 +610,7 @@ session_gone(struct conn *conn, enum conn_end why)
 	server_client_gone(sl);
 }
 
-static const struct conn_handler session_handler = {
+const struct conn_handler session_handler = {
 	.on_input = on_input,
 	.on_ahead = on_ahead,
 	.on_near = on_near,
@@ -635,18 +635,18 @@ static const struct conn_handler first_handler = {
 	.on_end = session_gone,
 };
 
-void
-session_new(struct server_loop *sl, int fd, const char *listener_name)
+struct session *
+session_make(struct server_loop *sl, int fd, const char *listener_name, uint64_t id)
 {
 	struct session *s = mem_zalloc(sizeof *s);
 
 	if (s == NULL) {
 		close(fd);
 		server_client_gone(sl);
-		return;
+		return NULL;
 	}
 	s->sl = sl;
-	s->id = atomic_fetch_add(&sl->server->next_session_id, 1);
+	s->id = id != 0 ? id : atomic_fetch_add(&sl->server->next_session_id, 1);
 	s->created_ms = s->last_ms = loop_now_ms(sl->loop);
 	s->addr = listener_name;
 	s->listener = server_listener(sl->server, listener_name);
@@ -661,12 +661,19 @@ session_new(struct server_loop *sl, int fd, const char *listener_name)
 	if (conn_new(sl->pool, fd, &first_handler, s, &s->conn) != 0) {
 		session_free(s);
 		server_client_gone(sl);
-		return;
+		return NULL;
 	}
 	tracking_meet(s);
 	list_push_tail(&sl->sessions, &s->link);
 	counter_inc(&sl->clients);
-	counter_inc(&sl->stats.connections_received);
+	return s;
+}
+
+void
+session_new(struct server_loop *sl, int fd, const char *listener_name)
+{
+	if (session_make(sl, fd, listener_name, 0) != NULL)
+		counter_inc(&sl->stats.connections_received);
 }
 
 struct store_holder *

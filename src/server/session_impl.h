@@ -8,6 +8,12 @@
 /* Output below is never too much, so that nobody need look. */
 #define OUT_LOOK_BYTES 4096
 
+/* Of a RESP connection, once that is known. */
+extern const struct conn_handler session_handler;
+/* A client, on the loop's thread or before that runs. Owns fd, and counts it as gone where
+ * there is no memory: then NULL. id 0: the next one. */
+struct session *session_make(struct server_loop *sl, int fd, const char *listener_name,
+    uint64_t id);
 /* cmd NULL: of no command. */
 void session_count_error(struct server_loop *sl, const struct command *cmd, const struct reply *r);
 /* The connection is gone: on_end() of either protocol. */
@@ -32,6 +38,9 @@ void parked_leave(struct parked *p);
 
 /* binary_session.c. The client's first byte was BINARY_MAGIC. */
 void binary_session_begin(struct session *s);
+/* Its preface is behind it. */
+void binary_session_go_on(struct session *s);
+bool binary_session_began(const struct session *s, bool *greeted);
 /* A reply of such a session is done. */
 void binary_parked_done(struct parked *p);
 

@@ -3,6 +3,7 @@
 #ifndef PANNIER_SERVER_TRANSACTION_H
 #define PANNIER_SERVER_TRANSACTION_H
 
+#include "base/pack.h"
 #include "server/call.h"
 
 struct transaction;
@@ -22,5 +23,11 @@ size_t transaction_bytes(const struct session *s);
 bool transaction_writes(const struct session *s);
 /* EXEC itself came with arguments; writes the reply. */
 void transaction_refuse_exec(struct call *c);
+
+/* To another process. Keys that have been touched since they were
+ * watched stay so. */
+void transaction_pack(const struct session *s, struct packer *p);
+/* Into a new session. 0; -ENOMEM; -EINVAL: that is no such description. */
+int transaction_unpack(struct session *s, struct unpacker *u) MUST_CHECK;
 
 #endif

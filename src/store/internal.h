@@ -89,6 +89,7 @@ struct store {
 	 * so none can still be reading it. What a loop has not taken up yet is held
 	 * by the origin_set that is on its way there. */
 	_Atomic(struct routes *) routes;
+	_Atomic(int) saving; /* store_save() is under way; -1: store_freeze() */
 	_Atomic(uint64_t) waiting;
 	_Atomic(uint64_t) flights;
 	store_changed_fn *changed;

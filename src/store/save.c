@@ -115,7 +115,11 @@ store_save(struct store *st, const struct save_opts *o, struct snapshot_sum *out
 {
 	struct save s = { .store = st, .o = o };
 	int64_t wall_ms = clock_wall_ms();
-	int rc = snapshot_writer_init(&s.w, o->fd,
+	int free = 0, rc;
+
+	if (!atomic_compare_exchange_strong(&st->saving, &free, 1))
+		return -EBUSY;
+	rc = snapshot_writer_init(&s.w, o->fd,
 	    (enum cache_policy)routes_config(o->routes)->eviction, wall_ms,
 	    wall_ms - clock_mono_ms());
 
@@ -128,5 +132,6 @@ store_save(struct store *st, const struct save_opts *o, struct snapshot_sum *out
 	if (rc == 0)
 		*out = s.w.sum;
 	snapshot_writer_fini(&s.w);
+	atomic_store(&st->saving, 0);
 	return rc;
 }

@@ -25,7 +25,8 @@ struct save_opts {
 
 /* Walks the cache in short holds of a shard's lock and writes while none is held. Any
  * thread but a loop's, one at a time; blocks on the descriptor. Memory: one block. 0 and
- * *out; or what failed. */
+ * *out; -EBUSY while another one is under way, or the contents go to another process; or
+ * what failed. */
 int store_save(struct store *s, const struct save_opts *o, struct snapshot_sum *out) MUST_CHECK;
 
 #endif

@@ -64,14 +64,15 @@ make_guards(const struct config *cfg, struct guards **out)
 }
 
 int
-store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
+store_new_from(struct routes *routes, uint64_t cache_budget, const struct cache_past *past,
+    struct store **out)
 {
 	struct cache_opts opts = {
 		.budget_bytes = cache_budget,
 		.policy = (enum cache_policy)routes_config(routes)->eviction,
 		.classify = classify,
 		.protected_bytes = routes_config(routes)->protected_limit,
-		.quota_of = quotas_find, .unmap = quotas_unmap,
+		.quota_of = quotas_find, .unmap = quotas_unmap, .past = past,
 	};
 	struct store *s;
 	int rc = random_seed(&opts.seed);
@@ -180,18 +181,6 @@ store_set_routes(struct store *s, struct routes *r)
 	routes_unref(atomic_exchange(&s->routes, routes_ref(r)));
 	cache_protect(s->cache, routes_config(r)->protected_limit);
 	cache_reclassify(s->cache);
-}
-
-uint64_t
-store_waiting(const struct store *s)
-{
-	return atomic_load(&s->waiting);
-}
-
-uint64_t
-store_flights(const struct store *s)
-{
-	return atomic_load(&s->flights);
 }
 
 /* --- origins of a loop ------------------------------------------------------- */

@@ -34,8 +34,16 @@ const struct config *routes_config(const struct routes *r);
 const struct config_namespace *routes_find(const struct routes *r, struct slice key);
 
 /* `routes` is referenced. Namespaces are classified for the cache's tallies
- * by their stats_id. 0, -ENOMEM, -EINVAL. */
-int store_new(struct routes *routes, uint64_t cache_budget, struct store **out) MUST_CHECK;
+ * by their stats_id. past: of another process, cache/pass.h; NULL: it begins empty. 0,
+ * -ENOMEM, -EINVAL. */
+struct cache_past;
+int store_new_from(struct routes *routes, uint64_t cache_budget, const struct cache_past *past,
+    struct store **out) MUST_CHECK;
+static inline MUST_CHECK int
+store_new(struct routes *routes, uint64_t cache_budget, struct store **out)
+{
+	return store_new_from(routes, cache_budget, NULL, out);
+}
 void store_free(struct store *s); /* after all of its loops */
 struct cache *store_cache(struct store *s);
 /* Makes an origin (its stats_id) one that is kept true by invalidations, or changes
@@ -299,6 +307,14 @@ bool store_lease_release(struct store_loop *sl, struct slice key, uint64_t hash,
  * already on its way. done() is not called. */
 void store_leave(struct store_waiter *w, void (*free_fn)(struct store_waiter *w));
 
+/* Nothing is under way that would touch the cache or an origin later: no fetch, nobody who
+ * waits, no write that its origin does not have, no invalidation. While no loop runs. */
+bool store_is_quiet(struct store *s);
+/* From now on no store_save() begins; false: one is under way. Undone by store_thaw(). */
+bool store_freeze(struct store *s) MUST_CHECK;
+void store_thaw(struct store *s);
+/* All leases of now end, their waiters go on one after the other. */
+void store_void_leases(struct store_loop *sl);
 /* Waiters and flights under way, over all loops. */
 uint64_t store_waiting(const struct store *s);
 uint64_t store_flights(const struct store *s);

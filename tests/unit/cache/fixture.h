@@ -12,6 +12,7 @@
 
 #include "cache/cache.h"
 #include "cache/impl.h"
+#include "cache/pass.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -113,6 +114,32 @@ settle(struct cache *c)
 {
 	for (int i = 0; i < 100000 && cache_tick(c, &fix_thread, 1000); i++)
 		;
+}
+
+/* All of c in a cache of its own, as another process would have it; c is gone. */
+static inline struct cache *
+passed_on(struct cache *c, struct cache_opts o)
+{
+	struct cache_past past;
+	struct cache *next = NULL;
+	struct buf told;
+	struct packer p = { .to = &told };
+	struct unpacker u;
+
+	buf_init(&told);
+	cache_pass_begin(c, &past);
+	o.past = &past;
+	if (o.budget_bytes == 0)
+		o.budget_bytes = CACHE_BUDGET_MIN;
+	ck_assert_int_eq(cache_new(&o, &next), 0);
+	ck_assert(cache_pass_end(c, &p));
+	ck_assert(!p.failed);
+	u = (struct unpacker){ .from = buf_slice(&told) };
+	ck_assert_int_eq(cache_pass_take(next, &u), 0);
+	ck_assert_uint_eq(u.from.len, 0);
+	cache_free(c);
+	buf_fini(&told);
+	return next;
 }
 
 /* Any bytes, the same for the same seed. */

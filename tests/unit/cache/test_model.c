@@ -19,6 +19,8 @@ struct model {
 	uint64_t random;
 	bool may_evict;
 	bool fill_holes; /* also while the cleaner would not */
+	bool passes;     /* the cache goes from process to process meanwhile */
+	struct cache_opts opts;
 	char want[VALUE_MAX];
 };
 
@@ -164,6 +166,8 @@ run(struct model *m, uint64_t ops)
 			fix_thread.now_ms++;
 		if (m->fill_holes && n % 16 == 0)
 			atomic_store(&m->c->pool.filling, n % 4096 != 0);
+		if (m->passes && n % 1013 == 0)
+			m->c = passed_on(m->c, m->opts);
 		if (n % 4099 == 0)
 			cache_tick(m->c, &fix_thread, 100);
 		if (n % 50021 == 50020)
@@ -184,17 +188,25 @@ run(struct model *m, uint64_t ops)
 }
 
 static void
-run_with(struct cache_opts o, bool fill_holes, uint64_t seed, uint64_t ops)
+run_passing(struct cache_opts o, bool fill_holes, bool passes, uint64_t seed, uint64_t ops)
 {
 	struct model *m = calloc(1, sizeof *m);
 
 	m->may_evict = o.budget_bytes < 64 * MIB;
 	m->fill_holes = fill_holes;
+	m->passes = passes;
+	m->opts = o;
 	m->c = cache_with(o);
 	m->random = seed;
 	run(m, ops);
 	cache_free(m->c);
 	free(m);
+}
+
+static void
+run_with(struct cache_opts o, bool fill_holes, uint64_t seed, uint64_t ops)
+{
+	run_passing(o, fill_holes, false, seed, ops);
 }
 
 #define ROOMY .budget_bytes = 64 * MIB
@@ -232,6 +244,16 @@ START_TEST(the_other_policies_never_answer_anything_wrong)
 }
 END_TEST
 
+START_TEST(a_cache_that_is_passed_on_and_on_never_answers_anything_wrong)
+{
+	run_passing((struct cache_opts){ ROOMY }, false, true, 12, 20000);
+	run_passing((struct cache_opts){ SCARCE }, true, true, 13, 30000);
+	run_passing((struct cache_opts){ SCARCE, .policy = CACHE_S3FIFO }, true, true, 14, 20000);
+	run_passing((struct cache_opts){ SCARCE, .policy = CACHE_TINYLFU }, true, true, 15,
+	    20000);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -240,6 +262,7 @@ main(void)
 	SUITE_ADD(s, "model", a_cache_with_room_for_all_agrees_with_the_model,
 	    a_cache_that_evicts_never_answers_anything_wrong,
 	    holes_that_are_filled_again_hold_what_was_put_last,
-	    the_other_policies_never_answer_anything_wrong);
+	    the_other_policies_never_answer_anything_wrong,
+	    a_cache_that_is_passed_on_and_on_never_answers_anything_wrong);
 	return suite_main(s);
 }
