@@ -16,7 +16,7 @@
 #define MARGIN_MIN (512u << 10)
 #define MARGIN_SHARE 256
 /* Of the code that starting leaves behind, serving uses about this much again. */
-#define CODE_BYTES (2048u << 10)
+#define CODE_BYTES (2560u << 10)
 /* It may be dropped again soon after, for much comes back with the first requests,
  * and then ever more seldom. */
 #define DROP_AGAIN_MS 1000

@@ -182,7 +182,7 @@ class Shared(redis_servers.Case):
         for d in (b, a):
             d.signal(signal.SIGTERM)
             d.signal(signal.SIGINT)
-            self.assertEqual(d.wait(), 0)
+            self.assertIn(d.wait(), (128 + signal.SIGINT, 128 + signal.SIGTERM)) # cut short
         for t in threads:
             t.join()
 
