@@ -157,6 +157,7 @@ bench_herd(struct bench_worker *w)
 	if (h.load_done_us == NULL)
 		return bench_fault(w, -ENOMEM, "no memory for a herd");
 	w->told = told;
+	/* cppcheck-suppress autoVariables ; forgotten again below */
 	w->herd = &h;
 	w->from_us = w->to_us = clock_mono_us();
 	while (rc == 0 && w->left > 0 && clock_mono_us() < w->run->end_us &&
@@ -166,6 +167,7 @@ bench_herd(struct bench_worker *w)
 		w->left--;
 		w->herds += rc == 0;
 	}
+	w->herd = NULL;
 	mem_free(h.load_done_us);
 	return rc;
 }
