@@ -517,7 +517,7 @@ static NOINLINE int
 put(struct cache_cursor *cur, uint16_t class, const struct slice *parts, unsigned n,
     uint64_t len, uint64_t stamp)
 {
-	if (unlikely(cur->shard->mapped))
+	if (unlikely(shard_is_mapped(cur->shard)))
 		return put_in_quota(cur, class, parts, n, len, stamp);
 	return put_in(cur, class, 0, parts, n, len, stamp);
 }

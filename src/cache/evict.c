@@ -199,7 +199,7 @@ evict_locked(const struct work *w, struct shard *sh, uint64_t want)
 {
 	struct batch b = { 0 };
 
-	if (unlikely(sh->mapped))
+	if (unlikely(shard_is_mapped(sh)))
 		return evict_in_turn(w, sh, want);
 	return evict_batch(w, sh, &b, want);
 }
@@ -241,5 +241,5 @@ evict_some(const struct work *w, uint64_t want)
 	/* An empty one came out oldest: compare again. Where quotas keep what they have,
 	 * somebody else may give some. */
 	atomic_store_explicit(&w->c->evict_until, 0, memory_order_relaxed);
-	return sh->mapped ? evict_anywhere(w, sh, want) : 0;
+	return shard_is_mapped(sh) ? evict_anywhere(w, sh, want) : 0;
 }

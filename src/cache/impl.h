@@ -387,7 +387,7 @@ unsigned quota_look(const struct shard *sh, struct slice key, uint64_t hash);
 static inline unsigned
 quota_of_key(const struct shard *sh, struct slice key, uint64_t hash)
 {
-	return likely(!sh->mapped) ? 0 : quota_look(sh, key, hash);
+	return likely(!shard_is_mapped(sh)) ? 0 : quota_look(sh, key, hash);
 }
 
 static inline unsigned

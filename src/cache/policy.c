@@ -241,7 +241,7 @@ age_by_time(const struct shard *sh)
 		ref = link_get(&at(sh, ref)->newer);
 	}
 	if (ref == head_ref(sh, 0)) /* nothing but quotas has any there */
-		return sh->mapped ? UINT64_MAX - 1 : 0;
+		return shard_is_mapped(sh) ? UINT64_MAX - 1 : 0;
 	return MAX(time, pool_time_of(&sh->cache->pool, ref));
 }
 

@@ -163,7 +163,7 @@ quota_forget_locked(struct shard *sh)
 {
 	for (unsigned q = 1; q <= CACHE_QUOTAS; q++)
 		add(&quota_at(sh->cache, q)->bytes, -(int64_t)bytes_in(sh, q));
-	sh->quota_bytes = 0;
+	__atomic_store_n(&sh->quota_bytes, 0, __ATOMIC_RELAXED);
 }
 
 bool
@@ -239,8 +239,9 @@ make_place(const struct work *w, unsigned quota, int64_t max, uint64_t has)
 	unsigned hopeless = 0;
 
 	while (hopeless < HOPELESS_MAX) {
-		int64_t over = atomic_load(&q->bytes) + atomic_load(&q->coming) -
-		    (int64_t)has - max;
+		/* In this order: what is linked meanwhile counts twice, never not at all. */
+		int64_t coming = atomic_load(&q->coming);
+		int64_t over = atomic_load(&q->bytes) + coming - (int64_t)has - max;
 
 		if (over <= 0)
 			return true;
@@ -422,12 +423,12 @@ follow_map_locked(struct shard *sh, const void *to)
 		sh->map_old = sh->map;
 		sh->map = to;
 		sh->map_point = 0;
-		sh->mapped = true;
+		atomic_store_explicit(&sh->mapped, true, memory_order_relaxed);
 	}
 	walk_locked(sh);
 	if (sh->map_point == SCAN_END) {
 		sh->map_old = NULL;
-		sh->mapped = to != NULL;
+		atomic_store_explicit(&sh->mapped, to != NULL, memory_order_relaxed);
 	}
 }
 

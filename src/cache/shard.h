@@ -58,7 +58,7 @@ struct shard {
 	uint64_t quota_bytes;    /* of those, in queues of quotas */
 	uint32_t slow_touch;     /* words with such bits are not just moved by a use */
 	uint32_t draws;          /* quota.c: whose turn it is */
-	bool mapped;             /* there are quotas, by these maps */
+	_Atomic(bool) mapped;    /* there are quotas, by these maps */
 	const void *map, *map_old; /* keys before map_point are counted by the first */
 	uint64_t map_point;
 	unsigned n_watches;      /* below, and what n_notices counts */
@@ -114,6 +114,13 @@ shard_add(_Atomic(uint64_t) *n, int64_t by)
 {
 	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (uint64_t)by,
 	    memory_order_relaxed);
+}
+
+/* Written under the lock, read by who compares shards as well. */
+static inline bool
+shard_is_mapped(const struct shard *sh)
+{
+	return atomic_load_explicit(&sh->mapped, memory_order_relaxed);
 }
 
 static inline uint64_t

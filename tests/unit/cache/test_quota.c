@@ -334,7 +334,7 @@ START_TEST(another_map_counts_what_is_there_anew)
 	cache_remap(c, NULL);
 	settle(c);
 	ck_assert_uint_eq(bytes_of(c, 3), 0);
-	ck_assert(!c->shards[0].mapped);
+	ck_assert(!shard_is_mapped(&c->shards[0]));
 	ck_books(c);
 	end(c);
 }
