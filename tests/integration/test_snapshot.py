@@ -129,7 +129,9 @@ class Snapshots(harness.Case):
                 self.assertEqual(d.client()("CONFIG", "SET", "snapshot_on_stop", "false"), "OK")
                 self.restarted(d)
                 restarted = self.hits_of(d, stream[:8000])
-                self.assertGreater(restarted, went_on - 8000 * 0.01)
+                # Other hashes, other shards; and what a policy remembers of keys that are
+                # not there begins anew. An empty cache has some 1,700 hits fewer.
+                self.assertGreater(restarted, went_on - 8000 * 0.025)
                 d.kill()
 
     def test_a_smaller_limit_keeps_what_was_used_last_and_is_kept(self):
