@@ -253,7 +253,7 @@ class Daemon:
         self.config = os.path.join(folder, "pannier.yaml")
         self.args, self.env, self.limits = list(args), env or {}, limits
         self.cgroup = cgroup
-        self.process, self.log = None, b""
+        self.process, self.log, self.stopping = None, b"", False
         self.changed = threading.Condition()
         self.write_config(config)
         if not stopped:
@@ -274,7 +274,7 @@ class Daemon:
                 with open(self.cgroup + "/cgroup.procs", "w", encoding="ascii") as f:
                     f.write("0")
 
-        self.log = b""
+        self.log, self.stopping = b"", False
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", self.config] + self.args, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **self.env},
@@ -337,11 +337,13 @@ class Daemon:
         return code
 
     def signal(self, signum):
+        self.stopping = self.stopping or signum in (signal.SIGTERM, signal.SIGINT)
         os.kill(self.pid, signum)
 
     def stop(self):
-        """As an init system does; answers the exit code."""
-        if self.process.poll() is None:
+        """As an init system does; answers the exit code. One that has been told already
+        is left in peace: a second signal would cut it short."""
+        if self.process.poll() is None and not self.stopping:
             self.signal(signal.SIGTERM)
         return self.wait()
 
