@@ -225,7 +225,9 @@ class Changes(Nginx):
 
     def test_one_of_several_that_restarts_fails_no_request(self):
         servers = [self.nginx(PID) for _ in range(3)]
-        load = proxies.Load(self, self.routed(*[s.url for s in servers]))
+        # One that was ejected comes back after 30 s, unless it is said otherwise.
+        d = self.routed(*[s.url for s in servers], origin="ejection: {time: 100ms, time_max: 500ms}")
+        load = proxies.Load(self, d)
         for nginx in servers[:2]:
             load.more(FEW)
             nginx.stop()
