@@ -109,7 +109,8 @@ class Changes(HAProxy):
 
     def test_one_of_several_that_restarts_fails_no_request(self):
         servers = [self.haproxy(OK + f" string {name}") for name in ("one", "two", "three")]
-        load = proxies.Load(self, self.routed(*[s.url for s in servers]))
+        d = self.routed(*[s.url for s in servers], origin="ejection: {time: 100ms, time_max: 500ms}")
+        load = proxies.Load(self, d)
         for proxy in servers[:2]:
             load.more(FEW)
             proxy.stop()
